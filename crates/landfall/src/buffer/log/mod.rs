@@ -1,0 +1,205 @@
+//! The seam to logs: ordered, durable records in lanes, written by the engine and read by the lander.
+//! A log knows nothing of rows, changes or databases: a record's body is bytes.
+//!
+//! # What every implementation owes
+//!
+//! - [`Log::append`] gives each lane of the record its next position, in one instant for all of them: records
+//!   have one total order (their [`Address`]), and every lane's positions follow it. It does no I/O.
+//! - [`Log::commit`] returns only when everything up to the address is written (or synced). Many callers may wait
+//!   at once; one of them does the work for all. It takes the end to sync *before* it syncs.
+//! - A failed write or sync poisons the log for good: that call and every later append and commit fails with
+//!   [`LogError::Poisoned`]. A sync is never tried again.
+//! - [`Log::records`] gives durable records only, in total order, and never skips one in silence.
+//! - After a restart every durable record is there, and so is the position and anchor of every lane. Records that
+//!   were not durable may be there or not, but what is there is a prefix of the total order, and a record of
+//!   several lanes is there for all of them or for none.
+//! - A record is kept until every one of its lanes has landed it ([`Log::landed`]), and then for the retention.
+//!
+//! # What a caller may assume
+//!
+//! - All calls are safe from any thread. Dropping a caller in the middle of a call leaves the log whole.
+//! - Positions of a lane are dense from 1 but for the gaps that [`Log::gap`] makes.
+
+use smallvec::SmallVec;
+
+pub use crate::error::LogError;
+use crate::model::{Anchor, LaneId, Lineage, Position};
+
+pub mod local;
+pub mod memory;
+
+#[cfg(test)]
+mod conformance;
+
+/// A place in the total order of a log, in bytes from its first record. The end of one record is the start of the next.
+pub type Address = u64;
+
+/// How safe a record has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// Handed to the operating system: survives the end of this process, not of the machine.
+    Written,
+    /// On the disk, as far as the disk tells the truth.
+    Durable,
+}
+
+/// What [`Log::append`] gave a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The address behind the record; commit up to it to make the record safe.
+    pub end: Address,
+    /// The record's place in each of its lanes, in the order asked.
+    pub places: SmallVec<[Place; 1]>,
+}
+
+/// A record's place in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The lane.
+    pub lane: LaneId,
+    /// The record's position.
+    pub position: Position,
+    /// The lane's last cut ([`Log::cut`]) at that instant; always below `position`.
+    pub cut: Position,
+}
+
+/// The end of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The last position, or 0.
+    pub position: Position,
+    /// The chained hash there.
+    pub anchor: Anchor,
+}
+
+/// A record read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where it starts.
+    pub address: Address,
+    /// When it was appended, Unix milliseconds. For people and metrics only; order comes from positions.
+    pub time_ms: u64,
+    /// Its lanes and its position in each.
+    pub lanes: SmallVec<[(LaneId, Position); 1]>,
+    /// Its content.
+    pub body: Vec<u8>,
+}
+
+/// How much of the log has not landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Owed {
+    /// Records accepted and not landed (a record of several lanes counts once a lane).
+    pub records: u64,
+    /// Bytes of log that must be kept for them.
+    pub bytes: u64,
+    /// When the oldest of them was appended, Unix milliseconds; 0 when nothing is owed.
+    pub oldest_ms: u64,
+}
+
+/// What a lane is called. The name is stable over restarts; the number is never reused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LaneName {
+    /// The landing group.
+    pub group: String,
+    /// The lane's index in the group.
+    pub index: u32,
+}
+
+/// A durable sequence of records in lanes.
+pub trait Log: Send + Sync {
+    /// The identity of this incarnation.
+    fn lineage(&self) -> Lineage;
+
+    /// All lanes that were ever added, with their numbers.
+    fn lanes(&self) -> Vec<(LaneName, LaneId)>;
+
+    /// The numbers of these lanes; unknown ones are added, durably, before this returns.
+    ///
+    /// # Errors
+    /// [`LogError`] when the lane map cannot be made durable.
+    fn add_lanes(&self, names: &[LaneName]) -> Result<Vec<LaneId>, LogError>;
+
+    /// Appends one record to these lanes (distinct, at most 255). Cheap: no I/O.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::TooLarge`]: nothing was appended. [`LogError::Poisoned`]: nothing was
+    /// appended and nothing ever will be.
+    fn append(&self, lanes: &[LaneId], body: &[u8]) -> Result<Appended, LogError>;
+
+    /// Makes everything up to `end` as safe as asked.
+    ///
+    /// # Errors
+    /// [`LogError::Poisoned`]: the outcome of what was not yet safe is unknown.
+    fn commit(&self, end: Address, safety: Safety) -> Result<(), LogError>;
+
+    /// The address behind the last appended record.
+    fn accepted(&self) -> Address;
+
+    /// The address up to which everything is as safe as asked.
+    fn safe(&self, safety: Safety) -> Address;
+
+    /// The reason, once the log is poisoned.
+    fn poisoned(&self) -> Option<LogError>;
+
+    /// The end of a lane: the last appended position.
+    fn head(&self, lane: LaneId) -> Head;
+
+    /// Cuts these lanes here, in one instant: returns the address behind the last record and each lane's last
+    /// position. Every record appended later has a higher position and a higher address.
+    fn cut(&self, lanes: &[LaneId]) -> (Address, Vec<Position>);
+
+    /// The records of these lanes behind the given positions, in total order, up to the address `upto`, which
+    /// must be durable. A record of several lanes comes once.
+    ///
+    /// # Errors
+    /// [`LogError::Trimmed`] when the first of them is no longer kept; [`LogError::Damaged`] when what is on disk
+    /// is not what was written.
+    fn records(&self, after: &[(LaneId, Position)], upto: Address)
+    -> Result<Box<dyn Records + '_>, LogError>;
+
+    /// The chained hash of a lane at a position that is still kept, or none.
+    ///
+    /// # Errors
+    /// [`LogError`] when the disk cannot be read.
+    fn anchor_at(&self, lane: LaneId, position: Position) -> Result<Option<Anchor>, LogError>;
+
+    /// Sets the end of a lane to a position that the database has and this log does not: a durable gap.
+    ///
+    /// # Errors
+    /// [`LogError`] when the gap cannot be made durable.
+    fn gap(&self, lane: LaneId, to: Head) -> Result<(), LogError>;
+
+    /// Says that a lane has landed up to `position`, so that older segments may be let go. It never goes
+    /// back except by [`Log::rewind`].
+    ///
+    /// # Errors
+    /// [`LogError`] when a segment cannot be let go; nothing is lost by it.
+    fn landed(&self, lane: LaneId, position: Position) -> Result<(), LogError>;
+
+    /// Takes a lane's landed position back to where the database now is, for landing again.
+    ///
+    /// # Errors
+    /// [`LogError::Trimmed`] when the records behind `position` are no longer kept.
+    fn rewind(&self, lane: LaneId, position: Position) -> Result<(), LogError>;
+
+    /// What has not landed.
+    fn owed(&self) -> Owed;
+
+    /// What has not landed of one lane (`bytes` is 0).
+    fn owed_by(&self, lane: LaneId) -> Owed;
+
+    /// Writes and syncs everything, and marks the end. Later appends fail.
+    ///
+    /// # Errors
+    /// [`LogError::Poisoned`] when that fails.
+    fn close(&self) -> Result<(), LogError>;
+}
+
+/// Records in total order.
+pub trait Records {
+    /// The next record, or none behind the last.
+    ///
+    /// # Errors
+    /// [`LogError`] when the disk cannot be read or holds something else than was written.
+    fn next(&mut self) -> Result<Option<Record>, LogError>;
+}

@@ -1,0 +1,4 @@
+//! The buffer between the engine and the lander: the log first, and then the cache.
+//! The log is the truth until the database has it; the cache only holds the view.
+
+pub mod log;

@@ -1,0 +1,20 @@
+//! The nouns of Landfall: values, rows, changes, lanes and the catalogue.
+//! Pure data and pure functions; nothing here may touch a clock, a disk or a database.
+
+pub mod catalogue;
+pub mod change;
+pub mod codec;
+pub mod group;
+pub mod lane;
+pub mod name;
+pub mod row;
+pub mod types;
+pub mod value;
+
+pub use catalogue::{Catalogue, Column, ColumnType, Reference, Table, Unmapped};
+pub use change::{Change, LoggedChange, Op, RowState, Upsert};
+pub use group::{Group, landing_groups};
+pub use lane::{Anchor, Epoch, LaneId, Lineage, Position, Watermark};
+pub use name::Name;
+pub use row::RowKey;
+pub use value::Value;

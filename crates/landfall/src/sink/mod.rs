@@ -1,0 +1,173 @@
+//! The seam to databases: [`Database`] opens a [`Sink`] to land into and a [`Source`] to load from.
+//! A sink knows neither the log nor the cache; it gets a landing and says what became of it.
+//!
+//! # What every implementation owes
+//!
+//! - [`Sink::land`] is one transaction. Its first statement is a compare-and-set of each lane's one row
+//!   (lineage, epoch, position, anchor), in the order of the lanes; if one does not match, nothing is written
+//!   and the answer is [`SinkError::Fenced`].
+//! - `Ok` means committed as durably as the database can. An error means rolled back, except
+//!   [`SinkError::Unknown`], after which the caller takes the lanes over before it does anything else.
+//! - After any error the transaction is rolled back before the call returns; no later statement runs in it.
+//! - Operations run in the order of [`Landing::ops`] as far as they touch the same row; in an ordered landing, all
+//!   of them do.
+//! - [`Sink::take_over`] waits for a transaction of an older owner, so the watermark it returns is final.
+//! - [`Source::load`] reads the row and the lane's watermark in one snapshot.
+//!
+//! # What a caller may assume
+//!
+//! - Calls block. A caller owns its sink or source; neither is shared, and none is dropped in the middle.
+//! - A row that was never landed reads as absent; NULL columns are left out of a loaded row.
+
+use std::sync::Arc;
+
+pub use crate::error::SinkError;
+use crate::model::{
+    Anchor, Catalogue, Change, Epoch, LaneId, Lineage, Name, Position, RowKey, Value, Watermark,
+};
+
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+
+/// A database that rows land in.
+pub trait Database: Send + Sync {
+    /// What it is, for people: `sqlite:app.db`. Never a password.
+    fn describe(&self) -> String;
+
+    /// Creates Landfall's own tables where they are missing.
+    ///
+    /// # Errors
+    /// [`SinkError::Unusable`] with what to run when the rights are missing.
+    fn set_up(&self) -> Result<(), SinkError>;
+
+    /// Reads the tables, their types and constraints.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot be read.
+    fn catalogue(&self) -> Result<Catalogue, SinkError>;
+
+    /// Opens a connection to land with. How many may land at once is [`Database::sinks_max`].
+    ///
+    /// # Errors
+    /// [`SinkError`] when no connection can be made.
+    fn sink(&self, context: LandingContext) -> Result<Box<dyn Sink>, SinkError>;
+
+    /// Opens a connection to load with.
+    ///
+    /// # Errors
+    /// [`SinkError`] when no connection can be made.
+    fn source(&self, context: LandingContext) -> Result<Box<dyn Source>, SinkError>;
+
+    /// How many sinks are of use at once.
+    fn sinks_max(&self) -> usize;
+}
+
+/// What a sink or source has to know of the tables.
+#[derive(Debug, Clone)]
+pub struct LandingContext {
+    /// The catalogue that changes were checked against.
+    pub catalogue: Arc<Catalogue>,
+    /// Tables whose landed changes are recorded in another table: (table, change-log table).
+    pub audits: Arc<Vec<(String, String)>>,
+}
+
+/// Lands batches.
+pub trait Sink: Send {
+    /// Inserts the rows of lanes that this log has never landed, at position 0.
+    ///
+    /// A row that exists with this lineage is left alone (the process died between the insert and its mark).
+    ///
+    /// # Errors
+    /// [`SinkError::ForeignLineage`] when a lane belongs to another log.
+    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError>;
+
+    /// Raises the epoch of the lanes and returns their watermarks, in the order asked.
+    ///
+    /// # Errors
+    /// [`SinkError::LaneMissing`], [`SinkError::ForeignLineage`], or what the database answers.
+    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError>;
+
+    /// Lands one batch in one transaction.
+    ///
+    /// # Errors
+    /// See the module: everything but [`SinkError::Unknown`] means that nothing was written.
+    fn land(&mut self, landing: &Landing) -> Result<(), SinkError>;
+}
+
+/// Loads rows.
+pub trait Source: Send {
+    /// Reads one row, and the watermark of its lane, in one snapshot.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer.
+    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError>;
+
+    /// Whether the key-value tables hold no key at all.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer.
+    fn key_values_are_empty(&mut self) -> Result<bool, SinkError>;
+}
+
+/// One batch: what to write, and how each lane's row moves.
+#[derive(Debug, Clone)]
+pub struct Landing {
+    /// A random number of this batch, for tracing.
+    pub batch: [u8; 16],
+    /// The log that lands.
+    pub lineage: Lineage,
+    /// The lanes, sorted by number.
+    pub lanes: Vec<LaneStep>,
+    /// What to write.
+    pub ops: Vec<LandingOp>,
+    /// Whether `ops` must run exactly in their order (a group with constraints); else a sink may sort by row.
+    pub ordered: bool,
+}
+
+/// How a landing moves one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneStep {
+    /// The lane.
+    pub lane: LaneId,
+    /// The owner that this landing acts for.
+    pub epoch: Epoch,
+    /// Where the lane is.
+    pub from: (Position, Anchor),
+    /// Where this landing moves it.
+    pub to: (Position, Anchor),
+}
+
+/// One thing that a landing writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LandingOp {
+    /// A row's merged change; `lane` is the row's lane.
+    Row {
+        /// The lane of the row.
+        lane: LaneId,
+        /// The row.
+        row: RowKey,
+        /// What happens to it.
+        change: Change,
+    },
+    /// An event.
+    Append {
+        /// The table.
+        table: Arc<str>,
+        /// The columns that are given.
+        columns: Vec<(Name, Value)>,
+    },
+}
+
+/// A row as the database has it, and how far its lane had landed in that snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The columns that are not NULL, sorted by name, or none for an absent row. Key-value keys use the parts
+    /// that [`Name`] describes; a mapped row includes its key columns.
+    pub row: Option<Vec<(Name, Value)>>,
+    /// The lane's watermark in the same snapshot.
+    pub watermark: Watermark,
+}
