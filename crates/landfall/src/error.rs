@@ -16,6 +16,9 @@ pub enum LogError {
         /// What failed, first.
         reason: String,
     },
+    /// The log was closed by its owner.
+    #[error("the log is closed")]
+    Closed,
     /// A bound of the log would be exceeded.
     #[error("the log is at its bound of {bytes_max} bytes")]
     Full {
@@ -107,7 +110,7 @@ pub enum SinkError {
     },
     /// The lane's row is missing although it was created before.
     #[error(
-        "lane {lane} has no row in `landfall_lane` although this log has landed there before: a wrong, emptied or restored database? Nothing was written. Point --database at the database this log belongs to"
+        "lane {lane} has no row in `landfall_lane` although this log has landed there before: a wrong, emptied or restored database? Nothing was written. Point --database at the database this log belongs to, or give this database a data directory of its own with --data-dir"
     )]
     LaneMissing {
         /// The lane.

@@ -1,1 +1,189 @@
-//! Written next.
+//! The engine: writes are logged and shown, reads see the newest value, and the lander lands behind it.
+//! It never sees SQL or RESP, and never acknowledges what is less safe than the policy promises.
+//!
+//! [`Engine`] is the face for servers: synchronous, made of atomic units ([`unit::Unit`]) that never block on I/O.
+//! [`Landfall`] is the face for applications: asynchronous and typed. Both are the same engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::buffer::log::{Address, LogError};
+use crate::lander::{UnknownGroup, Waited};
+use crate::model::mapping::{self, Target};
+use crate::model::{Catalogue, LaneId, Position, RowKey, Table};
+use crate::settings::TableSettings;
+
+mod cascades;
+mod close;
+mod commits;
+pub mod core;
+mod effect;
+pub mod explain;
+mod keeper;
+mod lanes;
+mod library;
+mod load;
+mod open;
+pub mod ops;
+mod recover;
+pub mod refusal;
+pub mod status;
+pub mod unit;
+
+#[cfg(test)]
+mod tests;
+
+pub use close::Remaining;
+pub use commits::{Commits, Written};
+pub use library::{Landfall, Receipt, Row};
+pub use load::{OnLoaded, OnLooked};
+pub use open::{OpenError, Opened};
+pub use refusal::{Refusal, Stop};
+pub use status::Status;
+pub use unit::Unit;
+
+use self::core::Core;
+use self::keeper::Threads;
+
+/// An open engine, for servers.
+///
+/// Every method may be called from any thread and returns without waiting for the database; only
+/// [`Engine::commit`] and [`Engine::close`] wait for the disk.
+pub struct Engine {
+    core: Arc<Core>,
+    commits: Arc<Commits>,
+    threads: Mutex<Option<Threads>>,
+}
+
+impl Engine {
+    /// What a key stands for.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] when it names a table but no row of it.
+    pub fn resolve(&self, key: &[u8]) -> Result<Target, Refusal> {
+        mapping::resolve(&self.core.catalogue, key).map_err(Refusal::Invalid)
+    }
+
+    /// Starts a unit over the rows of `targets`, each with the key that it was resolved from. With
+    /// `several_commands`, later commands see what earlier ones of the unit did.
+    pub fn unit<'e>(&'e self, targets: &[(&[u8], &Target)], several_commands: bool) -> Unit<'e> {
+        Unit::new(&self.core, targets, several_commands)
+    }
+
+    /// Loads rows and then calls `done` from another thread, once.
+    pub fn load(&self, rows: Vec<(RowKey, LaneId)>, done: OnLoaded) {
+        self.core.load(rows, done);
+    }
+
+    /// Makes everything that was accepted so far as safe as an acknowledgement promises. Group commit: one call
+    /// serves all writes before it. Free when nothing is waiting.
+    ///
+    /// # Errors
+    /// [`LogError::Poisoned`]: the outcome of what was not yet acknowledged is unknown; the process should end.
+    pub fn commit(&self) -> Result<(), LogError> {
+        self.core.commit(self.core.log.accepted())
+    }
+
+    /// Makes everything accepted so far durable, whatever the policy.
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    pub fn commit_durably(&self) -> Result<(), LogError> {
+        let end = self.core.log.accepted();
+        self.core.log.commit(end, crate::buffer::log::Safety::Durable)
+    }
+
+    /// Waits for the log from tasks.
+    pub fn commits(&self) -> &Arc<Commits> {
+        &self.commits
+    }
+
+    /// The end of the log.
+    pub fn accepted(&self) -> Address {
+        self.core.log.accepted()
+    }
+
+    /// Whether everything up to `end` is as safe as an acknowledgement promises.
+    pub fn is_acknowledged(&self, end: Address) -> bool {
+        self.core.log.safe(self.core.acknowledged_safety()) >= end
+    }
+
+    /// Whether everything up to `end` is on the disk.
+    pub fn is_durable(&self, end: Address) -> bool {
+        self.core.log.safe(crate::buffer::log::Safety::Durable) >= end
+    }
+
+    /// Whether these writes have landed.
+    pub fn has_landed(&self, places: &[(LaneId, Position)]) -> bool {
+        places.iter().all(|(lane, position)| self.core.progress.landed(*lane) >= *position)
+    }
+
+    /// Waits until these writes have landed, at most so long, and asks for a flush at once. Blocks.
+    pub fn wait_landed(&self, places: &[(LaneId, Position)], timeout: Duration) -> Waited {
+        self.core.progress.request_flush();
+        self.core.progress.wait_landed(places, self.core.env.clock.monotonic() + timeout)
+    }
+
+    /// Calls `wake` after every publication of landed positions, for as long as the engine is open.
+    pub fn on_landed(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        self.core.progress.subscribe(wake);
+    }
+
+    /// Lands what is pending without waiting for the interval or the count.
+    pub fn flush(&self) {
+        self.core.progress.request_flush();
+    }
+
+    /// Stops landing of a group, or of all, until [`Engine::resume`]; writes go on up to the bounds.
+    ///
+    /// # Errors
+    /// [`UnknownGroup`].
+    pub fn pause(&self, group: Option<&str>) -> Result<(), UnknownGroup> {
+        self.core.progress.pause(group)
+    }
+
+    /// The groups that are paused.
+    pub fn paused(&self) -> Vec<String> {
+        self.core.progress.paused()
+    }
+
+    /// Lands again.
+    ///
+    /// # Errors
+    /// [`UnknownGroup`].
+    pub fn resume(&self, group: Option<&str>) -> Result<(), UnknownGroup> {
+        self.core.progress.resume(group)
+    }
+
+    /// The tables, as the database described them at the start.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.core.catalogue
+    }
+
+    /// The settings of a table.
+    pub fn table_settings(&self, table: &Table) -> Option<&TableSettings> {
+        self.core.settings.tables.get(&*table.name)
+    }
+
+    /// Lands what is left until the deadline, syncs the log, and ends every thread. Says what is left; it stays in
+    /// the log and lands after the next start.
+    ///
+    /// # Errors
+    /// [`LogError`] when the log cannot be closed in order.
+    pub fn close(&self, drain: Duration) -> Result<Remaining, LogError> {
+        let threads = self.threads.lock().take();
+        close::close(&self.core, &self.commits, threads, drain)
+    }
+}
+
+/// Ends the threads of an engine that was not closed; what has not landed stays in the log.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.lock().take() {
+            self.core.progress.stop(Duration::ZERO);
+            threads.signal(&self.core, &self.commits);
+        }
+    }
+}

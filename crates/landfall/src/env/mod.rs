@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod real;
+#[cfg(test)]
+pub(crate) mod seeded;
+#[cfg(test)]
+pub(crate) mod strict_disk;
 
 pub use real::real;
 
@@ -40,7 +44,7 @@ pub trait Random: Send + Sync {
 /// A created, renamed or removed name is durable only after [`Disk::sync_dir`] of its folder; written bytes only
 /// after [`DiskFile::sync_data`]. After a failed sync the bytes it covered are in an unknown state for ever.
 pub trait Disk: Send + Sync {
-    /// Creates a folder and its parents, for this user only (mode 0700). An existing folder is fine.
+    /// Creates a folder and its missing parents, for this user only (mode 0700), durably. An existing folder is fine.
     ///
     /// # Errors
     /// The system's.

@@ -1,1 +1,359 @@
-//! Written next.
+//! Carries the log into the database: batched, merged, in order, exactly once.
+//! It knows neither cache nor engine; only numbers ([`Progress`]) travel back, and no row lands without its
+//! lane's watermark in the same transaction.
+//!
+//! # How a turn goes
+//!
+//! [`Lander::turn`] does one step and never sleeps; [`Lander::run`] calls it in a loop on a thread of its own.
+//!
+//! 1. *Look* (`trigger`): what is owed, how old it is, who asked for a flush. If a landing is due, every idle
+//!    group that owes something starts.
+//! 2. *Choose* (`set`): the next group in turn that can land, with the groups that its next record needs.
+//! 3. *Cut*: each group without an outstanding cut is cut; the cut is published and the log made durable up to
+//!    it. Only durable records land.
+//! 4. *Gather* (`batch`, `plan`): records are read in their total order, checked against the chained hash, and
+//!    merged until the batch is full, the cut is reached or a record needs a group that is not here.
+//! 5. *Land*: one transaction moves the rows and each lane's watermark.
+//! 6. *Publish*: when every lane of a group has reached its cut, and only then, landed moves to the cut.
+//!
+//! # What is true after a failure (`retry`)
+//!
+//! Either nothing was written, or a take-over tells what was. A take-over asks for all lanes at once, because a
+//! database that lost commits lost them for idle lanes too. A published cut stays where it is until the lanes
+//! reach it. A lane whose database and log tell different histories is stopped and never overwritten.
+
+mod batch;
+mod counters;
+mod open;
+mod pass;
+mod plan;
+mod progress;
+mod retry;
+mod set;
+mod settings;
+mod start;
+mod take_over;
+mod trigger;
+
+#[cfg(test)]
+mod fakes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use counters::{Counters, Counts};
+pub use open::{LanderParts, LaneNote, OpenError, Opened};
+pub use progress::status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};
+pub use progress::{Progress, Subscriber};
+pub use settings::{FlushMode, LanderSettings};
+
+use batch::Attempt;
+use plan::Rules;
+use retry::{Backoff, Mark};
+use trigger::{Decision, Pending};
+
+use crate::buffer::log::{Address, Log};
+use crate::env::Env;
+use crate::model::{Epoch, LaneId, Lineage, Position};
+use crate::sink::{Database, LandingContext, Sink};
+
+/// What a turn asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was done; there may be more.
+    Again,
+    /// Nothing can be done before one of these.
+    Wait {
+        /// A time on the monotonic clock; none: time alone changes nothing.
+        until: Option<Duration>,
+        /// A count of accepted changes ([`Progress::accepted`], all lanes together).
+        wake_at_changes: u64,
+    },
+    /// A requested stop is complete.
+    Ended,
+}
+
+/// What a group still owed when the lander ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The group.
+    pub group: String,
+    /// Records accepted and not landed; a record of several lanes counts once a lane.
+    pub records: u64,
+    /// Why, as far as an error or a pause is the reason.
+    pub reason: Option<String>,
+}
+
+/// Lands all groups of a log into one database, one transaction at a time.
+pub struct Lander {
+    log: Arc<dyn Log>,
+    database: Arc<dyn Database>,
+    context: LandingContext,
+    env: Env,
+    settings: LanderSettings,
+    progress: Arc<Progress>,
+    lineage: Lineage,
+    rules: Rules,
+    lanes: BTreeMap<LaneId, Lane>,
+    groups: Vec<Group>,
+    /// The group of the lanes that no table uses any more; nothing else starts before it has landed.
+    retired: Option<usize>,
+    sink: Option<Box<dyn Sink>>,
+    connection: Backoff,
+    /// A take-over has to tell where the lanes are before anything lands.
+    unsure: bool,
+    /// How often a take-over was asked for since the last one that answered; each may have raised the epochs.
+    take_overs: Epoch,
+    /// The landing whose outcome a take-over has to tell.
+    attempt: Option<Attempt>,
+    /// The group that is looked at first in the next turn.
+    next: usize,
+    /// Since when something waits for its trigger. Beside the records' own times, because those come from a
+    /// clock that may jump.
+    pending_since: Option<Duration>,
+    closing: bool,
+}
+
+/// A lane as this lander knows it.
+#[derive(Debug)]
+struct Lane {
+    /// Whether its group has constraints.
+    ordered: bool,
+    group: usize,
+    epoch: Epoch,
+    /// Where the database is.
+    at: Mark,
+    /// The last published cut.
+    cut: Position,
+    /// How often another owner took it from this one.
+    stolen: u32,
+}
+
+/// A landing group as this lander knows it.
+#[derive(Debug)]
+struct Group {
+    name: String,
+    ordered: bool,
+    lanes: Vec<LaneId>,
+    /// The address of the outstanding cut.
+    pass: Option<Address>,
+    /// A landing is due; cleared by the cut.
+    due: bool,
+    /// All groups of the next record, when it belongs to several.
+    joint: BTreeSet<usize>,
+    backoff: Backoff,
+    /// Lands at most so many records at once, while a refused record is searched.
+    records_max: Option<usize>,
+    /// The last flush request that a cut has covered.
+    flush_seen: u64,
+    stopped: bool,
+}
+
+/// What [`Lander::choose`] found.
+enum Choice {
+    /// These groups land now.
+    Land(BTreeSet<usize>),
+    /// Some group can land at this time.
+    Later(Duration),
+    /// No group can land before something happens from outside.
+    Nothing,
+}
+
+impl Lander {
+    /// The numbers of this lander.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Works until a stop is requested; returns what was left.
+    pub fn run(mut self) -> Vec<Left> {
+        loop {
+            match self.turn() {
+                Turn::Again => {}
+                Turn::Wait { until, wake_at_changes } => self.progress.sleep(until, wake_at_changes),
+                Turn::Ended => return self.left(),
+            }
+        }
+    }
+
+    /// Does one step: at most one transaction. Blocks on the log and the database, never on time.
+    pub fn turn(&mut self) -> Turn {
+        let now = self.env.clock.monotonic();
+        let stop_at = self.progress.stop_at();
+        if stop_at.is_some() && !self.closing {
+            self.begin_closing();
+        }
+        if stop_at.is_some_and(|deadline| now >= deadline) {
+            return self.end();
+        }
+        let seen = self.progress.changes_accepted();
+        let decision = self.look(now);
+        let until = match self.choose(now) {
+            Choice::Land(set) => {
+                self.land_set(&set);
+                return Turn::Again;
+            }
+            Choice::Later(until) => Some(until),
+            Choice::Nothing if self.closing => return self.end(),
+            Choice::Nothing => None,
+        };
+        let (within, changes) = match decision {
+            // What the trigger started is not able to land now; further changes do not help it.
+            Decision::Land => (None, u64::MAX),
+            Decision::Wait { within, changes } => (within, changes),
+        };
+        let until = [until, within.map(|within| now + within), stop_at].into_iter().flatten().min();
+        Turn::Wait { until, wake_at_changes: seen.saturating_add(changes) }
+    }
+
+    /// What each group owes now.
+    pub fn left(&self) -> Vec<Left> {
+        let statuses = self.progress.groups();
+        let mut left = Vec::new();
+        for (at, (group, status)) in self.groups.iter().zip(statuses).enumerate() {
+            let records = group.lanes.iter().map(|&lane| self.log.owed_by(lane).records).sum();
+            if records > 0 {
+                let paused = self.progress.is_paused(at).then(|| "paused".to_string());
+                left.push(Left { group: group.name.clone(), records, reason: status.error.or(paused) });
+            }
+        }
+        left
+    }
+
+    /// The close gives everybody one more attempt at once.
+    fn begin_closing(&mut self) {
+        self.closing = true;
+        self.connection.until = None;
+        self.groups.iter_mut().for_each(|group| group.backoff.until = None);
+    }
+
+    fn end(&mut self) -> Turn {
+        self.progress.set_ended();
+        Turn::Ended
+    }
+
+    /// Finds what is owed, and marks the groups that are due.
+    fn look(&mut self, now: Duration) -> Decision {
+        let flush_requests = self.progress.flush_requests();
+        let mut pending = Pending { closing: self.closing, ..Pending::default() };
+        let mut waiting = Vec::new();
+        let mut oldest_ms = u64::MAX;
+        for at in 0..self.groups.len() {
+            if self.groups[at].stopped || self.progress.is_paused(at) {
+                pending.held = true;
+                continue;
+            }
+            let (changes, since_ms) = self.owed(at);
+            pending.owed += changes;
+            let group = &mut self.groups[at];
+            if group.pass.is_some() || group.due {
+                // It lands as soon as it can, or it backs off: its further changes change nothing.
+                pending.held = true;
+                continue;
+            }
+            if changes == 0 {
+                group.flush_seen = flush_requests;
+                self.progress.set_phase(at, Phase::Idle);
+                continue;
+            }
+            // Everything else waits for the retired lanes.
+            group.due = self.retired == Some(at);
+            pending.changes += changes;
+            pending.flush |= flush_requests > group.flush_seen;
+            oldest_ms = oldest_ms.min(since_ms);
+            waiting.push(at);
+        }
+        if pending.changes == 0 {
+            self.pending_since = None;
+        } else {
+            let since = *self.pending_since.get_or_insert(now);
+            let by_records = Duration::from_millis(self.env.clock.unix_ms().saturating_sub(oldest_ms));
+            pending.age = by_records.max(now - since);
+        }
+        let decision = trigger::decide(&self.settings, &pending);
+        if decision == Decision::Land {
+            self.pending_since = None;
+            waiting.into_iter().for_each(|at| self.groups[at].due = true);
+        }
+        decision
+    }
+
+    /// The changes that a group owes, and since when (Unix milliseconds).
+    fn owed(&self, group: usize) -> (u64, u64) {
+        let (mut changes, mut oldest_ms) = (0, u64::MAX);
+        for &lane in &self.groups[group].lanes {
+            changes += self.progress.changes_owed(lane, || {
+                let owed = self.log.owed_by(lane);
+                if owed.records > 0 {
+                    oldest_ms = oldest_ms.min(owed.oldest_ms);
+                }
+                owed.records
+            });
+        }
+        (changes, oldest_ms)
+    }
+
+    /// The next groups in turn that can land, or when some can.
+    fn choose(&mut self, now: Duration) -> Choice {
+        let joint: Vec<BTreeSet<usize>> = self.groups.iter().map(|group| group.joint.clone()).collect();
+        let owes = |at: usize| self.groups[at].lanes.iter().any(|&lane| self.log.owed_by(lane).records > 0);
+        let retired = self.retired.filter(|&at| self.has_work(at) || owes(at));
+        let mut later: Option<Duration> = None;
+        for step in 0..self.groups.len() {
+            let at = (self.next + step) % self.groups.len();
+            if self.groups[at].stopped {
+                continue;
+            }
+            if self.progress.is_paused(at) {
+                self.progress.set_phase(at, Phase::Paused);
+                continue;
+            }
+            if !self.has_work(at) {
+                continue;
+            }
+            let set = set::landing_set(at, &joint);
+            let held = set.iter().find(|&&one| self.groups[one].stopped || self.progress.is_paused(one));
+            if let Some(&other) = held.or(retired.as_ref().filter(|one| !set.contains(one))) {
+                self.progress.set_phase(at, Phase::WaitingFor { group: self.groups[other].name.clone() });
+                continue;
+            }
+            match self.wait_of(at, &set, now) {
+                None => {
+                    self.next = (at + 1) % self.groups.len();
+                    return Choice::Land(set);
+                }
+                Some((until, phase)) => {
+                    later = Some(later.map_or(until, |later| later.min(until)));
+                    self.progress.set_phase(at, phase);
+                }
+            }
+        }
+        later.map_or(Choice::Nothing, Choice::Later)
+    }
+
+    fn has_work(&self, group: usize) -> bool {
+        self.groups[group].pass.is_some() || self.groups[group].due
+    }
+
+    /// Until when a backoff holds up the set of a group, and what the group's state is meanwhile.
+    fn wait_of(&self, group: usize, set: &BTreeSet<usize>, now: Duration) -> Option<(Duration, Phase)> {
+        let until = |backoff: &Backoff| backoff.until.filter(|_| !backoff.is_over(now));
+        let of_groups = set
+            .iter()
+            .filter_map(|&at| until(&self.groups[at].backoff).map(|until| (until, at)))
+            .max_by_key(|&(until, at)| (until, at == group));
+        match (until(&self.connection), of_groups) {
+            (None, None) => None,
+            (Some(until), other) if other.is_none_or(|(theirs, _)| theirs <= until) => {
+                Some((until, Phase::BackingOff { until }))
+            }
+            (_, Some((until, at))) if at != group => {
+                Some((until, Phase::WaitingFor { group: self.groups[at].name.clone() }))
+            }
+            (_, Some((until, _))) | (Some(until), None) => Some((until, Phase::BackingOff { until })),
+        }
+    }
+}

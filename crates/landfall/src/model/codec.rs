@@ -117,6 +117,14 @@ impl<'a> BodyWriter<'a> {
         self.0.push(u8::from(add));
     }
 
+    /// The name of a hash's field, assigned, without building a [`Name`]; the value must follow.
+    pub fn field(&mut self, field: &[u8]) {
+        put_varint(self.0, field.len() as u64 + 1);
+        self.0.push(b'.');
+        self.0.extend_from_slice(field);
+        self.0.push(0);
+    }
+
     /// A value of a column.
     pub fn value(&mut self, value: &Value) {
         put_value(self.0, value);

@@ -6,6 +6,7 @@ pub mod change;
 pub mod codec;
 pub mod group;
 pub mod lane;
+pub mod mapping;
 pub mod name;
 pub mod row;
 pub mod types;

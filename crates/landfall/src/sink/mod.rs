@@ -18,6 +18,14 @@
 //!
 //! - Calls block. A caller owns its sink or source; neither is shared, and none is dropped in the middle.
 //! - A row that was never landed reads as absent; NULL columns are left out of a loaded row.
+//! - A stored value that is not of its column's type (another program wrote it) reads as text, or as raw bytes
+//!   when it is no text; it never makes a load fail.
+//! - An `add` is exact: a sum that the column cannot hold, or an `add` to something that is no exact number, is
+//!   [`SinkError::Refused`].
+//! - Of a key-value key everything reads back as raw bytes, except `=x`, which is a whole number.
+//! - An event whose table has a unique `request_id` that is already there changes nothing and is no error.
+//! - A key-value key is there from the first upsert to its delete, even when no part of it is left; whoever
+//!   empties a hash logs a delete.
 
 use std::sync::Arc;
 
@@ -27,6 +35,7 @@ use crate::model::{
 };
 
 pub mod memory;
+mod parts;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -118,6 +127,8 @@ pub trait Source: Send {
 pub struct Landing {
     /// A random number of this batch, for tracing.
     pub batch: [u8; 16],
+    /// When the batch lands, in Unix milliseconds, for change-log tables; a sink has no clock of its own.
+    pub time_ms: u64,
     /// The log that lands.
     pub lineage: Lineage,
     /// The lanes, sorted by number.

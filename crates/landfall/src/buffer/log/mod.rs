@@ -8,17 +8,28 @@
 //! - [`Log::commit`] returns only when everything up to the address is written (or synced). Many callers may wait
 //!   at once; one of them does the work for all. It takes the end to sync *before* it syncs.
 //! - A failed write or sync poisons the log for good: that call and every later append and commit fails with
-//!   [`LogError::Poisoned`]. A sync is never tried again.
+//!   [`LogError::Poisoned`]. A sync is never tried again. What was safe before stays safe and readable.
+//! - When only the *room* for more records cannot be made (a full disk), nothing is poisoned: commit answers
+//!   [`LogError::Io`], appends are refused with the same, and both work again once there is room.
 //! - [`Log::records`] gives durable records only, in total order, and never skips one in silence.
 //! - After a restart every durable record is there, and so is the position and anchor of every lane. Records that
 //!   were not durable may be there or not, but what is there is a prefix of the total order, and a record of
 //!   several lanes is there for all of them or for none.
 //! - A record is kept until every one of its lanes has landed it ([`Log::landed`]), and then for the retention.
+//! - A note ([`Log::set_note`]) is replaced as a whole or not at all, and is durable when the call returns.
+//!
+//! # What the owner of a log owes
+//!
+//! - One background thread that loops over [`Log::wait_upkeep`] and [`Log::upkeep`]. Without it the log is as
+//!   safe, but slower (it makes room on the path of a write) and never gets smaller.
+//! - After a restart nothing counts as landed: [`Log::landed`] has to be said again for every lane.
 //!
 //! # What a caller may assume
 //!
 //! - All calls are safe from any thread. Dropping a caller in the middle of a call leaves the log whole.
 //! - Positions of a lane are dense from 1 but for the gaps that [`Log::gap`] makes.
+
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -33,6 +44,9 @@ mod conformance;
 
 /// A place in the total order of a log, in bytes from its first record. The end of one record is the start of the next.
 pub type Address = u64;
+
+/// The longest note.
+pub const NOTE_BYTES_MAX: u64 = 16 << 20;
 
 /// How safe a record has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +124,9 @@ pub trait Log: Send + Sync {
     /// The identity of this incarnation.
     fn lineage(&self) -> Lineage;
 
+    /// How often this incarnation was opened, this time included. A restored copy has a number that is too small.
+    fn boot(&self) -> u64;
+
     /// All lanes that were ever added, with their numbers.
     fn lanes(&self) -> Vec<(LaneName, LaneId)>;
 
@@ -119,17 +136,21 @@ pub trait Log: Send + Sync {
     /// [`LogError`] when the lane map cannot be made durable.
     fn add_lanes(&self, names: &[LaneName]) -> Result<Vec<LaneId>, LogError>;
 
-    /// Appends one record to these lanes (distinct, at most 255). Cheap: no I/O.
+    /// Appends one record to these lanes (distinct, 1 to 255). Cheap: no I/O.
     ///
     /// # Errors
-    /// [`LogError::Full`] or [`LogError::TooLarge`]: nothing was appended. [`LogError::Poisoned`]: nothing was
-    /// appended and nothing ever will be.
+    /// [`LogError::Full`], [`LogError::TooLarge`] or [`LogError::Io`]: nothing was appended.
+    /// [`LogError::Poisoned`] or [`LogError::Closed`]: nothing was appended and nothing ever will be.
+    ///
+    /// # Panics
+    /// When a lane was never added, or there are none or more than 255.
     fn append(&self, lanes: &[LaneId], body: &[u8]) -> Result<Appended, LogError>;
 
     /// Makes everything up to `end` as safe as asked.
     ///
     /// # Errors
-    /// [`LogError::Poisoned`]: the outcome of what was not yet safe is unknown.
+    /// [`LogError::Poisoned`]: the outcome of what was not yet safe is unknown. [`LogError::Io`]: there is no room
+    /// for it; it is kept in memory, in its order, and a later call may make it safe.
     fn commit(&self, end: Address, safety: Safety) -> Result<(), LogError>;
 
     /// The address behind the last appended record.
@@ -148,8 +169,8 @@ pub trait Log: Send + Sync {
     /// position. Every record appended later has a higher position and a higher address.
     fn cut(&self, lanes: &[LaneId]) -> (Address, Vec<Position>);
 
-    /// The records of these lanes behind the given positions, in total order, up to the address `upto`, which
-    /// must be durable. A record of several lanes comes once.
+    /// The records of these lanes behind the given positions, in total order, up to the address `upto`. What is not
+    /// durable yet is not given. A record of several lanes comes once.
     ///
     /// # Errors
     /// [`LogError::Trimmed`] when the first of them is no longer kept; [`LogError::Damaged`] when what is on disk
@@ -163,18 +184,16 @@ pub trait Log: Send + Sync {
     /// [`LogError`] when the disk cannot be read.
     fn anchor_at(&self, lane: LaneId, position: Position) -> Result<Option<Anchor>, LogError>;
 
-    /// Sets the end of a lane to a position that the database has and this log does not: a durable gap.
+    /// Sets the end of a lane to a position that the database has and this log does not: a durable gap. The end
+    /// that the lane has already is fine and does nothing.
     ///
     /// # Errors
-    /// [`LogError`] when the gap cannot be made durable.
+    /// [`LogError`] when the gap cannot be made durable, or when `to` is below the lane's end.
     fn gap(&self, lane: LaneId, to: Head) -> Result<(), LogError>;
 
     /// Says that a lane has landed up to `position`, so that older segments may be let go. It never goes
-    /// back except by [`Log::rewind`].
-    ///
-    /// # Errors
-    /// [`LogError`] when a segment cannot be let go; nothing is lost by it.
-    fn landed(&self, lane: LaneId, position: Position) -> Result<(), LogError>;
+    /// back except by [`Log::rewind`]. Cheap: no I/O, [`Log::upkeep`] does the work.
+    fn landed(&self, lane: LaneId, position: Position);
 
     /// Takes a lane's landed position back to where the database now is, for landing again.
     ///
@@ -187,6 +206,32 @@ pub trait Log: Send + Sync {
 
     /// What has not landed of one lane (`bytes` is 0).
     fn owed_by(&self, lane: LaneId) -> Owed;
+
+    /// [`Owed::records`] alone, without any lock: cheap enough to ask before every write.
+    fn owed_records(&self) -> u64;
+
+    /// The content last kept under a name, or none.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] when it is not what was written; [`LogError::Io`] when it cannot be read.
+    fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LogError>;
+
+    /// Keeps a little content (at most [`NOTE_BYTES_MAX`]) under a name of `a-z`, `0-9`, `-` and `_`, durably, in
+    /// the place of what was there. Not for the path of a write: it syncs a file of its own.
+    ///
+    /// # Errors
+    /// [`LogError`] when it cannot be kept; what was there before is still there.
+    fn set_note(&self, name: &str, content: &[u8]) -> Result<(), LogError>;
+
+    /// Does the work that is due beside the path of a write: prepares room, lets go of what nobody needs, marks
+    /// what is durable.
+    ///
+    /// # Errors
+    /// [`LogError`]: something could not be done. No record is lost by it, and the next call tries again.
+    fn upkeep(&self) -> Result<(), LogError>;
+
+    /// Waits until there is work for [`Log::upkeep`], or for this long.
+    fn wait_upkeep(&self, timeout: Duration);
 
     /// Writes and syncs everything, and marks the end. Later appends fail.
     ///

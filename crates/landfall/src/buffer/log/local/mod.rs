@@ -1,1 +1,313 @@
-//! Written next.
+//! The log on local disk: one sequence of segment files for all lanes, group commit, recovery. The bytes are
+//! specified in docs/format.md. It never acknowledges what it has not written (or synced), and it never comes
+//! back with a shorter history in silence.
+//!
+//! # How it works
+//!
+//! An append encodes the record into a buffer under one short lock (`tail`); that is all. Two leaderships, each
+//! a lock of its own, do the I/O for everybody who waits (`commit`): the *writer* takes the buffer and writes it
+//! to the segment, beginning new segments as they fill; the *syncer* notes how far is written, leaves a **mark**
+//! of how far was durable before, syncs every segment in between, and only then says that it is durable. So a
+//! background sync never holds up a write.
+//!
+//! Four facts carry the safety:
+//!
+//! 1. A record counts only with the checksum of its own segment: lineage, number and a random salt are in it.
+//!    A file that is used again, or a write that was torn, never brings a record that was not written there.
+//! 2. Below the newest mark everything was durable: damage there is refused. Behind it, in this segment and in
+//!    younger ones, the first bad record is where the disk stopped: it and what follows is cut and kept aside.
+//! 3. A start never appends to an old file. What survived behind the mark is copied to a new segment, which is
+//!    synced before it has its name: nothing rests on pages that only seem to be on disk (`recover`).
+//! 4. The first failed write or sync poisons the log; it is never tried again.
+//!
+//! Records are found through an index of addresses per lane (`index`), rebuilt by the scan at start, so a
+//! lander reads its own lanes only (`read`). Segments that all lanes have landed are kept for the retention,
+//! then used again or removed, beside the path of a write (`upkeep`).
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::memory::backward_gap;
+use super::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety};
+use crate::env::Env;
+use crate::model::{Anchor, LaneId, Lineage, Position};
+
+mod chain;
+mod commit;
+mod index;
+mod owed;
+mod read;
+mod record;
+mod recover;
+mod scan;
+mod segment;
+mod settings;
+mod small_file;
+mod tail;
+mod upkeep;
+
+#[cfg(test)]
+mod tests;
+
+pub use recover::{Checked, Recovery};
+pub use settings::LocalLogSettings;
+pub use small_file::{Meta, read_meta};
+
+use segment::{Segment, Spare};
+use tail::Tail;
+
+/// The log on local disk. See the [module](self).
+pub struct LocalLog {
+    env: Env,
+    folders: Folders,
+    settings: LocalLogSettings,
+    meta: Meta,
+    tail: Mutex<Tail>,
+    writer: Mutex<commit::Writer>,
+    syncer: Mutex<commit::Syncer>,
+    /// The segments, oldest first. Never locked during I/O.
+    segments: RwLock<VecDeque<Arc<Segment>>>,
+    /// A file for the next segment.
+    spare: Mutex<Option<Spare>>,
+    accepted: AtomicU64,
+    written: AtomicU64,
+    durable: AtomicU64,
+    owed_records: AtomicU64,
+    poison: OnceLock<LogError>,
+    cache: read::Cache,
+    notes: Mutex<()>,
+    upkeep: Mutex<upkeep::Upkeep>,
+    /// The number of the next name that is not a segment's.
+    names: AtomicU64,
+    /// Whether there is upkeep to do, and who waits for it.
+    due: Mutex<bool>,
+    due_changed: Condvar,
+    /// Held as long as the log lives, dropped last.
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// Where things are in a data directory.
+struct Folders {
+    dir: PathBuf,
+    log: PathBuf,
+    notes: PathBuf,
+    quarantine: PathBuf,
+}
+
+impl Folders {
+    fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.into(),
+            log: dir.join("log"),
+            notes: dir.join("notes"),
+            quarantine: dir.join("quarantine"),
+        }
+    }
+}
+
+impl LocalLog {
+    /// Opens the log in this data directory, or makes a new one when there is none, and tells what it found.
+    /// Everything that is kept is verified first; when that fails nothing is changed.
+    ///
+    /// # Errors
+    /// [`LogError::Locked`] when another process has it, [`LogError::Damaged`] and [`LogError::Format`] when it
+    /// cannot be trusted or read, [`LogError::Io`] when the system fails.
+    pub fn open(env: Env, dir: &Path, settings: LocalLogSettings) -> Result<(LocalLog, Recovery), LogError> {
+        settings.check()?;
+        recover::open(env, Folders::new(dir), settings)
+    }
+
+    /// Verifies the log in this data directory and changes nothing. No process may have it open.
+    ///
+    /// # Errors
+    /// As [`LocalLog::open`].
+    pub fn check(env: &Env, dir: &Path, settings: &LocalLogSettings) -> Result<Checked, LogError> {
+        recover::check(env, &Folders::new(dir), settings)
+    }
+
+    /// What the directory says of this log.
+    pub fn meta(&self) -> Meta {
+        self.meta
+    }
+
+    /// Runs under the tail's lock and publishes what it changed.
+    fn with_tail<T>(&self, run: impl FnOnce(&mut Tail) -> T) -> T {
+        let mut tail = self.tail.lock();
+        let result = run(&mut tail);
+        self.accepted.store(tail.accepted(), Ordering::Release);
+        self.owed_records.store(tail.owed_records, Ordering::Relaxed);
+        result
+    }
+
+    fn commit_all(&self) -> Result<(), LogError> {
+        self.commit(self.accepted(), Safety::Durable)
+    }
+
+    fn upkeep_is_due(&self) {
+        *self.due.lock() = true;
+        self.due_changed.notify_one();
+    }
+}
+
+impl Log for LocalLog {
+    fn lineage(&self) -> Lineage {
+        self.meta.lineage
+    }
+
+    fn boot(&self) -> u64 {
+        self.meta.boot
+    }
+
+    fn lanes(&self) -> Vec<(LaneName, LaneId)> {
+        self.tail.lock().lanes().map(|(id, lane)| (lane.name.clone(), id)).collect()
+    }
+
+    fn add_lanes(&self, names: &[LaneName]) -> Result<Vec<LaneId>, LogError> {
+        let (numbers, end) = self.with_tail(|tail| {
+            if names.iter().any(|name| tail.is_new(name))
+                && let Some(reason) = tail.refusal()
+            {
+                return Err(reason);
+            }
+            Ok((tail.add_lanes(names), tail.lane_map_end()))
+        })?;
+        // Also for lanes that another caller has just added and not made durable yet.
+        self.commit(end, Safety::Durable)?;
+        Ok(numbers)
+    }
+
+    fn append(&self, lanes: &[LaneId], body: &[u8]) -> Result<Appended, LogError> {
+        let time_ms = self.env.clock.unix_ms();
+        self.with_tail(|tail| tail.append(lanes, body, time_ms))
+    }
+
+    fn commit(&self, end: Address, safety: Safety) -> Result<(), LogError> {
+        if self.safe(safety) >= end {
+            return Ok(());
+        }
+        self.write(end)?;
+        match safety {
+            Safety::Written => Ok(()),
+            Safety::Durable => self.sync(end),
+        }
+    }
+
+    fn accepted(&self) -> Address {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    fn safe(&self, safety: Safety) -> Address {
+        match safety {
+            Safety::Written => self.written.load(Ordering::Acquire),
+            Safety::Durable => self.durable.load(Ordering::Acquire),
+        }
+    }
+
+    fn poisoned(&self) -> Option<LogError> {
+        self.poison.get().cloned()
+    }
+
+    fn head(&self, lane: LaneId) -> Head {
+        self.tail.lock().lane(lane).head
+    }
+
+    fn cut(&self, lanes: &[LaneId]) -> (Address, Vec<Position>) {
+        self.tail.lock().cut(lanes)
+    }
+
+    fn records(
+        &self,
+        after: &[(LaneId, Position)],
+        upto: Address,
+    ) -> Result<Box<dyn Records + '_>, LogError> {
+        Ok(Box::new(read::LocalRecords::new(self, after, upto.min(self.safe(Safety::Durable)))?))
+    }
+
+    fn anchor_at(&self, lane: LaneId, position: Position) -> Result<Option<Anchor>, LogError> {
+        read::anchor_at(self, lane, position)
+    }
+
+    fn gap(&self, lane: LaneId, to: Head) -> Result<(), LogError> {
+        let time_ms = self.env.clock.unix_ms();
+        self.with_tail(|tail| {
+            if let Some(reason) = tail.refusal() {
+                return Err(reason);
+            }
+            let head = tail.lane(lane).head;
+            if to != head && to.position <= head.position {
+                return Err(backward_gap(head.position, to.position));
+            }
+            if to != head {
+                tail.push_gap(lane, to, time_ms);
+            }
+            Ok(())
+        })?;
+        self.commit_all()
+    }
+
+    fn landed(&self, lane: LaneId, position: Position) {
+        self.with_tail(|tail| tail.landed(lane, position));
+        if self.something_may_go() {
+            self.upkeep_is_due();
+        }
+    }
+
+    fn rewind(&self, lane: LaneId, position: Position) -> Result<(), LogError> {
+        self.with_tail(|tail| tail.rewind(lane, position))
+    }
+
+    fn owed(&self) -> Owed {
+        self.tail.lock().owed()
+    }
+
+    fn owed_by(&self, lane: LaneId) -> Owed {
+        self.tail.lock().owed_by(lane)
+    }
+
+    fn owed_records(&self) -> u64 {
+        self.owed_records.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
+        let _one_at_a_time = self.notes.lock();
+        small_file::read_note(&self.env.disk, &self.folders.notes, name, self.meta.lineage)
+    }
+
+    fn set_note(&self, name: &str, content: &[u8]) -> Result<(), LogError> {
+        let _one_at_a_time = self.notes.lock();
+        small_file::write_note(&self.env.disk, &self.folders.notes, name, self.meta.lineage, content)
+    }
+
+    fn upkeep(&self) -> Result<(), LogError> {
+        self.do_upkeep()
+    }
+
+    fn wait_upkeep(&self, timeout: Duration) {
+        let mut due = self.due.lock();
+        if !*due {
+            self.due_changed.wait_for(&mut due, timeout);
+        }
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        self.tail.lock().refuse(LogError::Closed);
+        self.commit_all()?;
+        self.mark_durable()
+    }
+}
+
+/// What is not as it was written.
+fn damaged(file: &Path, offset: u64, what: &str) -> LogError {
+    LogError::Damaged { file: file.into(), offset, what: what.to_owned() }
+}
+
+/// What the system refused while nothing was at stake.
+fn failed(verb: &str, path: &Path, reason: &io::Error) -> LogError {
+    LogError::Io { what: format!("cannot {verb} {}", path.display()), reason: reason.to_string() }
+}

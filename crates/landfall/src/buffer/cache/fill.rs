@@ -1,0 +1,69 @@
+//! Takes a row that was loaded from the database into the cache, unless the load is older than what the cache knows.
+//! A load below the landed position is never cached, so a slow read cannot overwrite a newer write.
+
+use crate::buffer::cache::Cache;
+use crate::buffer::cache::view::View;
+use crate::model::{LaneId, Name, Position, Value};
+
+/// What became of a load.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FillOutcome {
+    /// The row's view is known now.
+    Filled,
+    /// The snapshot was older than the landed position, or in the middle of a landing: load again.
+    Stale,
+}
+
+/// Until when a loaded row is served without being loaded again, Unix milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Residency {
+    /// For a row that exists.
+    pub present_until_ms: u64,
+    /// For a row that does not.
+    pub absent_until_ms: u64,
+}
+
+/// Folds a loaded row with what it is owed. `landed` gives the lane's published position and is asked under the
+/// shard's lock.
+///
+/// Why this is exact: whatever the lane owed this row above `landed` is in the entry, because dirty rows are pinned.
+/// A snapshot at `watermark >= landed` holds everything up to `watermark`; the entry's spans above it are
+/// applied, and a span that the snapshot holds in part makes the load stale. A snapshot below `landed` may lack a
+/// write whose entry was already let go, so it is stale.
+pub fn fill(
+    cache: &Cache,
+    (hash, row, lane): (u64, &[u8], LaneId),
+    columns: Option<Vec<(Name, Value)>>,
+    watermark: Position,
+    landed: impl FnOnce() -> Position,
+    residency: Residency,
+) -> FillOutcome {
+    let mut shard = cache.lock(cache.shard_of(hash));
+    if watermark < landed() {
+        return FillOutcome::Stale;
+    }
+    let place = shard.find(hash, row);
+    let entry = place.and_then(|at| shard.entry(at));
+    let columns = match entry {
+        // Somebody wrote or loaded it whole in the meantime: that is newer.
+        Some(entry) if !entry.view.is_unknown() && entry.is_dirty() => return FillOutcome::Filled,
+        Some(entry) => match &entry.owed {
+            Some(owed) => match owed.fold(columns, watermark) {
+                Ok(columns) => columns,
+                Err(_) => return FillOutcome::Stale,
+            },
+            None => columns,
+        },
+        None => columns,
+    };
+    let (view, expires_ms) = if row.first() == Some(&0) {
+        View::of_key_parts(columns.as_deref())
+    } else {
+        match columns {
+            Some(columns) => (View::Row(columns.into()), residency.present_until_ms),
+            None => (View::Absent, residency.absent_until_ms),
+        }
+    };
+    shard.settle(cache, (hash, row, lane), view, expires_ms);
+    FillOutcome::Filled
+}

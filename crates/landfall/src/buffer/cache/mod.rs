@@ -1,0 +1,144 @@
+//! The cache: what reads see. Sharded, bounded in bytes, dirty rows pinned; it holds the view = database + what is owed.
+//! It must never lose a dirty row, never cache a load older than a landed write, and never do I/O.
+//!
+//! # How a row lives here
+//!
+//! - A row whose view is *known* (a value, or known to be absent) keeps only that view and the position of its last
+//!   write. It is dirty while that position is above its lane's landed position; then it cannot be evicted, so
+//!   nothing has to be folded again.
+//! - A row that was written without being read keeps the merged changes that it is owed ([`owed::Owed`]) until a load
+//!   brings the rest.
+//! - Dirty rows stand in a queue of their lane, clean rows in the shard's eviction list (SIEVE): eviction never sees a
+//!   dirty row, and a publication of lane A never looks at rows of lane B.
+//!
+//! Writers hold the shard's lock while they append to the log, so the order of a row's positions is the order of
+//! its values here. No lock is held over I/O: appending is not I/O.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::model::{LaneId, Position};
+
+pub mod edits;
+pub mod entry;
+pub mod fill;
+pub mod hash;
+pub mod owed;
+pub mod shard;
+mod sieve;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use edits::FieldEdits;
+pub use entry::Entry;
+pub use fill::{FillOutcome, fill};
+pub use hash::Hash;
+pub use shard::Shard;
+pub use view::View;
+
+const SHARDS: usize = 64;
+
+/// All shards of the cache.
+pub struct Cache {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: ahash::RandomState,
+    bytes: Bytes,
+    complete: AtomicBool,
+}
+
+/// Sizes that admission and metrics read. Estimates: what the rows hold and what an entry costs.
+#[derive(Debug, Default)]
+pub struct Bytes {
+    /// Everything.
+    pub all: AtomicU64,
+    /// Dirty rows.
+    pub dirty: AtomicU64,
+    /// Rows.
+    pub rows: AtomicU64,
+    /// Dirty rows, counted.
+    pub dirty_rows: AtomicU64,
+    /// Clean rows let go for want of memory.
+    pub evicted: AtomicU64,
+}
+
+impl Bytes {
+    /// Everything that the cache holds, in bytes.
+    pub fn all_bytes(&self) -> u64 {
+        self.all.load(Ordering::Relaxed)
+    }
+
+    /// What dirty rows hold, in bytes.
+    pub fn dirty_bytes(&self) -> u64 {
+        self.dirty.load(Ordering::Relaxed)
+    }
+}
+
+impl Cache {
+    /// An empty cache of at most `bytes_max` bytes of clean rows; dirty rows count and are never evicted.
+    pub fn new(bytes_max: u64, hash_seed: [u8; 32]) -> Cache {
+        let seed = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&hash_seed[at * 8..at * 8 + 8]);
+            u64::from_le_bytes(word)
+        };
+        let shard_bytes_max = bytes_max / SHARDS as u64;
+        Cache {
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(shard_bytes_max))).collect(),
+            // Clients choose keys: a random seed keeps them from choosing collisions.
+            hasher: ahash::RandomState::with_seeds(seed(0), seed(1), seed(2), seed(3)),
+            bytes: Bytes::default(),
+            complete: AtomicBool::new(false),
+        }
+    }
+
+    /// The hash of a row's identity.
+    pub fn hash(&self, row: &[u8]) -> u64 {
+        self.hasher.hash_one(row)
+    }
+
+    /// The number of the shard that a hash belongs to.
+    pub fn shard_of(&self, hash: u64) -> usize {
+        // The low bits place the row inside the shard's table.
+        (hash >> 48) as usize % SHARDS
+    }
+
+    /// Locks one shard. Whoever locks several does so by rising number.
+    pub fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        self.shards[shard].lock()
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The sizes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Whether a key-value key that is not here is known to exist nowhere.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// Says that the key-value tables were seen empty, or that all of them are here. The first eviction of a
+    /// key-value key takes it back.
+    pub fn set_complete(&self, complete: bool) {
+        self.complete.store(complete, Ordering::Release);
+    }
+
+    /// Makes rows of `lane` whose last write is at or below `landed` clean. Locks one shard at a time, for at
+    /// most a few hundred rows.
+    pub fn landed(&self, lane: LaneId, landed: Position) {
+        for shard in &self.shards {
+            let mut left = usize::MAX;
+            while left > 0 {
+                left = shard.lock().clean(lane, landed, left, self);
+            }
+        }
+    }
+}

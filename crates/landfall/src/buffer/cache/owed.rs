@@ -1,0 +1,136 @@
+//! The merged changes that an unread dirty row is owed, kept apart where the lander cut.
+//! A load may only be folded with changes that its snapshot does not hold; a change is never applied twice.
+
+use smallvec::SmallVec;
+
+use crate::buffer::cache::view::apply;
+use crate::model::{Change, Name, Position, Value};
+
+/// Changes of one row between two cuts of its lane, merged.
+#[derive(Debug, Clone)]
+struct Span {
+    first: Position,
+    last: Position,
+    change: Change,
+}
+
+/// What a row is owed: one span for each stretch between two cuts of its lane, oldest first.
+///
+/// The lander lands whole spans between cuts. So a snapshot whose watermark is a cut holds a span or does
+/// not, and the fold is exact. A watermark inside a span comes only while the lander is on its way to a
+/// cut in several transactions; then the load waits.
+#[derive(Debug, Clone, Default)]
+pub struct Owed {
+    spans: SmallVec<[Span; 1]>,
+}
+
+/// More spans than a landed, a landing and an open one are merged: reads may wait longer, nothing else.
+const SPANS_MAX: usize = 4;
+
+/// The watermark of a load lies inside a span: the load has to be tried again.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InsideSpan;
+
+impl Owed {
+    /// Adds the change of the write at `position`, when the lane's last cut was at `cut`.
+    pub fn push(&mut self, position: Position, cut: Position, change: Change) {
+        match self.spans.last_mut() {
+            Some(span) if span.last > cut => {
+                span.change.merge(change);
+                span.last = position;
+            }
+            _ => self.spans.push(Span { first: position, last: position, change }),
+        }
+        if self.spans.len() > SPANS_MAX {
+            let second = self.spans.remove(1);
+            self.spans[0].last = second.last;
+            self.spans[0].change.merge(second.change);
+        }
+    }
+
+    /// Drops what has landed.
+    pub fn forget(&mut self, landed: Position) {
+        self.spans.retain(|span| span.last > landed);
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The row, from a snapshot of the database at `watermark`.
+    ///
+    /// # Errors
+    /// [`InsideSpan`] when the snapshot holds a part of a span.
+    pub fn fold(
+        &self,
+        mut columns: Option<Vec<(Name, Value)>>,
+        watermark: Position,
+    ) -> Result<Option<Vec<(Name, Value)>>, InsideSpan> {
+        for span in &self.spans {
+            if span.first > watermark {
+                columns = apply(columns, &span.change);
+            } else if span.last > watermark {
+                return Err(InsideSpan);
+            }
+        }
+        Ok(columns)
+    }
+
+    /// All that is owed, merged. None when nothing is.
+    pub fn merged(&self) -> Option<Change> {
+        let mut spans = self.spans.iter();
+        let mut change = spans.next()?.change.clone();
+        spans.for_each(|span| change.merge(span.change.clone()));
+        Some(change)
+    }
+
+    /// An estimate of the memory held, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.spans.iter().fold(64, |sum, span| sum + span.change.memory_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn n() -> Name {
+        Name::column("n")
+    }
+
+    fn row(value: i64) -> Option<Vec<(Name, Value)>> {
+        Some(vec![(n(), Value::Int(value))])
+    }
+
+    #[test]
+    fn a_load_folds_exactly_what_its_snapshot_does_not_hold() {
+        let mut owed = Owed::default();
+        owed.push(5, 0, Change::add(n(), Value::Int(1)));
+        owed.push(8, 0, Change::add(n(), Value::Int(10)));
+        owed.push(9, 8, Change::add(n(), Value::Int(100)));
+        assert_eq!(owed.fold(row(0), 4).unwrap(), row(111));
+        assert_eq!(owed.fold(row(11), 8).unwrap(), row(111));
+        assert_eq!(owed.fold(row(111), 9).unwrap(), row(111));
+        assert_eq!(owed.fold(row(1), 6), Err(InsideSpan));
+    }
+
+    #[test]
+    fn a_second_cut_forgets_what_landed_with_the_first() {
+        let mut owed = Owed::default();
+        owed.push(1, 0, Change::add(n(), Value::Int(1)));
+        owed.push(2, 1, Change::add(n(), Value::Int(1)));
+        owed.push(3, 2, Change::add(n(), Value::Int(1)));
+        owed.forget(1);
+        assert_eq!(owed.fold(row(2), 2).unwrap(), row(3));
+        owed.forget(3);
+        assert!(owed.is_empty());
+    }
+
+    #[test]
+    fn a_delete_that_is_owed_hides_the_loaded_row() {
+        let mut owed = Owed::default();
+        owed.push(1, 0, Change::Delete);
+        assert_eq!(owed.fold(row(2), 0).unwrap(), None);
+    }
+}

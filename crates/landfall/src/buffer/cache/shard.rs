@@ -1,0 +1,375 @@
+//! One shard: a hash table of rows, a queue of dirty rows a lane, and the eviction list of the clean ones.
+//! Every change of an entry goes through here, so that sizes and lists agree with it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashTable;
+
+use crate::buffer::cache::Cache;
+use crate::buffer::cache::edits::FieldEdits;
+use crate::buffer::cache::entry::{Entry, RowBytes};
+use crate::buffer::cache::sieve::{NONE, Sieve};
+use crate::buffer::cache::view::View;
+use crate::model::{Change, LaneId, Position};
+
+/// How many rows a lock is held for while a publication makes rows clean.
+const CLEANED_AT_ONCE: usize = 256;
+/// How many clean rows one insert may let go; the next insert goes on.
+const EVICTED_AT_ONCE: usize = 16;
+
+/// The rows of one part of the hash space.
+pub struct Shard {
+    table: HashTable<(u64, u32)>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    sieve: Sieve,
+    /// Dirty rows by lane number, oldest first.
+    dirty: Vec<VecDeque<u32>>,
+    /// Key-value keys that expire.
+    expiring: BTreeSet<(u64, u32)>,
+    bytes: u64,
+    bytes_max: u64,
+    /// Counts the loads, from 1; it may wrap.
+    loads: u32,
+}
+
+/// What a write leaves behind in an entry.
+pub enum After {
+    /// The view is known: this, expiring then (0: never).
+    Known(View, u64),
+    /// Fields of a key-value hash, set or removed; with `true` the key was absent before.
+    Fields(FieldEdits, bool),
+    /// The key-value key expires then (0: never).
+    Expires(u64),
+    /// A row of a table changed; it is known again, or it is owed this change on top.
+    Changed {
+        /// What happened to it.
+        change: Change,
+        /// How long it is served without being loaded again, Unix milliseconds.
+        until: u64,
+        /// The database computes columns of it: once landed, it is let go and loaded again.
+        reload: bool,
+    },
+}
+
+impl Shard {
+    pub(super) fn new(bytes_max: u64) -> Shard {
+        Shard {
+            table: HashTable::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            sieve: Sieve::new(),
+            dirty: Vec::new(),
+            expiring: BTreeSet::new(),
+            bytes: 0,
+            bytes_max,
+            loads: 0,
+        }
+    }
+
+    /// The place of a row, for [`Shard::entry`].
+    pub fn find(&self, hash: u64, row: &[u8]) -> Option<u32> {
+        let entries = &self.entries;
+        self.table
+            .find(hash, |(have, at)| {
+                *have == hash
+                    && entries[*at as usize].as_ref().is_some_and(|entry| entry.row.as_slice() == row)
+            })
+            .map(|(_, at)| *at)
+    }
+
+    /// The row at a place.
+    pub fn entry(&self, at: u32) -> Option<&Entry> {
+        self.entries.get(at as usize)?.as_ref()
+    }
+
+    /// Notes that a row was read, for the eviction list.
+    pub fn visit(&mut self, at: u32) {
+        if let Some(Some(entry)) = self.entries.get_mut(at as usize) {
+            // The first read of a loaded row is why it was loaded, and no sign that it is used again.
+            entry.visited |= entry.fresh == 0;
+            entry.fresh = 0;
+        }
+    }
+
+    /// Applies a write that the log has taken at `position`, when the lane's last cut was at `cut`. Returns the
+    /// row's place. `hint` is where the row was found before; it may have been let go since.
+    ///
+    /// It lets no row go: others of the same unit were seen and must stay until it is done ([`Shard::relieve`]).
+    pub fn write(
+        &mut self,
+        cache: &Cache,
+        (hash, row, lane): (u64, &[u8], LaneId),
+        (position, cut): (Position, Position),
+        hint: Option<u32>,
+        after: After,
+    ) -> u32 {
+        let hinted = hint.filter(|at| self.entry(*at).is_some_and(|entry| entry.row.as_slice() == row));
+        let at = match hinted.or_else(|| self.find(hash, row)) {
+            Some(at) => at,
+            None => self.insert(cache, hash, row, lane),
+        };
+        self.update(cache, hash, at, |entry| {
+            entry.position = position;
+            entry.take(position, cut, after);
+        });
+        self.soil(cache, at);
+        at
+    }
+
+    /// Lets clean rows go while the shard holds too much. To be called when a unit is done with its rows.
+    pub fn relieve(&mut self, cache: &Cache) {
+        self.evict(cache);
+    }
+
+    /// Makes a row's view known, from a load. The row stays dirty if it was.
+    pub fn settle(
+        &mut self,
+        cache: &Cache,
+        (hash, row, lane): (u64, &[u8], LaneId),
+        view: View,
+        expires_ms: u64,
+    ) -> u32 {
+        let at = match self.find(hash, row) {
+            Some(at) => at,
+            None => {
+                let at = self.insert(cache, hash, row, lane);
+                self.sieve.insert(&mut self.entries, at);
+                at
+            }
+        };
+        // 0 means that nobody waits.
+        self.loads = self.loads.wrapping_add(1).max(1);
+        let loads = self.loads;
+        self.update(cache, hash, at, |entry| {
+            entry.view = view;
+            entry.expires_ms = expires_ms;
+            entry.owed = None;
+            entry.fresh = loads;
+        });
+        self.evict(cache);
+        at
+    }
+
+    /// Lets a clean row go; a dirty one stays, and the answer is no.
+    pub fn remove_clean(&mut self, cache: &Cache, hash: u64, at: u32) -> bool {
+        let Some(entry) = self.entry(at) else { return false };
+        if entry.dirty {
+            return false;
+        }
+        self.sieve.remove(&mut self.entries, at);
+        self.remove(cache, hash, at);
+        true
+    }
+
+    /// Lets the rows go that `concerns` names: clean ones now, dirty ones as soon as they have landed.
+    pub fn forget(&mut self, cache: &Cache, concerns: impl Fn(&[u8]) -> bool) {
+        for at in 0..self.entries.len() as u32 {
+            let Some(Some(entry)) = self.entries.get_mut(at as usize) else { continue };
+            if !concerns(&entry.row) {
+                continue;
+            }
+            entry.reload = true;
+            let hash = cache.hash(&entry.row);
+            self.remove_clean(cache, hash, at);
+        }
+    }
+
+    /// Lets every clean row go; returns how many.
+    pub fn evict_all(&mut self, cache: &Cache) -> u64 {
+        let clean: Vec<u32> = (0..self.entries.len() as u32)
+            .filter(|at| self.entry(*at).is_some_and(|entry| !entry.dirty))
+            .collect();
+        let mut gone = 0;
+        for at in clean {
+            let Some(entry) = self.entry(at) else { continue };
+            let hash = cache.hash(&entry.row);
+            gone += u64::from(self.remove_clean(cache, hash, at));
+        }
+        gone
+    }
+
+    /// Makes rows of `lane` clean that have landed, looking at `left` rows at most, and returns how many are
+    /// still to be looked at.
+    pub(super) fn clean(&mut self, lane: LaneId, landed: Position, left: usize, cache: &Cache) -> usize {
+        let queued = self.dirty.get(lane.0 as usize).map_or(0, VecDeque::len);
+        let left = left.min(queued);
+        for _ in 0..left.min(CLEANED_AT_ONCE) {
+            let Some(at) = self.dirty[lane.0 as usize].pop_front() else { break };
+            let Some(Some(entry)) = self.entries.get_mut(at as usize) else { continue };
+            if entry.position > landed {
+                self.dirty[lane.0 as usize].push_back(at);
+                continue;
+            }
+            entry.dirty = false;
+            // Nothing is owed any more. What was never read, or what the database has completed, is loaded
+            // again by the next read.
+            let let_go = entry.view.is_unknown() || entry.reload;
+            cache.bytes.dirty.fetch_sub(u64::from(entry.bytes), Ordering::Relaxed);
+            cache.bytes.dirty_rows.fetch_sub(1, Ordering::Relaxed);
+            if let_go {
+                let hash = cache.hash(&entry.row);
+                self.remove(cache, hash, at);
+            } else {
+                self.sieve.insert(&mut self.entries, at);
+            }
+        }
+        left.saturating_sub(CLEANED_AT_ONCE)
+    }
+
+    /// The key-value keys that expired at or before `now_ms`, at most `most`.
+    pub fn expired(&self, now_ms: u64, most: usize) -> Vec<RowBytes> {
+        self.expiring
+            .iter()
+            .take_while(|(when, _)| *when <= now_ms)
+            .take(most)
+            .filter_map(|(_, at)| self.entry(*at).map(|entry| entry.row.clone()))
+            .collect()
+    }
+
+    /// All rows, for reports and tests.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().flatten()
+    }
+
+    /// Each clean row is in the eviction list once, each dirty one in its lane's queue once, each key that
+    /// expires in the order of expiry, and none of them anywhere else.
+    #[cfg(test)]
+    pub(super) fn check_lists(&self) {
+        let numbered = || {
+            let rows = self.entries.iter().enumerate();
+            rows.filter_map(|(at, entry)| entry.as_ref().map(|entry| (at as u32, entry)))
+        };
+        let mut clean: Vec<u32> = numbered().filter(|(_, entry)| !entry.dirty).map(|(at, _)| at).collect();
+        let mut listed = self.sieve.all(&self.entries);
+        clean.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, clean, "the eviction list");
+        for (lane, queue) in self.dirty.iter().enumerate() {
+            let of_lane = numbered().filter(|(_, entry)| entry.dirty && entry.lane.0 as usize == lane);
+            let mut dirty: Vec<u32> = of_lane.map(|(at, _)| at).collect();
+            let mut queued: Vec<u32> = queue.iter().copied().collect();
+            dirty.sort_unstable();
+            queued.sort_unstable();
+            assert_eq!(queued, dirty, "the queue of lane {lane}");
+        }
+        let expiring: BTreeSet<(u64, u32)> = numbered()
+            .filter(|(_, entry)| entry.is_key_value() && entry.expires_ms > 0)
+            .map(|(at, entry)| (entry.expires_ms, at))
+            .collect();
+        assert_eq!(self.expiring, expiring, "the order of expiry");
+        assert_eq!(self.bytes, self.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>(), "the bytes");
+        assert_eq!(self.table.len() + self.free.len(), self.entries.len(), "the places");
+    }
+
+    fn insert(&mut self, cache: &Cache, hash: u64, row: &[u8], lane: LaneId) -> u32 {
+        let entry = Entry {
+            row: row.into(),
+            lane,
+            position: 0,
+            view: View::Unknown,
+            expires_ms: 0,
+            owed: None,
+            reload: false,
+            bytes: 0,
+            dirty: false,
+            visited: false,
+            fresh: 0,
+            newer: NONE,
+            older: NONE,
+        };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.entries[at as usize] = Some(entry);
+                at
+            }
+            None => {
+                self.entries.push(Some(entry));
+                (self.entries.len() - 1) as u32
+            }
+        };
+        self.table.insert_unique(hash, (hash, at), |(hash, _)| *hash);
+        cache.bytes.rows.fetch_add(1, Ordering::Relaxed);
+        at
+    }
+
+    fn remove(&mut self, cache: &Cache, hash: u64, at: u32) {
+        if let Ok(found) = self.table.find_entry(hash, |(_, have)| *have == at) {
+            found.remove();
+        }
+        if let Some(entry) = self.entries[at as usize].take() {
+            self.expiring.remove(&(entry.expires_ms, at));
+            self.bytes -= u64::from(entry.bytes);
+            cache.bytes.all.fetch_sub(u64::from(entry.bytes), Ordering::Relaxed);
+            cache.bytes.rows.fetch_sub(1, Ordering::Relaxed);
+            self.free.push(at);
+        }
+    }
+
+    /// Changes an entry and keeps sizes and the expiry order in step.
+    fn update(&mut self, cache: &Cache, _hash: u64, at: u32, change: impl FnOnce(&mut Entry)) {
+        let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
+        let (expired_before, bytes_before) = (entry.expires_ms, entry.bytes);
+        change(entry);
+        entry.bytes = u32::try_from(entry.memory_bytes()).unwrap_or(u32::MAX);
+        let (expires_ms, bytes, key_value) = (entry.expires_ms, entry.bytes, entry.is_key_value());
+        if entry.dirty {
+            add(&cache.bytes.dirty, bytes_before, bytes);
+        }
+        add(&cache.bytes.all, bytes_before, bytes);
+        self.bytes = self.bytes + u64::from(bytes) - u64::from(bytes_before);
+        if expired_before != expires_ms && key_value {
+            self.expiring.remove(&(expired_before, at));
+            if expires_ms > 0 {
+                self.expiring.insert((expires_ms, at));
+            }
+        }
+    }
+
+    /// Puts a row that was just written into the queue of its lane.
+    fn soil(&mut self, cache: &Cache, at: u32) {
+        let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
+        if entry.dirty {
+            return;
+        }
+        let lane = entry.lane.0 as usize;
+        let listed = entry.older != NONE || entry.newer != NONE;
+        entry.dirty = true;
+        cache.bytes.dirty.fetch_add(u64::from(entry.bytes), Ordering::Relaxed);
+        cache.bytes.dirty_rows.fetch_add(1, Ordering::Relaxed);
+        if listed || self.sieve.holds_only(at) {
+            self.sieve.remove(&mut self.entries, at);
+        }
+        if self.dirty.len() <= lane {
+            self.dirty.resize_with(lane + 1, VecDeque::new);
+        }
+        self.dirty[lane].push_back(at);
+    }
+
+    /// Lets clean rows go while the shard holds too much.
+    fn evict(&mut self, cache: &Cache) {
+        for _ in 0..EVICTED_AT_ONCE {
+            if self.bytes <= self.bytes_max {
+                return;
+            }
+            let Some(at) = self.sieve.victim(&mut self.entries, self.loads) else { return };
+            let Some(entry) = self.entry(at) else { return };
+            if entry.is_key_value() {
+                cache.set_complete(false);
+            }
+            let hash = cache.hash(&entry.row);
+            self.sieve.remove(&mut self.entries, at);
+            self.remove(cache, hash, at);
+            cache.bytes.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn add(counter: &std::sync::atomic::AtomicU64, before: u32, after: u32) {
+    if after >= before {
+        counter.fetch_add(u64::from(after - before), Ordering::Relaxed);
+    } else {
+        counter.fetch_sub(u64::from(before - after), Ordering::Relaxed);
+    }
+}

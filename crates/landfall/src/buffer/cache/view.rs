@@ -1,0 +1,171 @@
+//! What is known of a row: its value in the form that reads want.
+//! A view never holds a value that the log or the database did not give.
+
+use std::sync::Arc;
+
+use super::edits::FieldEdits;
+use super::hash::Hash;
+use crate::model::{Change, Name, Op, Value};
+
+/// What is known of a row.
+#[derive(Debug, Clone, Default)]
+pub enum View {
+    /// Nothing but the changes that it is owed.
+    #[default]
+    Unknown,
+    /// It does not exist.
+    Absent,
+    /// A key-value string.
+    String(Arc<[u8]>),
+    /// A key-value hash; never empty.
+    Hash(Box<Hash>),
+    /// A row of a mapped table: the columns that are not NULL, sorted by name, key columns included.
+    Row(Arc<[(Name, Value)]>),
+}
+
+impl View {
+    /// Whether nothing is known.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, View::Unknown)
+    }
+
+    /// An estimate of the memory held behind the view itself, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            View::Unknown | View::Absent => 0,
+            View::String(value) => value.len() + 16,
+            View::Hash(hash) => hash.memory_bytes(),
+            View::Row(row) => row
+                .iter()
+                .fold(16, |sum, (name, value)| sum + name.as_bytes().len() + 16 + value.memory_bytes()),
+        }
+    }
+
+    /// Becomes `view`. A string of the same length is copied over the old one when nobody else holds it: the old memory is
+    /// cold, and freeing it would cost more than the copy.
+    pub fn become_this(&mut self, view: View) {
+        if let (View::String(old), View::String(new)) = (&mut *self, &view)
+            && old.len() == new.len()
+            && let Some(old) = Arc::get_mut(old)
+        {
+            old.copy_from_slice(new);
+            return;
+        }
+        *self = view;
+    }
+
+    /// Sets and removes fields of a key-value hash; an empty hash is absent.
+    pub fn set_fields(&mut self, fields: &FieldEdits) {
+        let mut hash = match std::mem::take(self) {
+            View::Hash(hash) => hash,
+            _ => Box::default(),
+        };
+        for (field, value) in fields.iter() {
+            match value {
+                Some(value) => hash.set(field, value),
+                None => hash.remove(field),
+            }
+        }
+        *self = if hash.is_empty() { View::Absent } else { View::Hash(hash) };
+    }
+
+    /// A mapped row after `change`.
+    pub fn changed(self, change: &Change) -> View {
+        let columns = match self {
+            View::Row(row) => Some(row.to_vec()),
+            _ => None,
+        };
+        apply(columns, change).map_or(View::Absent, |row| View::Row(row.into()))
+    }
+
+    /// The view of a key-value key from its parts, and when it expires (0: never).
+    pub fn of_key_parts(parts: Option<&[(Name, Value)]>) -> (View, u64) {
+        let Some(parts) = parts else { return (View::Absent, 0) };
+        let mut expires_ms = 0;
+        let mut string = None;
+        let mut hash = Hash::default();
+        for (name, value) in parts {
+            match (name.as_bytes(), value) {
+                (Name::EXPIRES, Value::Int(ms)) => expires_ms = u64::try_from(*ms).unwrap_or(1),
+                (Name::STRING, Value::Bytes(bytes)) => string = Some(bytes.clone()),
+                (_, Value::Bytes(bytes)) => {
+                    if let Some(field) = name.as_field() {
+                        hash.insert(field.into(), bytes.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        match string {
+            Some(value) => (View::String(value), expires_ms),
+            None if hash.is_empty() => (View::Absent, 0),
+            None => (View::Hash(Box::new(hash)), expires_ms),
+        }
+    }
+
+    /// The parts of a key-value key, the opposite of [`View::of_key_parts`].
+    pub fn key_parts(&self, expires_ms: u64) -> Option<Vec<(Name, Value)>> {
+        let mut parts: Vec<(Name, Value)> = match self {
+            View::String(value) => vec![(Name::from_bytes(Name::STRING), Value::Bytes(value.clone()))],
+            View::Hash(hash) => {
+                hash.iter().map(|(field, value)| (Name::field(field), Value::Bytes(value.clone()))).collect()
+            }
+            _ => return None,
+        };
+        if expires_ms > 0 {
+            parts.push((Name::from_bytes(Name::EXPIRES), Value::Int(expires_ms as i64)));
+        }
+        parts.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Some(parts)
+    }
+}
+
+/// The columns after `change`, in the form that loads and views use.
+pub fn apply(columns: Option<Vec<(Name, Value)>>, change: &Change) -> Option<Vec<(Name, Value)>> {
+    let Change::Upsert(upsert) = change else { return None };
+    let mut row = if upsert.replace { Vec::new() } else { columns.unwrap_or_default() };
+    for (name, op) in &upsert.columns {
+        match (row.binary_search_by(|(have, _)| have.cmp(name)), op) {
+            (Ok(at), Op::Assign(Value::Null)) => {
+                row.remove(at);
+            }
+            (Ok(at), op) => row[at].1 = op.apply(Some(&row[at].1)),
+            (Err(_), Op::Assign(Value::Null)) => {}
+            (Err(at), op) => row.insert(at, (name.clone(), op.apply(None))),
+        }
+    }
+    Some(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn applying_to_columns_equals_the_model() {
+        let n = Name::column("n");
+        for change in [
+            Change::Delete,
+            Change::put([(n.clone(), Value::Int(4))]),
+            Change::put([(n.clone(), Value::Null)]),
+            Change::add(n.clone(), Value::Int(4)),
+            Change::replace([(Name::column("m"), Value::Int(1))]),
+        ] {
+            for before in [None, Some(vec![]), Some(vec![(n.clone(), Value::Int(1))])] {
+                let model = change.apply(before.clone().map(|row| row.into_iter().collect()));
+                let here = apply(before, &change).map(|row| row.into_iter().collect());
+                assert_eq!(here, model, "{change:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_comes_back_from_its_parts() {
+        let mut hash = Hash::default();
+        hash.insert(b"f"[..].into(), b"1"[..].into());
+        let view = View::Hash(Box::new(hash));
+        let (back, expires) = View::of_key_parts(view.key_parts(77).as_deref());
+        assert!(matches!(back, View::Hash(hash) if hash.len() == 1));
+        assert_eq!(expires, 77);
+    }
+}

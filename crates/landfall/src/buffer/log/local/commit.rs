@@ -1,0 +1,173 @@
+//! Group commit: one caller writes, one syncs, and everybody else finds it done.
+//! Nothing is called durable that was written after its sync began, and no failed sync is tried again.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::super::{Address, Log, LogError, Safety};
+use super::record::END;
+use super::segment::{self, Header, Mark, NotBegun, Segment};
+use super::tail::Batch;
+use super::upkeep::DRAFT;
+use super::{LocalLog, failed};
+
+/// A buffer that grew beyond this for a large record is not kept.
+const BUFFER_BYTES_MAX: usize = 8 << 20;
+
+/// The one who writes.
+pub(super) struct Writer {
+    /// The segment that is written to.
+    pub(super) current: Arc<Segment>,
+    /// Taken from the tail and not written, because there was no room for the next segment.
+    pub(super) backlog: VecDeque<Batch>,
+    /// The empty buffer that the tail gets for its full one.
+    pub(super) buffer: Vec<u8>,
+    /// Whether the tail was told that there is no room.
+    pub(super) stalled: bool,
+}
+
+/// The one who syncs.
+pub(super) struct Syncer {
+    /// The number of the last mark, and what it says is durable.
+    pub(super) sequence: u64,
+    pub(super) marked: Address,
+    /// When the last sync ended, on the monotonic clock.
+    pub(super) last: Duration,
+}
+
+impl LocalLog {
+    /// Writes everything up to `end`.
+    pub(super) fn write(&self, end: Address) -> Result<(), LogError> {
+        let mut writer = self.writer.lock();
+        if self.safe(Safety::Written) >= end {
+            return Ok(());
+        }
+        self.refuse_if_poisoned()?;
+        let Writer { backlog, buffer, .. } = &mut *writer;
+        self.tail.lock().take(backlog, std::mem::take(buffer));
+        let result = self.write_backlog(&mut writer);
+        if writer.stalled || result.is_err() {
+            writer.stalled = result.is_err();
+            self.tail.lock().stall(result.as_ref().err().cloned());
+        }
+        result
+    }
+
+    fn write_backlog(&self, writer: &mut Writer) -> Result<(), LogError> {
+        while let Some(batch) = writer.backlog.front_mut() {
+            if let Some(header) = &batch.begins {
+                writer.current = self.begin_segment(header)?;
+                batch.begins = None;
+            }
+            // The clean end goes with every write; the next write covers it.
+            batch.bytes.extend_from_slice(&END);
+            if let Err(reason) = writer.current.file.write_at(&batch.bytes, batch.offset) {
+                return Err(self.fail("write to", &writer.current, &reason));
+            }
+            self.written.store(batch.end, Ordering::Release);
+            if let Some(mut done) = writer.backlog.pop_front()
+                && done.bytes.capacity() <= BUFFER_BYTES_MAX
+            {
+                done.bytes.clear();
+                writer.buffer = done.bytes;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the next segment, from the spare if there is one.
+    fn begin_segment(&self, header: &Header) -> Result<Arc<Segment>, LogError> {
+        let spare = self.spare.lock().take_if(|spare| spare.capacity == header.capacity);
+        let (disk, dir) = (&self.env.disk, &self.folders.log);
+        let spare = match spare {
+            Some(spare) => spare,
+            None => {
+                let draft = self.fresh_name("next-", DRAFT);
+                segment::make_spare(disk, draft, header.capacity, self.settings.zero_fill)
+                    .map_err(|reason| failed("make a segment in", dir, &reason))?
+            }
+        };
+        let path = spare.path.clone();
+        let segment = match segment::begin(disk, dir, spare, header.clone(), &[], None) {
+            Ok(segment) => Arc::new(segment),
+            Err(NotBegun::Room(reason)) => return Err(failed("begin a segment in", &path, &reason)),
+            Err(NotBegun::Unknown(reason)) => {
+                return Err(self.poison(format!("cannot name a segment: {reason}")));
+            }
+        };
+        self.segments.write().push_back(segment.clone());
+        self.upkeep_is_due();
+        Ok(segment)
+    }
+
+    /// Makes everything up to `end`, which is written, durable.
+    pub(super) fn sync(&self, end: Address) -> Result<(), LogError> {
+        let mut syncer = self.syncer.lock();
+        if self.safe(Safety::Durable) >= end {
+            return Ok(());
+        }
+        self.sync_written(&mut syncer)
+    }
+
+    /// Marks what is durable, durably: damage of the last records is then no longer taken for a torn write.
+    pub(super) fn mark_durable(&self) -> Result<(), LogError> {
+        let mut syncer = self.syncer.lock();
+        if syncer.marked >= self.safe(Safety::Durable) {
+            return Ok(());
+        }
+        self.sync_written(&mut syncer)
+    }
+
+    fn sync_written(&self, syncer: &mut Syncer) -> Result<(), LogError> {
+        self.refuse_if_poisoned()?;
+        // Before the sync: what is written while it runs is not covered by it.
+        let target = self.safe(Safety::Written);
+        let durable = self.safe(Safety::Durable);
+        let unsynced = self.segments_from(durable, target);
+        if let Some(first) = unsynced.first()
+            && syncer.marked < durable
+        {
+            let mark = Mark { sequence: syncer.sequence + 1, offset: first.offset(durable) };
+            if let Err(reason) = first.write_mark(mark) {
+                return Err(self.fail("write to", first, &reason));
+            }
+            syncer.sequence = mark.sequence;
+            syncer.marked = durable;
+        }
+        // In order: nothing of a segment is durable before all of the one before is.
+        for segment in &unsynced {
+            if let Err(reason) = segment.file.sync_data() {
+                return Err(self.fail("sync", segment, &reason));
+            }
+        }
+        self.durable.store(target, Ordering::Release);
+        syncer.last = self.env.clock.monotonic();
+        Ok(())
+    }
+
+    /// The segments that hold what lies between these addresses; the one that begins at `from` or holds it first.
+    fn segments_from(&self, from: Address, to: Address) -> Vec<Arc<Segment>> {
+        let segments = self.segments.read();
+        let first = segments.partition_point(|segment| segment.header.base <= from).saturating_sub(1);
+        let last = segments.partition_point(|segment| segment.header.base <= to);
+        segments.range(first..last).cloned().collect()
+    }
+
+    pub(super) fn refuse_if_poisoned(&self) -> Result<(), LogError> {
+        self.poison.get().map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    fn fail(&self, verb: &str, segment: &Segment, reason: &io::Error) -> LogError {
+        self.poison(format!("cannot {verb} {}: {reason}", segment.path.display()))
+    }
+
+    /// Ends this log for good, for the first reason given.
+    fn poison(&self, reason: String) -> LogError {
+        let poison = self.poison.get_or_init(|| LogError::Poisoned { reason }).clone();
+        self.tail.lock().refuse(poison.clone());
+        poison
+    }
+}

@@ -1,0 +1,306 @@
+//! Crashes at every step and by the dice, many in a row: after each one the log holds a prefix of what was
+//! appended, and all that was acknowledged as durable.
+
+use super::*;
+use crate::env::seeded::Dice;
+use crate::env::strict_disk::Keep;
+
+/// One thing that was asked of the log, in the order of the log.
+enum Entry {
+    Lane(LaneName),
+    Record(Vec<usize>, Vec<u8>),
+    Gap(usize, Head),
+}
+
+/// What the log must hold.
+#[derive(Default)]
+struct Model {
+    entries: Vec<Entry>,
+    /// How many of the entries were acknowledged as durable.
+    acknowledged: usize,
+    landed: Vec<Position>,
+    note: Option<Vec<u8>>,
+    /// A note whose outcome is not known.
+    maybe_note: Option<Vec<u8>>,
+}
+
+/// A record's lanes and positions, and its body.
+type Found = (Vec<(LaneId, Position)>, Vec<u8>);
+
+/// The lanes after some entries, and the records behind what has landed.
+struct Expected {
+    lanes: Vec<LaneName>,
+    heads: Vec<Head>,
+    records: Vec<Found>,
+}
+
+impl Model {
+    fn after(&self, count: usize, lineage: Lineage) -> Expected {
+        let mut expected = Expected { lanes: Vec::new(), heads: Vec::new(), records: Vec::new() };
+        for entry in &self.entries[..count] {
+            match entry {
+                Entry::Lane(name) => {
+                    expected.lanes.push(name.clone());
+                    expected.heads.push(Head { position: 0, anchor: Anchor::START });
+                }
+                Entry::Gap(lane, to) => expected.heads[*lane] = *to,
+                Entry::Record(lanes, body) => {
+                    let hash = Anchor::body_hash(body);
+                    let mut places = Vec::new();
+                    for &lane in lanes {
+                        let (id, head) = (LaneId(lane as u32), &mut expected.heads[lane]);
+                        let position = head.position + 1;
+                        *head = Head { position, anchor: head.anchor.next(&lineage, id, position, hash) };
+                        places.push((id, position));
+                    }
+                    if places.iter().any(|&(lane, position)| position > self.landed[lane.0 as usize]) {
+                        expected.records.push((places, body.clone()));
+                    }
+                }
+            }
+        }
+        expected
+    }
+
+    /// Compares the log with the model, and the model forgets what the log does not have.
+    fn check(&mut self, log: &LocalLog, context: &str) {
+        let names: Vec<LaneName> = log.lanes().into_iter().map(|(name, _)| name).collect();
+        let heads: Vec<Head> = (0..names.len()).map(|lane| log.head(LaneId(lane as u32))).collect();
+        // The anchors tell which prefix it is. The longest: a lost lane has no record.
+        let prefix = (self.acknowledged..=self.entries.len()).rev().find(|&count| {
+            let expected = self.after(count, log.lineage());
+            expected.lanes == names && expected.heads == heads
+        });
+        let Some(count) = prefix else {
+            panic!("{context}: the log is no prefix with what was acknowledged: {heads:?}");
+        };
+        self.landed.truncate(names.len());
+        let expected = self.after(count, log.lineage());
+        for (lane, landed) in self.landed.iter().enumerate() {
+            log.landed(LaneId(lane as u32), *landed);
+        }
+        let after: Vec<_> = (0..).map(LaneId).zip(self.landed.iter().copied()).collect();
+        let records = conformance::read(log, &after).unwrap();
+        let found: Vec<Found> =
+            records.into_iter().map(|record| (record.lanes.to_vec(), record.body)).collect();
+        assert!(found == expected.records, "{context}: other records");
+        let owed = expected.records.iter().flat_map(|(places, _)| places);
+        let owed = owed.filter(|(lane, position)| *position > self.landed[lane.0 as usize]).count();
+        assert_eq!(log.owed_records(), owed as u64, "{context}");
+        let note = log.note("note").unwrap();
+        assert!(note == self.note || note == self.maybe_note, "{context}: the note");
+        (self.note, self.maybe_note) = (note.clone(), note);
+        self.entries.truncate(count);
+        self.acknowledged = count;
+    }
+}
+
+/// One step of a client by the dice. An error means that the process must end.
+fn step(log: &LocalLog, model: &mut Model, dice: &mut Dice) -> Result<(), LogError> {
+    let lanes = model.landed.len();
+    match dice.below(20) {
+        0 if lanes < 5 => {
+            let name = conformance::lane_name("flight", lanes as u32);
+            model.entries.push(Entry::Lane(name.clone()));
+            model.landed.push(0);
+            let added = log.add_lanes(&[name])?;
+            assert_eq!(added, [LaneId(lanes as u32)]);
+            model.acknowledged = model.entries.len();
+        }
+        1 if dice.one_in(3) => {
+            let lane = dice.below(lanes as u64) as usize;
+            let position = log.head(LaneId(lane as u32)).position + 1 + dice.below(10);
+            let to = Head { position, anchor: Anchor([dice.next() as u8; 16]) };
+            model.entries.push(Entry::Gap(lane, to));
+            log.gap(LaneId(lane as u32), to)?;
+            model.acknowledged = model.entries.len();
+            // The database is there already.
+            log.landed(LaneId(lane as u32), position);
+            model.landed[lane] = position;
+        }
+        2 => log.commit(log.accepted(), Safety::Written)?,
+        3..=5 => {
+            log.commit(log.accepted(), Safety::Durable)?;
+            model.acknowledged = model.entries.len();
+        }
+        6 => {
+            log.commit(log.accepted(), Safety::Durable)?;
+            model.acknowledged = model.entries.len();
+            for lane in 0..lanes {
+                let head = log.head(LaneId(lane as u32)).position;
+                let landed = model.landed[lane] + dice.below(head - model.landed[lane] + 1);
+                log.landed(LaneId(lane as u32), landed);
+                model.landed[lane] = landed;
+            }
+        }
+        7 => log.upkeep()?,
+        8 => {
+            let note = vec![dice.next() as u8; dice.below(2000) as usize];
+            model.maybe_note = Some(note.clone());
+            log.set_note("note", &note)?;
+            model.note = Some(note);
+        }
+        _ => {
+            let mut to: Vec<usize> = (0..lanes).filter(|_| dice.one_in(3)).collect();
+            if to.is_empty() {
+                to.push(dice.below(lanes as u64) as usize);
+            }
+            let size = if dice.one_in(10) { dice.below(3500) } else { dice.below(200) };
+            let body: Vec<u8> = (0..size).map(|_| dice.next() as u8).collect();
+            let ids: Vec<LaneId> = to.iter().map(|&lane| LaneId(lane as u32)).collect();
+            log.append(&ids, &body)?;
+            model.entries.push(Entry::Record(to, body));
+        }
+    }
+    Ok(())
+}
+
+/// Opens, checks, works until the power goes, and all of it again, five deep.
+fn run(seed: u64) {
+    let mut dice = Dice(seed);
+    let disk = StrictDisk::default();
+    let mut model = Model::default();
+    for depth in 0..6 {
+        let context = format!("seed {seed}, depth {depth}");
+        // Now and then the power goes while the log is opened.
+        if dice.one_in(3) {
+            disk.stop_at(disk.steps() + 1 + dice.below(25));
+            drop(LocalLog::open(disk.env(dice.next()), Path::new("data"), small()));
+            end(&disk, &mut dice);
+        }
+        let (log, _) = LocalLog::open(disk.env(dice.next()), Path::new("data"), small())
+            .unwrap_or_else(|reason| panic!("{context}: {reason}"));
+        model.check(&log, &context);
+        if depth == 5 {
+            return;
+        }
+        if model.landed.is_empty() {
+            model.landed.push(0);
+            model.entries.push(Entry::Lane(conformance::lane_name("flight", 0)));
+            log.add_lanes(&[conformance::lane_name("flight", 0)]).unwrap();
+            model.acknowledged = 1;
+        }
+        match dice.below(3) {
+            0 => disk.stop_at(disk.steps() + 1 + dice.below(150)),
+            1 => disk.fail_sync(disk.syncs() + 1 + dice.below(20)),
+            _ => {}
+        }
+        for _ in 0..dice.below(150) {
+            if step(&log, &mut model, &mut dice).is_err() {
+                break;
+            }
+        }
+        if dice.one_in(6) && log.close().is_ok() {
+            model.acknowledged = model.entries.len();
+        }
+        drop(log);
+        end(&disk, &mut dice);
+    }
+}
+
+/// The end of a process, or of its machine.
+fn end(disk: &StrictDisk, dice: &mut Dice) {
+    match dice.below(6) {
+        0 => disk.crash(Keep::Nothing, dice),
+        1 => disk.crash(Keep::Everything, dice),
+        2 => disk.kill(),
+        _ => disk.crash(Keep::Some, dice),
+    }
+}
+
+#[test]
+fn after_crashes_five_deep_the_log_holds_a_prefix_with_all_that_was_acknowledged() {
+    (0..400).for_each(run);
+}
+
+#[test]
+fn a_crash_at_every_single_step_loses_nothing_that_was_acknowledged() {
+    for keep in [Keep::Nothing, Keep::Everything, Keep::Some] {
+        for stop in 1.. {
+            let context = format!("step {stop}, {keep:?}");
+            let disk = StrictDisk::default();
+            disk.stop_at(stop);
+            let mut model = Model::default();
+            let mut dice = Dice(7);
+            let mut work = || {
+                let (log, _) = LocalLog::open(disk.env(1), Path::new("data"), small())?;
+                model.landed.push(0);
+                model.entries.push(Entry::Lane(conformance::lane_name("flight", 0)));
+                log.add_lanes(&[conformance::lane_name("flight", 0)])?;
+                model.acknowledged = 1;
+                (0..120).try_for_each(|_| step(&log, &mut model, &mut dice))?;
+                log.close()?;
+                model.acknowledged = model.entries.len();
+                Ok::<_, LogError>(())
+            };
+            let finished = work().is_ok();
+            disk.crash(keep, &mut Dice(stop));
+            for again in 0..2 {
+                let (log, _) = LocalLog::open(disk.env(2), Path::new("data"), small())
+                    .unwrap_or_else(|reason| panic!("{context}, {again}: {reason}"));
+                model.check(&log, &context);
+                drop(log);
+                disk.crash(Keep::Nothing, &mut Dice(stop));
+            }
+            if finished {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_interrupted_recovery_has_copied_is_not_brought_back_by_the_next() {
+    for stop in 1.. {
+        let disk = StrictDisk::default();
+        let open = |seed| LocalLog::open(disk.env(seed), Path::new("data"), small());
+        let (log, _) = open(1).unwrap();
+        let lanes = conformance::lanes(&log, 1);
+        log.upkeep().unwrap();
+        log.append(&lanes, b"durable").unwrap();
+        log.commit(log.accepted(), Safety::Durable).unwrap();
+        (0..5).for_each(|_| drop(log.append(&lanes, &[7; 600]).unwrap()));
+        log.commit(log.accepted(), Safety::Written).unwrap();
+        drop(log);
+        disk.kill();
+        // The first attempt still sees all six, and copies them; the second sees one, unless the first had made
+        // its copy a segment.
+        disk.stop_at(disk.steps() + stop);
+        let finished = open(2).is_ok();
+        disk.crash(Keep::Nothing, &mut Dice(stop));
+        if finished {
+            break;
+        }
+        let (log, recovery) = open(3).unwrap();
+        let found = recovery.records;
+        assert!(found == 1 || found == 6, "stopped at {stop}: {found}");
+        drop(log);
+        for more in 0..3 {
+            disk.crash(Keep::Nothing, &mut Dice(stop));
+            let (log, recovery) = open(4 + more).unwrap();
+            assert_eq!((recovery.records, recovery.torn_bytes), (found + more, 0), "stopped at {stop}");
+            assert_eq!(log.append(&lanes, &[8; 600]).unwrap().places[0].position, found + more + 1);
+            log.commit(log.accepted(), Safety::Durable).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_record_of_several_lanes_is_there_for_all_of_them_or_for_none() {
+    for seed in 0..200 {
+        let disk = StrictDisk::default();
+        let open = || LocalLog::open(disk.env(seed), Path::new("data"), small()).unwrap().0;
+        let log = open();
+        let lanes = conformance::lanes(&log, 3);
+        for n in 0..20 {
+            log.append(&lanes, &[n; 700]).unwrap();
+        }
+        log.commit(log.accepted(), Safety::Written).unwrap();
+        drop(log);
+        disk.crash(Keep::Some, &mut Dice(seed));
+        let log = open();
+        let lanes: Vec<LaneId> = log.lanes().into_iter().map(|(_, lane)| lane).collect();
+        let heads: Vec<Position> = lanes.iter().map(|&lane| log.head(lane).position).collect();
+        assert!(heads.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {heads:?}");
+    }
+}

@@ -1,0 +1,84 @@
+//! A full disk: nothing is lost and nothing is poisoned, and work goes on when there is room again.
+
+use super::*;
+
+#[test]
+fn a_full_disk_refuses_new_records_and_takes_them_again_when_there_is_room() {
+    let disk = StrictDisk::default();
+    let (log, _) = LocalLog::open(disk.env(1), Path::new("data"), small()).unwrap();
+    let lanes = conformance::lanes(&log, 1);
+    disk.limit_room(Some(disk.bytes() + 2 * 8192));
+    let mut acknowledged = 0;
+    let failed = loop {
+        let appended = log.append(&lanes, &[1; 500]).unwrap();
+        match log.commit(appended.end, Safety::Durable) {
+            Ok(()) => acknowledged += 1,
+            Err(reason) => break reason,
+        }
+        assert!(acknowledged < 100);
+    };
+    assert!(matches!(failed, LogError::Io { .. }), "{failed}");
+    assert!(acknowledged >= 18);
+    assert!(log.poisoned().is_none());
+    assert!(matches!(log.append(&lanes, b"more"), Err(LogError::Io { .. })));
+    assert!(log.upkeep().is_err());
+    assert_eq!(conformance_records(&log, lanes[0]), acknowledged, "what is durable can be read and landed");
+
+    disk.limit_room(None);
+    log.upkeep().unwrap();
+    assert_eq!(log.append(&lanes, b"more").unwrap().places[0].position, acknowledged + 2);
+    log.commit(log.accepted(), Safety::Durable).unwrap();
+    assert_eq!(conformance_records(&log, lanes[0]), acknowledged + 2);
+}
+
+fn conformance_records(log: &LocalLog, lane: LaneId) -> u64 {
+    let mut records = log.records(&[(lane, 0)], log.safe(Safety::Durable)).unwrap();
+    let mut count = 0;
+    while records.next().unwrap().is_some() {
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn a_record_larger_than_a_segment_gets_a_segment_of_its_own_size() {
+    let disk = StrictDisk::default();
+    let settings = LocalLogSettings { record_bytes_max: 100_000, ..small() };
+    let (log, _) = LocalLog::open(disk.env(1), Path::new("data"), settings.clone()).unwrap();
+    let lanes = conformance::lanes(&log, 1);
+    for size in [10, 90_000, 20, 4_000, 60_000] {
+        log.append(&lanes, &vec![7; size]).unwrap();
+        log.commit(log.accepted(), Safety::Written).unwrap();
+    }
+    let sizes = |log: &LocalLog| -> Vec<usize> {
+        let records = conformance::read(log, &[(lanes[0], 0)]).unwrap();
+        records.iter().map(|record| record.body.len()).collect()
+    };
+    assert_eq!(sizes(&log), [10, 90_000, 20, 4_000, 60_000]);
+    drop(log);
+    let (log, recovery) = LocalLog::open(disk.env(2), Path::new("data"), settings).unwrap();
+    assert_eq!(sizes(&log), [10, 90_000, 20, 4_000, 60_000]);
+    assert_eq!(recovery.records, 5);
+}
+
+#[test]
+fn records_in_many_pieces_and_across_them_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = LocalLogSettings { segment_bytes: 8 << 20, record_bytes_max: 6 << 20, ..small() };
+    let (log, _) = LocalLog::open(crate::env::real(), dir.path(), settings).unwrap();
+    let lanes = conformance::lanes(&log, 2);
+    let body = |n: usize| -> Vec<u8> { (0..n * 7919 % 90_000).map(|at| (at * n) as u8).collect() };
+    for n in 0..400 {
+        log.append(&lanes[n % 2..=n % 2], &body(n)).unwrap();
+    }
+    log.append(&lanes, &vec![5; 3 << 20]).unwrap();
+    for (nth_lane, lane) in lanes.into_iter().enumerate() {
+        let records = conformance::read(&log, &[(lane, 0)]).unwrap();
+        assert_eq!(records.len(), 201);
+        for (nth, record) in records[..200].iter().enumerate() {
+            assert_eq!(record.body, body(nth * 2 + nth_lane));
+        }
+        assert_eq!(records[200].body.len(), 3 << 20);
+        assert!(log.anchor_at(lane, 150).unwrap().is_some());
+    }
+}

@@ -1,0 +1,138 @@
+//! The work beside the path of a write: the next segment's file, the mark of an idle log, and letting go of segments.
+//! It never touches a segment that some lane owes, and no failure here loses a record.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::super::{Log, LogError, Safety};
+use super::segment::{self, Segment, Spare};
+use super::{LocalLog, LocalLogSettings as Settings, failed};
+
+/// After this long without a sync, what is durable is marked by a sync of its own.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the name of a file for a next segment begins with: whole, or it would not have that name.
+pub(super) const SPARE: &str = "spare-";
+/// What the name of a file ends with that nobody needs after a restart.
+pub(super) const DRAFT: &str = ".tmp";
+
+/// What one upkeep leaves for the next.
+#[derive(Default)]
+pub(super) struct Upkeep {
+    /// When each of the landed segments was first seen to be so, on the monotonic clock, oldest first.
+    landed_at: VecDeque<Duration>,
+    /// Segments that are forgotten and whose files are not gone yet, oldest first.
+    going: VecDeque<Arc<Segment>>,
+}
+
+impl LocalLog {
+    pub(super) fn do_upkeep(&self) -> Result<(), LogError> {
+        *self.due.lock() = false;
+        let mut upkeep = self.upkeep.lock();
+        self.refuse_if_poisoned()?;
+        // Each is tried, whatever becomes of the others.
+        self.forget(&mut upkeep);
+        let gone = self.let_go(&mut upkeep);
+        let spared = self.prepare_spare();
+        let stalled = self.tail.lock().stalled();
+        let written = if stalled { self.write(self.accepted()) } else { Ok(()) };
+        let idle = self.env.clock.monotonic().saturating_sub(self.syncer.lock().last) >= IDLE;
+        let marked = if idle { self.mark_durable() } else { Ok(()) };
+        gone.and(spared).and(written).and(marked)
+    }
+
+    /// A name in the log's folder that was never used since the start.
+    pub(super) fn fresh_name(&self, begin: &str, end: &str) -> PathBuf {
+        self.folders.log.join(format!("{begin}{}{end}", self.names.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Prepares the next segment's file, so that no write has to wait for it.
+    fn prepare_spare(&self) -> Result<(), LogError> {
+        if self.spare.lock().is_some() {
+            return Ok(());
+        }
+        let draft = self.fresh_name("next-", DRAFT);
+        let Settings { segment_bytes, zero_fill, .. } = self.settings;
+        let mut spare = segment::make_spare(&self.env.disk, draft, segment_bytes, zero_fill)
+            .map_err(|reason| failed("make a segment in", &self.folders.log, &reason))?;
+        let path = self.fresh_name(SPARE, "");
+        self.env.disk.rename(&spare.path, &path).map_err(|reason| failed("name", &path, &reason))?;
+        spare.path = path;
+        *self.spare.lock() = Some(spare);
+        Ok(())
+    }
+
+    /// Whether the oldest segment is owed by nobody any more.
+    pub(super) fn something_may_go(&self) -> bool {
+        let landed = self.tail.lock().landed_address();
+        self.segments.read().get(1).is_some_and(|next| next.header.base <= landed)
+    }
+
+    /// Forgets the landed segments that the retention does not keep.
+    fn forget(&self, upkeep: &mut Upkeep) {
+        let now = self.env.clock.monotonic();
+        let durable = self.safe(Safety::Durable);
+        // Against a rewind: what is found landed here is forgotten under the same lock.
+        let mut tail = self.tail.lock();
+        let landed = tail.landed_address().min(durable);
+        let mut segments = self.segments.write();
+        let count = segments.partition_point(|segment| segment.header.base <= landed).saturating_sub(1);
+        upkeep.landed_at.resize(count, now);
+        let mut kept: u64 = segments.range(..count).map(|segment| segment.header.capacity).sum();
+        while let (Some(since), Some(segment)) = (upkeep.landed_at.front(), segments.front()) {
+            let rest = kept - segment.header.capacity;
+            let old = now.saturating_sub(*since).as_millis() >= u128::from(self.settings.retention_ms);
+            let may_go = old && rest >= self.settings.retention_bytes;
+            if !may_go && kept <= self.settings.retained_bytes_max {
+                break;
+            }
+            kept = rest;
+            upkeep.landed_at.pop_front();
+            upkeep.going.extend(segments.pop_front());
+        }
+        if let Some(oldest) = segments.front() {
+            tail.trim(oldest.header.base);
+        }
+    }
+
+    /// Uses the files of forgotten segments again, or removes them. One at a time and oldest first, each durably:
+    /// a younger one must not be gone while an older one is still there.
+    fn let_go(&self, upkeep: &mut Upkeep) -> Result<(), LogError> {
+        while let Some(segment) = upkeep.going.pop_front() {
+            let path = segment.path.clone();
+            let capacity = segment.header.capacity;
+            let wanted = capacity == self.settings.segment_bytes && self.spare.lock().is_none();
+            let disk = &self.env.disk;
+            // A reader that still has the file open must not see it change.
+            let (file, moved) = match Arc::try_unwrap(segment) {
+                Ok(segment) if wanted => {
+                    let spare = self.fresh_name(SPARE, "");
+                    let moved = disk.rename(&path, &spare).map(|()| Some(spare));
+                    (Arc::new(segment), moved)
+                }
+                Ok(segment) => (Arc::new(segment), disk.remove(&path).map(|()| None)),
+                Err(shared) => (shared, disk.remove(&path).map(|()| None)),
+            };
+            // Gone already: the attempt before did that much.
+            let moved = moved.or_else(|reason| match reason.kind() {
+                ErrorKind::NotFound => Ok(None),
+                _ => Err(reason),
+            });
+            match moved.and_then(|moved| disk.sync_dir(&self.folders.log).map(|()| moved)) {
+                Ok(Some(path)) => {
+                    *self.spare.lock() = Some(Spare { path, file: file.file.clone(), capacity });
+                }
+                Ok(None) => {}
+                Err(reason) => {
+                    upkeep.going.push_front(file);
+                    return Err(failed("let go of", &path, &reason));
+                }
+            }
+        }
+        Ok(())
+    }
+}

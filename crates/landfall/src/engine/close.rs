@@ -1,0 +1,58 @@
+//! Closing: land what is left until the deadline, sync the log, end the threads, and say what stays.
+//! What stays is safe in the log and lands after the next start; it is reported, never dropped.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::commits::Commits;
+use super::core::Core;
+use super::keeper::Threads;
+use super::open::note_landed;
+use crate::buffer::log::LogError;
+
+/// What was still in the log when the engine closed.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// use std::time::Duration;
+/// use landfall::{Landfall, Remaining, Settings};
+///
+/// let (landfall, _) = Landfall::open_sqlite(Settings::in_dir(dir.join("log")), &dir.join("app.db")).await?;
+/// let _ = landfall.set("greeting", b"hello").await?;
+/// let remaining: Remaining = landfall.close(Duration::from_secs(5)).await?;
+/// assert_eq!(remaining, Remaining::default()); // everything has landed
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remaining {
+    /// Changes that have not landed; they are in the log and land after the next start.
+    pub changes: u64,
+    /// Why, by landing group, when there is a reason.
+    pub reasons: Vec<(String, String)>,
+    /// Threads that had panicked.
+    pub failed: Vec<String>,
+}
+
+pub(super) fn close(
+    core: &Core,
+    commits: &Commits,
+    threads: Option<Threads>,
+    drain: Duration,
+) -> Result<Remaining, LogError> {
+    core.closing.store(true, Ordering::Relaxed);
+    core.progress.stop(core.env.clock.monotonic() + drain);
+    let failed = threads.map(|threads| threads.end(core, commits)).unwrap_or_default();
+    let reasons = core
+        .progress
+        .groups()
+        .into_iter()
+        .filter_map(|group| group.error.map(|error| (group.name, error)))
+        .collect();
+    let changes = core.log.owed_records();
+    note_landed(&*core.log, &core.landed())?;
+    core.log.close()?;
+    Ok(Remaining { changes, reasons: if changes > 0 { reasons } else { Vec::new() }, failed })
+}

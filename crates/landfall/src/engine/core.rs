@@ -1,0 +1,135 @@
+//! What every part of an open engine shares: the cache, the log, the lanes, and the numbers that travel back.
+//! It starts nothing and decides nothing but admission.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::cascades::Cascades;
+use super::lanes::Lanes;
+use super::load::Loads;
+use super::refusal::Refusal;
+use crate::buffer::cache::Cache;
+use crate::buffer::log::{Address, Log, LogError, Safety};
+use crate::env::Env;
+use crate::lander::Progress;
+use crate::model::{Catalogue, LaneId, Position};
+use crate::settings::{Fsync, Settings};
+use crate::sink::Database;
+
+/// The shared state of an open engine.
+pub struct Core {
+    pub(super) env: Env,
+    pub(super) settings: Settings,
+    pub(super) database: Arc<dyn Database>,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) lanes: Lanes,
+    pub(super) cache: Cache,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) loads: Loads,
+    /// By lane number: up to here rows were made clean, and may have been let go. It never goes back.
+    pub(super) cleaned: Vec<AtomicU64>,
+    pub(super) closing: AtomicBool,
+    pub(super) counts: Counts,
+    pub(super) cascades: Cascades,
+    pub(super) cleaning: Mutex<()>,
+    /// Why the log's upkeep fails, while it does.
+    pub(super) upkeep_trouble: Mutex<Option<String>>,
+    /// Why it cannot be noted what has landed, while that is so.
+    pub(super) note_trouble: Mutex<Option<String>>,
+}
+
+/// What happened since the engine opened.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Changes accepted.
+    pub accepted: AtomicU64,
+    /// Writes refused at a bound.
+    pub refused: AtomicU64,
+    /// Rows loaded from the database.
+    pub loaded: AtomicU64,
+    /// Loads that were older than what the cache knew, and were tried again.
+    pub stale_loads: AtomicU64,
+    /// Key-value keys whose expiry was logged.
+    pub expired: AtomicU64,
+}
+
+impl Core {
+    /// How safe a write has to be before it is acknowledged.
+    pub(super) fn acknowledged_safety(&self) -> Safety {
+        match self.settings.fsync {
+            Fsync::Always => Safety::Durable,
+            Fsync::Everysec | Fsync::Os => Safety::Written,
+        }
+    }
+
+    /// How far every lane has landed.
+    pub(super) fn landed(&self) -> Vec<(LaneId, Position)> {
+        self.log.lanes().into_iter().map(|(_, lane)| (lane, self.progress.landed(lane))).collect()
+    }
+
+    /// Makes everything up to `end` as safe as an acknowledgement promises.
+    pub(super) fn commit(&self, end: Address) -> Result<(), LogError> {
+        let safety = self.acknowledged_safety();
+        if self.log.safe(safety) >= end { Ok(()) } else { self.log.commit(end, safety) }
+    }
+
+    /// Why nothing may be written, when a lane belongs to somebody else or the log diverged.
+    fn fenced(&self) -> Option<String> {
+        let group = self.progress.stopped()?;
+        let why = group.error.unwrap_or_else(|| "see `landfall status`".into());
+        Some(format!("the landing group {} has stopped for good: {why}", group.name))
+    }
+
+    /// Whether one more write may be accepted.
+    pub(super) fn admit(&self) -> Result<(), Refusal> {
+        let refusal = if self.closing.load(Ordering::Relaxed) {
+            Refusal::Closing
+        } else if let Some(who) = self.fenced() {
+            Refusal::Fenced(who)
+        } else if self.log.owed_records() >= self.settings.max_pending {
+            Refusal::TryAgain(format!(
+                "{} changes have not landed, which is the bound (max-pending); see `landfall status`, and try again when rows have landed",
+                self.settings.max_pending
+            ))
+        } else if self.cache.bytes().dirty_bytes() >= self.settings.memory_bytes_max / 2 {
+            Refusal::OutOfMemory(
+                "the rows that have not landed fill half of maxmemory; try again when rows have landed"
+                    .into(),
+            )
+        } else {
+            return Ok(());
+        };
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+        Err(refusal)
+    }
+
+    /// Makes rows clean that have landed; whether there was something to do.
+    pub(super) fn clean_landed(&self, lane: LaneId) -> bool {
+        let landed = self.progress.landed(lane);
+        let Some(cleaned) = self.cleaned.get(lane.0 as usize) else { return false };
+        // One at a time: whoever comes second finds it done, not under way.
+        let _alone = self.cleaning.lock();
+        // First the number: whoever finds a row gone knows how new a load of it has to be.
+        let behind = cleaned.fetch_max(landed, Ordering::AcqRel) < landed;
+        if behind {
+            self.cache.landed(lane, landed);
+        }
+        behind
+    }
+
+    /// The position below which a load is too old to be cached. Above the landed position only while a database
+    /// that lost commits catches up: rows that were let go as landed are not in it, and the log has them.
+    pub(super) fn loads_from(&self, lane: LaneId) -> Position {
+        let cleaned = self.cleaned.get(lane.0 as usize).map_or(0, |cleaned| cleaned.load(Ordering::Acquire));
+        cleaned.max(self.progress.landed(lane))
+    }
+
+    /// Says that the log took so many changes of a lane, so that the lander wakes when it is time.
+    pub(super) fn accepted(&self, lane: LaneId, changes: usize) {
+        self.counts.accepted.fetch_add(changes as u64, Ordering::Relaxed);
+        self.progress.accepted(lane, changes as u64);
+    }
+}

@@ -1,0 +1,217 @@
+//! The threads of an open engine, and what they do beside landing: syncing, segments, cleaning, expiry.
+//! Each ends when the engine closes; a panic in any of them is reported to the owner of the engine.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::commits::Commits;
+use super::core::Core;
+use super::open::note_landed;
+use super::unit::Unit;
+use crate::buffer::log::{LogError, Safety};
+use crate::lander::Lander;
+use crate::model::mapping::Target;
+use crate::settings::Fsync;
+use crate::tasks::{OnFailure, Tasks};
+
+/// How often `everysec` syncs. Ten times a second: one sync a second stalls writers for tens of milliseconds.
+const SYNC_EVERY: Duration = Duration::from_millis(100);
+/// How often expired keys are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// How often it is noted how far the lanes have landed. The note only serves to recognise a database that went back, so
+/// it may be old.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+/// How many keys of one shard are expired at once.
+const EXPIRED_AT_ONCE: usize = 128;
+
+/// The threads of an engine.
+pub(super) struct Threads {
+    tasks: Tasks,
+    stop: Arc<Stop>,
+}
+
+/// Asks the periodic threads to end, and wakes the keeper when rows have landed.
+#[derive(Default)]
+pub(super) struct Stop {
+    state: Mutex<(bool, bool)>,
+    wake: Condvar,
+}
+
+impl Stop {
+    fn is_set(&self) -> bool {
+        self.state.lock().0
+    }
+
+    fn set(&self) {
+        self.state.lock().0 = true;
+        self.wake.notify_all();
+    }
+
+    fn landed(&self) {
+        self.state.lock().1 = true;
+        self.wake.notify_all();
+    }
+
+    /// Waits for the end, a publication, or so long; whether to go on.
+    fn wait(&self, at_most: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.0 && !state.1 {
+            self.wake.wait_for(&mut state, at_most);
+        }
+        state.1 = false;
+        !state.0
+    }
+
+    /// Waits for the end or so long; whether to go on.
+    fn wait_out(&self, clock: &dyn crate::env::Clock, at_most: Duration) -> bool {
+        let until = clock.monotonic() + at_most;
+        let mut state = self.state.lock();
+        while !state.0 {
+            let left = until.saturating_sub(clock.monotonic());
+            if left.is_zero() {
+                return true;
+            }
+            self.wake.wait_for(&mut state, left);
+        }
+        false
+    }
+}
+
+impl Threads {
+    /// Starts everything that runs beside the callers.
+    pub(super) fn start(
+        core: &Arc<Core>,
+        commits: &Arc<Commits>,
+        lander: Lander,
+        on_failure: OnFailure,
+    ) -> std::io::Result<Threads> {
+        let mut threads =
+            Threads { tasks: Tasks::new(answering(core, commits, on_failure)), stop: Arc::default() };
+        let started = threads.start_all(core, commits, lander);
+        if let Err(error) = started {
+            core.progress.stop(Duration::ZERO);
+            threads.end(core, commits);
+            return Err(error);
+        }
+        Ok(threads)
+    }
+
+    fn start_all(&mut self, core: &Arc<Core>, commits: &Arc<Commits>, lander: Lander) -> std::io::Result<()> {
+        let (tasks, stop) = (&mut self.tasks, &self.stop);
+        let published = stop.clone();
+        core.progress.subscribe(Arc::new(move || published.landed()));
+        tasks.spawn("landfall-lander", move || drop(lander.run()))?;
+        for number in 0..core.settings.loads_at_once {
+            let core = core.clone();
+            tasks.spawn(&format!("landfall-load-{number}"), move || core.run_loader())?;
+        }
+        let (own, waiting) = (core.clone(), commits.clone());
+        tasks.spawn("landfall-commit", move || waiting.run(&own))?;
+        let (own, end) = (core.clone(), stop.clone());
+        tasks.spawn("landfall-keeper", move || keep(&own, &end))?;
+        let (own, end) = (core.clone(), stop.clone());
+        tasks.spawn("landfall-segments", move || keep_segments(&own, &end))?;
+        if core.settings.fsync == Fsync::Everysec {
+            let (own, end) = (core.clone(), stop.clone());
+            tasks.spawn("landfall-sync", move || keep_synced(&own, &end))?;
+        }
+        Ok(())
+    }
+
+    /// Ends and awaits all threads; returns the names of those that panicked.
+    pub(super) fn end(mut self, core: &Core, commits: &Commits) -> Vec<String> {
+        self.signal(core, commits);
+        self.tasks.join()
+    }
+
+    /// Asks all threads to end.
+    pub(super) fn signal(&self, core: &Core, commits: &Commits) {
+        self.stop.set();
+        core.close_loads();
+        commits.close();
+    }
+}
+
+/// Before the owner hears of a thread that panicked, whoever waits for one of the threads is answered.
+fn answering(core: &Arc<Core>, commits: &Arc<Commits>, on_failure: OnFailure) -> OnFailure {
+    let (core, commits) = (core.clone(), commits.clone());
+    Arc::new(move |name| {
+        core.closing.store(true, Ordering::Relaxed);
+        core.close_loads();
+        commits.close();
+        on_failure(name);
+    })
+}
+
+/// Makes landed rows clean, and logs the expiry of keys.
+fn keep(core: &Core, stop: &Stop) {
+    let mut expired_at = core.env.clock.monotonic();
+    let (mut noted_at, mut unnoted) = (expired_at, false);
+    while stop.wait(EXPIRE_EVERY) {
+        for lane in core.lanes.groups().iter().flat_map(|(_, lanes)| lanes.iter().copied()) {
+            unnoted |= core.clean_landed(lane);
+        }
+        core.cascades.landed(&core.cache, |lane| core.progress.landed(lane));
+        let now = core.env.clock.monotonic();
+        if unnoted && now >= noted_at + NOTE_EVERY {
+            (noted_at, unnoted) = (now, false);
+            let noted = note_landed(&*core.log, &core.landed());
+            *core.note_trouble.lock() = noted.err().map(|error| error.to_string());
+        }
+        if now >= expired_at + EXPIRE_EVERY {
+            expired_at = now;
+            expire(core);
+        }
+    }
+}
+
+/// Logs the deletion of keys whose time has come, so that replays and the database agree on it.
+fn expire(core: &Core) {
+    let now_ms = core.env.clock.unix_ms();
+    for shard in 0..core.cache.shards() {
+        let rows = core.cache.lock(shard).expired(now_ms, EXPIRED_AT_ONCE);
+        for row in rows {
+            let mut unit = Unit::new(core, &[(&row[1..], &Target::Key)], false);
+            let due = unit.entry(0).is_some_and(|entry| entry.expires_ms > 0 && entry.expires_ms <= now_ms);
+            if !due {
+                continue;
+            }
+            unit.delete(0);
+            // Refused at a bound: the key stays expired for readers, and the next round tries again.
+            if unit.commit().is_err() {
+                return;
+            }
+            core.counts.expired.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn keep_synced(core: &Core, stop: &Stop) {
+    while stop.wait_out(&*core.env.clock, SYNC_EVERY) {
+        let end = core.log.accepted();
+        if core.log.safe(Safety::Durable) >= end {
+            continue;
+        }
+        // Poisoned: every later write is refused with the reason, and `status` shows it. Without room for now, the next
+        // round tries again, and `status` shows the trouble of the upkeep.
+        if let Err(LogError::Poisoned { .. } | LogError::Closed) = core.log.commit(end, Safety::Durable) {
+            return;
+        }
+    }
+}
+
+fn keep_segments(core: &Core, stop: &Stop) {
+    while !stop.is_set() {
+        core.log.wait_upkeep(Duration::from_millis(250));
+        // What could not be done is tried again in the next round; until then `status` shows it.
+        let trouble = core.log.upkeep().err().map(|error| error.to_string());
+        let failed = trouble.is_some();
+        *core.upkeep_trouble.lock() = trouble;
+        if failed {
+            stop.wait_out(&*core.env.clock, Duration::from_millis(250));
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Opening: the log, the database, the lanes, the take-over, and what is owed, before the first command runs.
+//! It refuses rather than guesses: a log and a database that do not belong together are never joined.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use parking_lot::Mutex;
+
+use super::Engine;
+use super::cascades::Cascades;
+use super::commits::Commits;
+use super::core::{Core, Counts};
+use super::keeper::Threads;
+use super::lanes::Lanes;
+use super::load::{Loads, landing_context};
+use super::recover::recover;
+use crate::buffer::cache::Cache;
+use crate::buffer::log::{Log, LogError};
+use crate::env::Env;
+use crate::lander::{self, FlushMode as LanderFlush, Lander, LanderParts, LanderSettings, LaneNote};
+use crate::model::{LaneId, Position, Unmapped, landing_groups};
+use crate::settings::{FlushMode, Settings};
+use crate::sink::{Database, SinkError};
+use crate::tasks::OnFailure;
+
+/// Why an engine did not open. The message says what to do.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let dir = dir.path();
+/// use landfall::{Landfall, OpenError, Settings};
+///
+/// let settings = Settings { max_pending: 0, ..Settings::in_dir(dir.join("log")) };
+/// match Landfall::open_sqlite(settings, &dir.join("app.db")).await {
+///     Err(OpenError::Settings(problems)) => assert!(problems[0].starts_with("max-pending is 0")),
+///     _ => panic!("no write would ever be accepted"),
+/// }
+/// # }
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The settings contradict each other.
+    #[error("{}", .0.join("\n"))]
+    Settings(Vec<String>),
+    /// The log cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] SinkError),
+    /// A table that the settings name is not there.
+    #[error("{0}")]
+    Table(String),
+    /// Log and database do not belong together, or cannot be brought together.
+    #[error(transparent)]
+    Lander(#[from] lander::OpenError),
+    /// The system has no thread to give.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What was found at the start.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// use landfall::{Landfall, Opened, Settings};
+/// # use std::time::Duration;
+///
+/// let (landfall, opened) = Landfall::open_sqlite(Settings::in_dir(dir.join("log")), &dir.join("app.db")).await?;
+/// let Opened { owed_changes, tables, .. } = opened;
+/// assert_eq!((owed_changes, tables.len()), (0, 0)); // a new log, and a database without tables
+/// # landfall.close(Duration::from_secs(5)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Opened {
+    /// Changes that the log still owed; they are in the view and land next.
+    pub owed_changes: u64,
+    /// The mapped tables, by name.
+    pub tables: Vec<String>,
+    /// The tables that no key leads to.
+    pub unmapped: Vec<Unmapped>,
+}
+
+impl Engine {
+    /// Opens an engine over a log and a database. `on_failure` is called when one of its threads panics: end the
+    /// process then; the next start recovers.
+    ///
+    /// # Errors
+    /// [`OpenError`], each with what to do.
+    pub fn open(
+        env: Env,
+        settings: Settings,
+        log: Arc<dyn Log>,
+        database: Arc<dyn Database>,
+        on_failure: OnFailure,
+    ) -> Result<(Engine, Opened), OpenError> {
+        let problems = settings.problems();
+        if !problems.is_empty() {
+            return Err(OpenError::Settings(problems));
+        }
+        let notes = read_notes(&*log)?;
+        if notes.is_empty() {
+            database.set_up()?;
+        }
+        let catalogue = Arc::new(database.catalogue()?);
+        check_tables(&settings, &catalogue)?;
+        let groups = landing_groups(&catalogue, settings.lanes);
+        let numbers = log.add_lanes(&Lanes::names(&groups))?;
+        let lanes = Lanes::new(groups, &numbers);
+        let context = landing_context(&catalogue, &settings);
+        let lander::Opened { lander, landed } = Lander::open(LanderParts {
+            log: log.clone(),
+            database: database.clone(),
+            context: context.clone(),
+            env: env.clone(),
+            settings: lander_settings(&settings),
+            groups: lanes.groups().iter().map(|(group, _)| group.clone()).collect(),
+            notes,
+        })?;
+        note_landed(&*log, &landed)?;
+        // Now that it is known to be the database of this log, what a newer version needs may be added.
+        database.set_up()?;
+        let mut seed = [0; 32];
+        env.random.fill(&mut seed);
+        begin_paused(&settings, &lander);
+        let cascades = Cascades::new(&catalogue);
+        let core = Arc::new(Core {
+            cache: Cache::new(settings.memory_bytes_max, seed),
+            env,
+            settings,
+            database,
+            catalogue,
+            lanes,
+            log,
+            progress: lander.progress().clone(),
+            loads: Loads::default(),
+            cleaned: by_lane(&numbers),
+            closing: AtomicBool::new(false),
+            counts: Counts::default(),
+            cascades,
+            cleaning: Mutex::default(),
+            upkeep_trouble: Mutex::default(),
+            note_trouble: Mutex::default(),
+        });
+        // Nobody lands yet, so an empty database and what the log owes are all there is.
+        let empty = core.database.source(context)?.key_values_are_empty()?;
+        core.cache.set_complete(empty);
+        let recovered = recover(&core)?;
+        let opened = Opened {
+            owed_changes: recovered.changes,
+            tables: core.catalogue.tables().iter().map(|table| table.name.to_string()).collect(),
+            unmapped: core.catalogue.unmapped().to_vec(),
+        };
+        let commits = Arc::new(Commits::default());
+        let threads = Threads::start(&core, &commits, lander, on_failure)?;
+        Ok((Engine { core, commits, threads: Mutex::new(Some(threads)) }, opened))
+    }
+}
+
+/// A number for each lane, at the place of the lane's number.
+fn by_lane(lanes: &[LaneId]) -> Vec<AtomicU64> {
+    let places = lanes.iter().map(|lane| lane.0 + 1).max().unwrap_or(0);
+    (0..places).map(|_| AtomicU64::new(0)).collect()
+}
+
+fn begin_paused(settings: &Settings, lander: &Lander) {
+    for group in &settings.paused {
+        if lander.progress().pause(Some(group)).is_err() {
+            // Regrouped since: nobody may land what somebody wanted to wait, so all wait.
+            lander.progress().pause(None).unwrap_or_default();
+        }
+    }
+}
+
+fn check_tables(settings: &Settings, catalogue: &crate::model::Catalogue) -> Result<(), OpenError> {
+    for (name, table) in &settings.tables {
+        if catalogue.table(name).is_none() {
+            return Err(OpenError::Table(format!(
+                "the settings name a table {name}, and the database has no such table; correct the name in [table.{name}]"
+            )));
+        }
+        if let Some(audit) = &table.audit
+            && catalogue.table(audit).is_none()
+        {
+            return Err(OpenError::Table(format!(
+                "the change log of table {name} is to go to {audit}, and the database has no such table; create it, or correct [table.{name}] audit"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn lander_settings(settings: &Settings) -> LanderSettings {
+    LanderSettings {
+        flush_mode: match settings.flush {
+            FlushMode::Hybrid => LanderFlush::Hybrid,
+            FlushMode::Time => LanderFlush::Time,
+            FlushMode::Count => LanderFlush::Count,
+        },
+        flush_interval_ms: settings.flush_interval.as_millis() as u64,
+        flush_count_changes: settings.flush_count,
+        throttle_at_changes: settings.throttle_at,
+        ..LanderSettings::default()
+    }
+}
+
+/// Under this name the log keeps which lanes have a row in the database, and how far each is known to have landed.
+const LANDED_NOTE: &str = "landed";
+
+fn read_notes(log: &dyn Log) -> Result<Vec<LaneNote>, LogError> {
+    let note = log.note(LANDED_NOTE)?.unwrap_or_default();
+    // Twelve bytes a lane: its number and a position, little-endian (docs/format.md).
+    let notes = note.chunks_exact(12).map(|entry| {
+        let (mut lane, mut landed) = ([0; 4], [0; 8]);
+        lane.copy_from_slice(&entry[..4]);
+        landed.copy_from_slice(&entry[4..]);
+        LaneNote { lane: LaneId(u32::from_le_bytes(lane)), landed: u64::from_le_bytes(landed) }
+    });
+    Ok(notes.collect())
+}
+
+/// Keeps how far each lane has landed, so that a database that went back is recognised at the next start.
+pub(super) fn note_landed(log: &dyn Log, landed: &[(LaneId, Position)]) -> Result<(), LogError> {
+    let mut note = Vec::with_capacity(landed.len() * 12);
+    for (lane, position) in landed {
+        note.extend_from_slice(&lane.0.to_le_bytes());
+        note.extend_from_slice(&position.to_le_bytes());
+    }
+    log.set_note(LANDED_NOTE, &note)
+}

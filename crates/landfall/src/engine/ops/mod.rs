@@ -1,0 +1,33 @@
+//! What commands mean: Redis semantics for key-value keys, SQL semantics for mapped rows, on a locked unit.
+//! Nothing here locks, logs or loads; it reads what the unit sees and says what shall change.
+
+pub mod fields;
+pub mod json;
+pub mod keys;
+pub mod numbers;
+pub mod rows;
+pub mod strings;
+
+use std::sync::Arc;
+
+use super::refusal::{Refusal, Stop};
+use crate::model::mapping::Target;
+use crate::model::{Table, Value};
+
+/// The table and key of a row target.
+pub(super) fn row_of(target: &Target) -> Option<(&Arc<Table>, &[Value])> {
+    match target {
+        Target::Row(table, key) | Target::Cell(table, key, _) => Some((table, key)),
+        _ => None,
+    }
+}
+
+/// The refusal for a key that names a table where a row is wanted.
+pub(super) fn names_a_table(table: &Table) -> Stop {
+    let form: Vec<&str> = table.primary_key.iter().map(|&at| &*table.columns[at].name).collect();
+    let hint = match form.is_empty() {
+        true => "append an event with XADD".to_owned(),
+        false => format!("name a row as {}:<{}>", table.name, form.join(">:<")),
+    };
+    Refusal::invalid(format!("{} is a table; {hint}", table.name)).into()
+}

@@ -1,0 +1,158 @@
+//! One picture of the engine for people and tools: what is pending, for how long, and what holds it up.
+//! It is computed from the sources when asked; nothing here is remembered, so nothing here can go stale.
+
+use std::sync::atomic::Ordering;
+
+use super::Engine;
+use crate::buffer::log::Owed;
+use crate::lander::{ConnectionStatus, GroupStatus};
+use crate::model::{Epoch, LaneId, Lineage, Position};
+use crate::settings::{Fsync, Settings};
+
+/// A picture of an engine.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The log's identity.
+    pub lineage: Lineage,
+    /// How often this log was opened.
+    pub boot: u64,
+    /// The database, without a password.
+    pub database: String,
+    /// What has not landed.
+    pub owed: Owed,
+    /// The time of this picture, Unix milliseconds.
+    pub now_ms: u64,
+    /// Rows in the cache, and bytes.
+    pub cache: (u64, u64),
+    /// Dirty rows in the cache, and bytes.
+    pub dirty: (u64, u64),
+    /// Clean rows let go for want of memory.
+    pub evicted: u64,
+    /// Whether a key-value key that is not in the cache exists nowhere.
+    pub complete: bool,
+    /// Changes accepted, writes refused, rows loaded, loads tried again, keys expired.
+    pub counts: CountsNow,
+    /// The groups and their lanes.
+    pub groups: Vec<GroupNow>,
+    /// The lander's connection.
+    pub connection: ConnectionStatus,
+    /// The reason, once the log is poisoned.
+    pub poisoned: Option<String>,
+    /// What the log or its notes cannot do at the moment; nothing acknowledged is lost by it.
+    pub troubles: Vec<String>,
+}
+
+/// The counters of a [`Status`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CountsNow {
+    /// Changes accepted.
+    pub accepted: u64,
+    /// Writes refused at a bound.
+    pub refused: u64,
+    /// Rows loaded.
+    pub loaded: u64,
+    /// Loads that were tried again.
+    pub stale_loads: u64,
+    /// Keys expired.
+    pub expired: u64,
+    /// Batches landed.
+    pub batches: u64,
+    /// Rows and events landed.
+    pub landed_rows: u64,
+    /// Changes landed.
+    pub landed_changes: u64,
+    /// Landings tried again.
+    pub retries: u64,
+}
+
+/// A landing group in a [`Status`].
+#[derive(Debug, Clone)]
+pub struct GroupNow {
+    /// What it is doing.
+    pub status: GroupStatus,
+    /// Its lanes.
+    pub lanes: Vec<LaneNow>,
+}
+
+/// A lane in a [`Status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneNow {
+    /// The lane.
+    pub lane: LaneId,
+    /// The last accepted position.
+    pub accepted: Position,
+    /// The last landed position.
+    pub landed: Position,
+    /// The owner's number.
+    pub epoch: Epoch,
+}
+
+impl Engine {
+    /// A picture of the engine.
+    pub fn status(&self) -> Status {
+        let core = &self.core;
+        let bytes = core.cache.bytes();
+        let landed = core.progress.counters.read();
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let lane_now = |lane: LaneId| LaneNow {
+            lane,
+            accepted: core.log.head(lane).position,
+            landed: core.progress.landed(lane),
+            epoch: core.progress.epoch(lane),
+        };
+        let groups = core.progress.groups().into_iter().map(|status| {
+            let own = core.lanes.groups().iter().find(|(group, _)| group.name == status.name);
+            let lanes = own.map(|(_, lanes)| lanes.iter().copied().map(lane_now).collect());
+            GroupNow { status, lanes: lanes.unwrap_or_default() }
+        });
+        Status {
+            lineage: core.log.lineage(),
+            boot: core.log.boot(),
+            database: core.database.describe(),
+            owed: core.log.owed(),
+            now_ms: core.env.clock.unix_ms(),
+            cache: (read(&bytes.rows), bytes.all_bytes()),
+            dirty: (read(&bytes.dirty_rows), bytes.dirty_bytes()),
+            evicted: read(&bytes.evicted),
+            complete: core.cache.is_complete(),
+            counts: CountsNow {
+                accepted: read(&core.counts.accepted),
+                refused: read(&core.counts.refused),
+                loaded: read(&core.counts.loaded),
+                stale_loads: read(&core.counts.stale_loads),
+                expired: read(&core.counts.expired),
+                batches: landed.batches,
+                landed_rows: landed.rows,
+                landed_changes: landed.changes,
+                retries: landed.busy + landed.unavailable + landed.unknown + landed.fenced + landed.refused,
+            },
+            groups: groups.collect(),
+            connection: core.progress.connection(),
+            poisoned: core.log.poisoned().map(|error| error.to_string()),
+            troubles: [&core.upkeep_trouble, &core.note_trouble]
+                .iter()
+                .filter_map(|one| one.lock().clone())
+                .collect(),
+        }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+}
+
+/// What can be lost, in plain words, under a policy.
+pub fn loss_in_words(fsync: Fsync) -> &'static str {
+    match fsync {
+        Fsync::Always => {
+            "nothing that was acknowledged, as long as the disk keeps what it says it has written and does not die"
+        }
+        Fsync::Everysec => {
+            "nothing when the process dies; when the machine or its power fails, at most the last second of acknowledged writes"
+        }
+        Fsync::Os => {
+            "nothing when the process dies; when the machine or its power fails, what the system had not written yet, often up to 30 seconds"
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A database that does what tests ask for: it counts and holds loads, and it can lose what its replica lacks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::model::{Catalogue, LaneId, Lineage, RowKey, Table, Watermark};
+use crate::sink::memory::{Failure, MemoryDatabase};
+use crate::sink::{Database, Landing, LandingContext, Loaded, Sink, SinkError, Source};
+
+/// Clones are handles of the same database.
+#[derive(Clone)]
+pub(super) struct Double(Arc<Inner>);
+
+struct Inner {
+    primary: Mutex<MemoryDatabase>,
+    replica: MemoryDatabase,
+    replicates: AtomicBool,
+    failed_over: AtomicBool,
+    loads: AtomicU64,
+    /// Whether loads are held back after they have read, and how many are.
+    held: Mutex<(bool, u64)>,
+    changed: Condvar,
+}
+
+struct Connection(Double, LandingContext);
+
+impl Double {
+    pub(super) fn new(tables: Vec<Table>) -> Double {
+        Double(Arc::new(Inner {
+            primary: Mutex::new(MemoryDatabase::new(tables.clone())),
+            replica: MemoryDatabase::new(tables),
+            replicates: AtomicBool::new(true),
+            failed_over: AtomicBool::new(false),
+            loads: AtomicU64::new(0),
+            held: Mutex::default(),
+            changed: Condvar::new(),
+        }))
+    }
+
+    pub(super) fn primary(&self) -> MemoryDatabase {
+        self.0.primary.lock().clone()
+    }
+
+    /// How many rows were asked for.
+    pub(super) fn loads(&self) -> u64 {
+        self.0.loads.load(Ordering::SeqCst)
+    }
+
+    /// From now on loads read, and then wait.
+    pub(super) fn hold_loads(&self) {
+        self.0.held.lock().0 = true;
+    }
+
+    /// Waits until a load has read and is held.
+    pub(super) fn wait_for_held_load(&self) {
+        let mut held = self.0.held.lock();
+        while held.1 == 0 {
+            let late = self.0.changed.wait_for(&mut held, super::PATIENCE).timed_out();
+            assert!(!late, "no load came");
+        }
+    }
+
+    pub(super) fn release_loads(&self) {
+        self.0.held.lock().0 = false;
+        self.0.changed.notify_all();
+    }
+
+    /// What lands from now on is lost at the failover.
+    pub(super) fn stop_replicating(&self) {
+        self.0.replicates.store(false, Ordering::SeqCst);
+    }
+
+    /// The replica takes over; it is busy for some landings after whoever lands has noticed.
+    pub(super) fn fail_over(&self) {
+        self.0.failed_over.store(true, Ordering::SeqCst);
+        *self.0.primary.lock() = self.0.replica.clone();
+    }
+}
+
+impl Database for Double {
+    fn describe(&self) -> String {
+        "double".into()
+    }
+
+    fn set_up(&self) -> Result<(), SinkError> {
+        self.primary().set_up()
+    }
+
+    fn catalogue(&self) -> Result<Catalogue, SinkError> {
+        self.primary().catalogue()
+    }
+
+    fn sink(&self, context: LandingContext) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(Box::new(Connection(self.clone(), context)))
+    }
+
+    fn source(&self, context: LandingContext) -> Result<Box<dyn Source>, SinkError> {
+        drop(self.primary().source(context.clone())?);
+        Ok(Box::new(Connection(self.clone(), context)))
+    }
+
+    fn sinks_max(&self) -> usize {
+        1
+    }
+}
+
+impl Connection {
+    fn on_both<T>(&self, call: impl Fn(&mut dyn Sink) -> Result<T, SinkError>) -> Result<T, SinkError> {
+        let answer = call(&mut *self.0.primary().sink(self.1.clone())?);
+        if answer.is_ok() && self.0.0.replicates.load(Ordering::SeqCst) {
+            call(&mut *self.0.0.replica.sink(self.1.clone())?).expect("the replica follows");
+        }
+        answer
+    }
+}
+
+impl Sink for Connection {
+    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.create_lanes(lineage, lanes))
+    }
+
+    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        if self.0.0.failed_over.swap(false, Ordering::SeqCst) {
+            (0..3).for_each(|_| self.0.primary().fail_next_landing(Failure::Busy));
+        }
+        self.on_both(|sink| sink.take_over(lineage, lanes))
+    }
+
+    fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.land(landing))
+    }
+}
+
+impl Source for Connection {
+    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        self.0.0.loads.fetch_add(1, Ordering::SeqCst);
+        let loaded = self.0.primary().source(self.1.clone())?.load(row, lane);
+        let mut held = self.0.0.held.lock();
+        held.1 += 1;
+        self.0.0.changed.notify_all();
+        while held.0 {
+            self.0.0.changed.wait(&mut held);
+        }
+        held.1 -= 1;
+        loaded
+    }
+
+    fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
+        self.0.primary().source(self.1.clone())?.key_values_are_empty()
+    }
+}

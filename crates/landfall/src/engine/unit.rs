@@ -1,0 +1,354 @@
+//! One atomic unit of reads and writes: the rows are locked, the commands run, one record is logged, the cache follows.
+//! Nothing is changed before everything is checked; a unit that needs a load is dropped whole and run again.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use super::commits::Written;
+use super::core::Core;
+use super::effect::{Effect, overlaid};
+use super::refusal::{Refusal, Stop};
+use crate::buffer::cache::{FieldEdits, Hash, Shard, View};
+use crate::model::codec::BodyWriter;
+use crate::model::mapping::Target;
+use crate::model::{Change, LaneId, Name, RowKey, Table, Value};
+
+/// The identity of a row, beside the unit as long as it is short.
+type Row = SmallVec<[u8; 64]>;
+
+/// Up to so many keys, finding one that is named twice looks at all of them.
+const SEARCHED_MAX: usize = 16;
+
+struct UnitRow {
+    row: Row,
+    hash: u64,
+    guard: usize,
+    lane: LaneId,
+    place: Option<u32>,
+    table: Option<Arc<Table>>,
+    effects: SmallVec<[Effect; 1]>,
+    /// It was read.
+    seen: bool,
+    /// Let it go at the end, if nothing else happens to it.
+    evict: bool,
+    /// The row as later commands of the same unit see it.
+    overlay: Option<(View, u64)>,
+}
+
+/// What a read sees of a row that is known.
+pub struct Seen<'u> {
+    /// The view; never [`View::Unknown`].
+    pub view: &'u View,
+    /// For a key-value key: when it expires, Unix milliseconds; 0: never.
+    pub expires_ms: u64,
+}
+
+static ABSENT: View = View::Absent;
+
+mod eviction;
+mod report;
+mod savepoint;
+mod typed;
+
+pub use savepoint::Savepoint;
+pub use typed::StringValue;
+
+/// An event to be appended: its lane, table and columns.
+type Event = (LaneId, Arc<str>, Vec<(Name, Value)>);
+
+/// An atomic unit over some rows.
+pub struct Unit<'e> {
+    core: &'e Core,
+    now_ms: u64,
+    several_commands: bool,
+    rows: SmallVec<[UnitRow; 1]>,
+    /// For each target asked for, the number of its row.
+    slots: SmallVec<[usize; 1]>,
+    guards: SmallVec<[MutexGuard<'e, Shard>; 1]>,
+    events: Vec<Event>,
+    wanted: SmallVec<[usize; 1]>,
+    read_dirty: bool,
+}
+
+thread_local! {
+    static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl<'e> Unit<'e> {
+    /// Locks the rows of `targets` (with the key that each was resolved from).
+    pub(super) fn new(core: &'e Core, targets: &[(&[u8], &Target)], several_commands: bool) -> Unit<'e> {
+        let mut unit = Unit {
+            core,
+            now_ms: core.env.clock.unix_ms(),
+            several_commands,
+            rows: SmallVec::new(),
+            slots: SmallVec::new(),
+            guards: SmallVec::new(),
+            events: Vec::new(),
+            wanted: SmallVec::new(),
+            read_dirty: false,
+        };
+        // A client chooses how many keys a command names: finding one named twice must not look at all of them.
+        let mut known = (targets.len() > SEARCHED_MAX).then(HashMap::new);
+        for (key, target) in targets {
+            let slot = unit.add_row(key, target, known.as_mut());
+            unit.slots.push(slot);
+        }
+        unit.lock();
+        unit
+    }
+
+    fn add_row(&mut self, key: &[u8], target: &Target, known: Option<&mut HashMap<Row, usize>>) -> usize {
+        let mut row = Row::new();
+        let table = match target {
+            Target::Key => {
+                row.push(0);
+                row.extend_from_slice(key);
+                None
+            }
+            Target::Row(table, values) | Target::Cell(table, values, _) => {
+                row.extend_from_slice(RowKey::of_table(&table.name, values).as_bytes());
+                Some(table.clone())
+            }
+            // A table is no row; its events are appended and lock nothing.
+            Target::Table(_) => return usize::MAX,
+        };
+        let hash = self.core.cache.hash(&row);
+        let next = self.rows.len();
+        let found = match known {
+            Some(known) => Some(*known.entry(row.clone()).or_insert(next)).filter(|at| *at < next),
+            None => self.rows.iter().position(|have| have.hash == hash && have.row == row),
+        };
+        if let Some(at) = found {
+            return at;
+        }
+        let lane = self.core.lanes.of_row(table.as_deref(), &row);
+        self.rows.push(UnitRow {
+            row,
+            hash,
+            guard: 0,
+            lane,
+            place: None,
+            table,
+            effects: SmallVec::new(),
+            seen: false,
+            evict: false,
+            overlay: None,
+        });
+        next
+    }
+
+    fn lock(&mut self) {
+        let mut shards: SmallVec<[usize; 4]> =
+            self.rows.iter().map(|row| self.core.cache.shard_of(row.hash)).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        self.guards = shards.iter().map(|&shard| self.core.cache.lock(shard)).collect();
+        for row in &mut self.rows {
+            let shard = self.core.cache.shard_of(row.hash);
+            row.guard = shards.partition_point(|&have| have < shard);
+            row.place = self.guards[row.guard].find(row.hash, &row.row);
+        }
+    }
+
+    /// The time of this unit, Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// What is known of target `at`.
+    ///
+    /// # Errors
+    /// [`Stop::Load`] when the row has to be loaded first.
+    pub fn see(&mut self, at: usize) -> Result<Seen<'_>, Stop> {
+        match self.look(at) {
+            true => Ok(self.known(at)),
+            false => {
+                self.wanted.push(self.slots[at]);
+                Err(Stop::Load)
+            }
+        }
+    }
+
+    /// What is known of target `at`, without asking for a load.
+    pub fn peek(&mut self, at: usize) -> Option<Seen<'_>> {
+        if self.look(at) { Some(self.known(at)) } else { None }
+    }
+
+    fn look(&mut self, at: usize) -> bool {
+        let slot = self.slots[at];
+        let row = &self.rows[slot];
+        if row.overlay.is_some() {
+            return true;
+        }
+        let key_value = row.table.is_none();
+        let (guard, place) = (row.guard, row.place);
+        match place.and_then(|place| self.guards[guard].entry(place)) {
+            Some(entry) if entry.view.is_unknown() => false,
+            Some(entry) if !key_value && !entry.is_dirty() && entry.expires_ms <= self.now_ms => false,
+            Some(entry) => {
+                self.read_dirty |= entry.is_dirty();
+                self.rows[slot].seen = true;
+                true
+            }
+            None => key_value && self.core.cache.is_complete(),
+        }
+    }
+
+    fn known(&self, at: usize) -> Seen<'_> {
+        let row = &self.rows[self.slots[at]];
+        let (view, expires_ms) = match &row.overlay {
+            Some((view, expires_ms)) => (view, *expires_ms),
+            None => match row.place.and_then(|place| self.guards[row.guard].entry(place)) {
+                Some(entry) => (&entry.view, entry.expires_ms),
+                None => (&ABSENT, 0),
+            },
+        };
+        // A key past its time is gone, whether or not its deletion was logged already.
+        if row.table.is_none() && expires_ms > 0 && expires_ms <= self.now_ms {
+            return Seen { view: &ABSENT, expires_ms: 0 };
+        }
+        Seen { view, expires_ms: if row.table.is_none() { expires_ms } else { 0 } }
+    }
+
+    /// Makes the key a string.
+    pub fn set_string(&mut self, at: usize, value: Arc<[u8]>, expires_ms: u64) {
+        self.effect(at, Effect::String { value, expires_ms });
+    }
+
+    /// Sets (or, with none, removes) fields of a hash that was seen, sorted and each once; a hash that becomes empty is gone.
+    pub fn set_fields(&mut self, at: usize, fields: FieldEdits) {
+        let there = |hash: &Hash, field| hash.contains_key(field);
+        let (gone, replace) = match self.known(at).view {
+            View::Hash(hash) => {
+                let removed =
+                    fields.iter().filter(|(field, value)| value.is_none() && there(hash, field)).count();
+                (removed == hash.len() && fields.iter().all(|(_, value)| value.is_none()), false)
+            }
+            _ => (fields.iter().all(|(_, value)| value.is_none()), true),
+        };
+        if gone {
+            self.effect(at, Effect::Delete);
+        } else {
+            self.effect(at, Effect::Fields { fields, replace });
+        }
+    }
+
+    /// Sets when a key-value key expires; 0: never.
+    pub fn set_expiry(&mut self, at: usize, expires_ms: u64) {
+        self.effect(at, Effect::Expire(expires_ms));
+    }
+
+    /// Deletes the key or row.
+    pub fn delete(&mut self, at: usize) {
+        self.effect(at, Effect::Delete);
+    }
+
+    /// Changes a mapped row.
+    pub fn change_row(&mut self, at: usize, change: Change) {
+        self.effect(at, Effect::Row(change));
+    }
+
+    /// Appends an event to a table and answers its lane. Events of one `origin` share one lane.
+    pub fn append(&mut self, table: &Arc<Table>, columns: Vec<(Name, Value)>, origin: u64) -> LaneId {
+        let lane = self.core.lanes.of_event(table, origin);
+        self.events.push((lane, table.name.clone(), columns));
+        lane
+    }
+
+    fn effect(&mut self, at: usize, effect: Effect) {
+        let slot = self.slots[at];
+        if self.several_commands {
+            self.rows[slot].overlay = overlaid(self.take_seen(at), &effect);
+        }
+        self.rows[slot].effects.push(effect);
+    }
+
+    /// What the unit knows of target `at`, to be changed. Only the first command of a row copies its view: a client
+    /// chooses how many commands and how many fields there are.
+    fn take_seen(&mut self, at: usize) -> Option<(View, u64)> {
+        if !self.look(at) {
+            return None;
+        }
+        let row = &mut self.rows[self.slots[at]];
+        let expired = |expires_ms: u64| row.table.is_none() && expires_ms > 0 && expires_ms <= self.now_ms;
+        if row.overlay.as_ref().is_some_and(|(_, expires_ms)| !expired(*expires_ms)) {
+            return row.overlay.take();
+        }
+        let seen = self.known(at);
+        Some((seen.view.clone(), seen.expires_ms))
+    }
+
+    /// Logs what the commands did, as one record, and lets the cache follow.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was changed.
+    pub fn commit(mut self) -> Result<Written, Refusal> {
+        let changes = self.rows.iter().map(|row| row.effects.len()).sum::<usize>() + self.events.len();
+        if changes == 0 {
+            self.touch();
+            return Ok(Written::default());
+        }
+        self.core.admit()?;
+        let mut lanes: SmallVec<[LaneId; 4]> = SmallVec::new();
+        let touched = self.rows.iter().filter(|row| !row.effects.is_empty()).map(|row| row.lane);
+        for lane in touched.chain(self.events.iter().map(|(lane, _, _)| *lane)) {
+            if !lanes.contains(&lane) {
+                lanes.push(lane);
+            }
+        }
+        lanes.sort_unstable();
+        if lanes.len() > 255 {
+            return Err(Refusal::invalid("one command or transaction may touch at most 255 lanes; split it"));
+        }
+        let appended = BODY.with_borrow_mut(|body| {
+            body.clear();
+            self.encode(body, &lanes, changes);
+            self.core.log.append(&lanes, body)
+        })?;
+        self.touch();
+        let until = self.now_ms + self.core.settings.ttl.as_millis() as u64;
+        for row in &mut self.rows {
+            let Some(place) = appended.places.iter().find(|place| place.lane == row.lane) else { continue };
+            let identity = (row.hash, &row.row[..], row.lane);
+            let stamp = (place.position, place.cut);
+            let shard = &mut self.guards[row.guard];
+            if !row.effects.is_empty() {
+                self.core.accepted(row.lane, row.effects.len());
+            }
+            for effect in row.effects.drain(..) {
+                if let (Effect::Delete, Some(table)) = (&effect, &row.table) {
+                    self.core.cascades.deleted(&table.name, row.lane, place.position);
+                }
+                let after = effect.into_after(row.table.as_deref(), until);
+                row.place = Some(shard.write(&self.core.cache, identity, stamp, row.place, after));
+            }
+        }
+        for (lane, _, _) in &self.events {
+            self.core.accepted(*lane, 1);
+        }
+        // Only now: a row that one change lets go may be the one that the next change builds on.
+        self.guards.iter_mut().for_each(|shard| shard.relieve(&self.core.cache));
+        Ok(Written {
+            end: appended.end,
+            places: appended.places.iter().map(|place| (place.lane, place.position)).collect(),
+        })
+    }
+
+    fn encode(&self, body: &mut Vec<u8>, lanes: &[LaneId], changes: usize) {
+        let number = |lane: LaneId| lanes.iter().position(|have| *have == lane).unwrap_or(0) as u8;
+        let mut writer = BodyWriter::new(body, changes);
+        for row in &self.rows {
+            for effect in &row.effects {
+                effect.encode(&mut writer, number(row.lane), &row.row);
+            }
+        }
+        for (lane, table, columns) in &self.events {
+            writer.append(number(*lane), table, columns);
+        }
+    }
+}

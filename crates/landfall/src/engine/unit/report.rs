@@ -1,0 +1,50 @@
+//! What a unit tells about its rows: entries, lanes, identities, and what it wants loaded.
+//! It changes nothing.
+
+use super::Unit;
+use crate::buffer::cache::Entry;
+use crate::model::{LaneId, RowKey};
+
+/// So many rows one unit asks for at once; more would crowd out the reads of others.
+const LOADED_TOGETHER_MAX: usize = 1024;
+
+impl Unit<'_> {
+    /// The entry behind target `at`, for reports.
+    pub fn entry(&self, at: usize) -> Option<&Entry> {
+        let row = &self.rows[self.slots[at]];
+        row.place.and_then(|place| self.guards[row.guard].entry(place))
+    }
+
+    /// The identity of the row of target `at`.
+    pub fn row_key(&self, at: usize) -> RowKey {
+        RowKey::from_bytes(&self.rows[self.slots[at]].row)
+    }
+
+    /// The lane of target `at`.
+    pub fn lane(&self, at: usize) -> LaneId {
+        self.rows[self.slots[at]].lane
+    }
+
+    /// The rows that a [`Stop::Load`](crate::engine::Stop::Load) asked for, and with them the other rows of the unit that are not known: a
+    /// command over many keys stops at the first, and would else be run once for each.
+    pub fn wanted(&mut self) -> Vec<(RowKey, LaneId)> {
+        let mut rows = std::mem::take(&mut self.wanted);
+        for at in 0..self.slots.len() {
+            if rows.len() >= LOADED_TOGETHER_MAX {
+                break;
+            }
+            // An event has no row.
+            if self.slots[at] != usize::MAX && !self.look(at) {
+                rows.push(self.slots[at]);
+            }
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        rows.iter().map(|&row| (RowKey::from_bytes(&self.rows[row].row), self.rows[row].lane)).collect()
+    }
+
+    /// Whether a value was read that may be less safe than the policy promises.
+    pub fn read_dirty(&self) -> bool {
+        self.read_dirty
+    }
+}

@@ -1,0 +1,49 @@
+//! Reads of a unit by type: strings, hashes, rows.
+//! They add the check of the type to what the unit sees, and nothing else.
+
+use std::sync::Arc;
+
+use super::{Refusal, Stop, Unit};
+use crate::buffer::cache::{Hash, View};
+use crate::model::{Name, Value};
+
+/// A string, and when its key expires (0: never).
+pub type StringValue = (Arc<[u8]>, u64);
+
+impl Unit<'_> {
+    /// The string of a key-value key, or none when it is absent.
+    ///
+    /// # Errors
+    /// [`Stop::Load`], or [`Refusal::WrongType`].
+    pub fn string(&mut self, at: usize) -> Result<Option<StringValue>, Stop> {
+        let seen = self.see(at)?;
+        match seen.view {
+            View::Absent => Ok(None),
+            View::String(value) => Ok(Some((value.clone(), seen.expires_ms))),
+            _ => Err(Refusal::WrongType.into()),
+        }
+    }
+
+    /// The hash of a key-value key, or none when it is absent.
+    ///
+    /// # Errors
+    /// [`Stop::Load`], or [`Refusal::WrongType`].
+    pub fn hash(&mut self, at: usize) -> Result<Option<&Hash>, Stop> {
+        match self.see(at)?.view {
+            View::Absent => Ok(None),
+            View::Hash(hash) => Ok(Some(hash)),
+            _ => Err(Refusal::WrongType.into()),
+        }
+    }
+
+    /// The columns of a mapped row, or none when it is absent.
+    ///
+    /// # Errors
+    /// [`Stop::Load`].
+    pub fn row(&mut self, at: usize) -> Result<Option<&[(Name, Value)]>, Stop> {
+        match self.see(at)?.view {
+            View::Row(row) => Ok(Some(row)),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a log that does not tell the truth is answered with, and what may be read at all.
+
+use std::collections::VecDeque;
+
+use smallvec::smallvec;
+
+use super::*;
+use crate::buffer::log::LogError;
+use crate::lander::fakes::{KEYS, PAGE, World};
+use crate::model::codec::BodyWriter;
+use crate::model::{Change, RowKey};
+
+struct Scripted(VecDeque<Record>);
+
+impl Records for Scripted {
+    fn next(&mut self) -> Result<Option<Record>, LogError> {
+        Ok(self.0.pop_front())
+    }
+}
+
+fn record(lanes: &[(LaneId, u64)], body: Vec<u8>) -> Record {
+    Record { address: 0, time_ms: 0, lanes: lanes.into(), body }
+}
+
+fn body(lane: u8) -> Vec<u8> {
+    let mut body = Vec::new();
+    BodyWriter::new(&mut body, 1).row(lane, RowKey::of_key(b"k").as_bytes(), &Change::Delete);
+    body
+}
+
+/// Reads the records for the group of `PAGE`; the error that stopped it, if any.
+fn read(records: Vec<Record>) -> Option<String> {
+    let world = World::new();
+    let lander = &world.lander;
+    let set = BTreeSet::from([lander.lanes[&PAGE].group]);
+    let mut reading = Reading {
+        lanes: &lander.lanes,
+        set: &set,
+        lineage: lander.lineage,
+        marks: BTreeMap::from([(PAGE, lander.lanes[&PAGE].at)]),
+        planner: Planner::new(&lander.rules, &lander.settings),
+        counts: BatchCounts::default(),
+        changes: BTreeMap::new(),
+    };
+    let mut scripted = Scripted(records.into());
+    loop {
+        match reading.next(&mut scripted) {
+            Ok(None) => {}
+            Ok(Some(_)) => return None,
+            Err(Failure::Stop { groups, reason, what }) => {
+                assert_eq!((groups, reason), (set, StopReason::Diverged));
+                return Some(what);
+            }
+            Err(_) => panic!("only a stop is right here"),
+        }
+    }
+}
+
+#[test]
+fn records_without_a_hole_are_read() {
+    assert_eq!(read(vec![record(&[(PAGE, 1)], body(0)), record(&[(PAGE, 2)], body(0))]), None);
+}
+
+#[test]
+fn a_hole_in_the_log_stops_the_group_and_is_never_skipped() {
+    let what = read(vec![record(&[(PAGE, 1)], body(0)), record(&[(PAGE, 3)], body(0))]);
+    assert!(what.is_some_and(|what| what.contains("position 3") && what.contains("missing")));
+}
+
+#[test]
+fn a_record_that_comes_twice_stops_the_group() {
+    assert!(read(vec![record(&[(PAGE, 1)], body(0)), record(&[(PAGE, 1)], body(0))]).is_some());
+}
+
+#[test]
+fn a_body_that_cannot_be_read_stops_the_group() {
+    assert!(read(vec![record(&[(PAGE, 1)], vec![200])]).is_some());
+    assert!(read(vec![record(&[(PAGE, 1)], body(1))]).is_some_and(|what| what.contains("names a lane")));
+}
+
+#[test]
+fn a_record_of_a_lane_outside_the_set_ends_the_batch_before_it() {
+    let joint = Record { lanes: smallvec![(KEYS[0], 1), (PAGE, 2)], ..record(&[], body(0)) };
+    assert_eq!(read(vec![record(&[(PAGE, 1)], body(0)), joint]), None);
+}

@@ -1,0 +1,384 @@
+//! A world for the lander's tests: a clock that stands until it is moved, chance from a seed, and a database
+//! that fails over to a replica which may lag. Never used outside tests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::{Lander, LanderParts, LanderSettings, LaneNote, OpenError, Turn};
+use crate::buffer::log::memory::{MemoryLog, MemoryLogSettings};
+use crate::buffer::log::{LaneName, Log};
+use crate::env::{self, Clock, Env, Random};
+use crate::model::codec::BodyWriter;
+use crate::model::{
+    Catalogue, Change, Column, ColumnType, Group, LaneId, Lineage, LoggedChange, Name, Position, RowKey,
+    Table, Value, Watermark, landing_groups,
+};
+use crate::sink::memory::MemoryDatabase;
+use crate::sink::{Database, Landing, LandingContext, Sink, SinkError, Source};
+
+pub(super) struct FakeClock(AtomicU64);
+
+impl FakeClock {
+    pub(super) fn advance_to(&self, time: Duration) {
+        self.0.fetch_max(time.as_millis() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn unix_ms(&self) -> u64 {
+        1_700_000_000_000 + self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Random numbers from a seed (splitmix64).
+pub(super) struct FakeRandom(AtomicU64);
+
+impl FakeRandom {
+    pub(super) fn new(seed: u64) -> FakeRandom {
+        FakeRandom(AtomicU64::new(seed))
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        let state = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst);
+        let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+impl Random for FakeRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// A database with a replica: what is landed while the replica lags is lost at the next failover.
+pub(super) struct Failover {
+    pub(super) primary: Mutex<MemoryDatabase>,
+    replica: Mutex<MemoryDatabase>,
+    lags: AtomicBool,
+    failed_over: AtomicBool,
+    /// So many take-overs are done and not answered.
+    pub(super) take_overs_unanswered: AtomicU64,
+    /// Every landing that was committed, in order.
+    pub(super) landings: Arc<Mutex<Vec<Landing>>>,
+    pub(super) sinks_opened: AtomicU64,
+}
+
+impl Failover {
+    pub(super) fn new(tables: &[Table]) -> Arc<Failover> {
+        Arc::new(Failover {
+            primary: Mutex::new(MemoryDatabase::new(tables.to_vec())),
+            replica: Mutex::new(MemoryDatabase::new(tables.to_vec())),
+            lags: AtomicBool::new(false),
+            failed_over: AtomicBool::new(false),
+            take_overs_unanswered: AtomicU64::new(0),
+            landings: Arc::default(),
+            sinks_opened: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn set_lagging(&self, lags: bool) {
+        self.lags.store(lags, Ordering::SeqCst);
+    }
+
+    /// Loses what the replica does not have. Connections stay open, as behind a proxy. There is one failover.
+    pub(super) fn fail_over(&self) {
+        *self.primary.lock() = self.replica.lock().clone();
+        self.failed_over.store(true, Ordering::SeqCst);
+    }
+
+    fn replicates(&self) -> bool {
+        !self.lags.load(Ordering::SeqCst) && !self.failed_over.load(Ordering::SeqCst)
+    }
+}
+
+/// A connection that always talks to the present primary.
+struct Proxy(Arc<Failover>, LandingContext);
+
+impl Proxy {
+    fn on<T>(
+        &self,
+        database: &Mutex<MemoryDatabase>,
+        call: impl Fn(&mut dyn Sink) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        let database = database.lock().clone();
+        call(&mut *database.sink(self.1.clone())?)
+    }
+
+    fn on_both<T>(&self, call: impl Fn(&mut dyn Sink) -> Result<T, SinkError>) -> Result<T, SinkError> {
+        let answer = self.on(&self.0.primary, &call);
+        let done = matches!(answer, Ok(_) | Err(SinkError::Unknown(_)));
+        if done && self.0.replicates() {
+            self.on(&self.0.replica, &call).ok();
+        }
+        answer
+    }
+}
+
+impl Sink for Proxy {
+    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.create_lanes(lineage, lanes))
+    }
+
+    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        let answer = self.on_both(|sink| sink.take_over(lineage, lanes))?;
+        let unanswered = &self.0.take_overs_unanswered;
+        match unanswered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Err(SinkError::Unavailable("the answer was lost".into())),
+            Err(_) => Ok(answer),
+        }
+    }
+
+    fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
+        let before = self.0.primary.lock().landings();
+        let answer = self.on(&self.0.primary, |sink| sink.land(landing));
+        if self.0.primary.lock().landings() > before {
+            self.0.landings.lock().push(landing.clone());
+            if self.0.replicates() {
+                self.on(&self.0.replica, |sink| sink.land(landing)).ok();
+            }
+        }
+        answer
+    }
+}
+
+impl Database for Arc<Failover> {
+    fn describe(&self) -> String {
+        "failover".into()
+    }
+
+    fn set_up(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn catalogue(&self) -> Result<Catalogue, SinkError> {
+        self.primary.lock().catalogue()
+    }
+
+    fn sink(&self, context: LandingContext) -> Result<Box<dyn Sink>, SinkError> {
+        drop(self.primary.lock().sink(context.clone())?);
+        self.sinks_opened.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(Proxy(self.clone(), context)))
+    }
+
+    fn source(&self, context: LandingContext) -> Result<Box<dyn Source>, SinkError> {
+        self.primary.lock().source(context)
+    }
+
+    fn sinks_max(&self) -> usize {
+        1
+    }
+}
+
+/// `page` is alone and has no constraints; `firm` has a unique code and a column that may not be NULL.
+pub(super) fn tables() -> Vec<Table> {
+    let table = |name: &str, columns: &[&str], unique: &[usize]| Table {
+        name: name.into(),
+        columns: columns
+            .iter()
+            .map(|name| Column {
+                name: (*name).into(),
+                kind: ColumnType::Int { min: i64::MIN, max: i64::MAX },
+                declared: "integer".into(),
+                nullable: *name != "need",
+                has_default: false,
+                generated: false,
+            })
+            .collect(),
+        primary_key: vec![0],
+        keyless_reason: None,
+        unique: unique.iter().map(|&at| vec![at]).collect(),
+        references: Vec::new(),
+    };
+    vec![table("page", &["id", "views"], &[]), table("firm", &["id", "code", "need", "size"], &[1])]
+}
+
+/// A lander with its log, its database and its clock.
+pub(super) struct World {
+    pub(super) clock: Arc<FakeClock>,
+    pub(super) env: Env,
+    pub(super) log: Arc<MemoryLog>,
+    pub(super) database: Arc<Failover>,
+    pub(super) settings: LanderSettings,
+    pub(super) groups: Vec<Group>,
+    pub(super) lander: Lander,
+}
+
+/// The lanes of the test groups, in the order in which they are added.
+pub(super) const KEYS: [LaneId; 2] = [LaneId(0), LaneId(1)];
+pub(super) const FIRM: LaneId = LaneId(2);
+pub(super) const PAGE: LaneId = LaneId(3);
+
+pub(super) fn env(seed: u64) -> (Arc<FakeClock>, Env) {
+    let clock = Arc::new(FakeClock(AtomicU64::new(1_000)));
+    let random = Arc::new(FakeRandom::new(seed));
+    (clock.clone(), Env { clock, random, disk: env::real().disk })
+}
+
+pub(super) fn groups() -> Vec<Group> {
+    let mut groups = landing_groups(&Catalogue::new(tables(), Vec::new()), 2);
+    groups.iter_mut().filter(|group| group.name == "page").for_each(|group| group.lanes = 1);
+    groups
+}
+
+pub(super) fn log(env: &Env, retention_bytes: u64) -> Arc<MemoryLog> {
+    let settings = MemoryLogSettings { retention_bytes, ..MemoryLogSettings::default() };
+    let log = MemoryLog::new(env.clone(), settings);
+    for group in groups() {
+        let name = |index| LaneName { group: group.name.clone(), index };
+        let names: Vec<LaneName> = (0..group.lanes).map(name).collect();
+        log.add_lanes(&names).expect("a lane map in memory");
+    }
+    Arc::new(log)
+}
+
+impl World {
+    pub(super) fn new() -> World {
+        World::with(LanderSettings::default())
+    }
+
+    pub(super) fn with(settings: LanderSettings) -> World {
+        let (clock, env) = env(7);
+        let log = log(&env, 64 << 20);
+        World::of(clock, env, log, Failover::new(&tables()), settings)
+    }
+
+    pub(super) fn of(
+        clock: Arc<FakeClock>,
+        env: Env,
+        log: Arc<MemoryLog>,
+        database: Arc<Failover>,
+        settings: LanderSettings,
+    ) -> World {
+        let lander = open(&env, &log, &database, &settings, &groups(), &[]).expect("a first start");
+        World { clock, env, log, database, settings, groups: groups(), lander }
+    }
+
+    /// Another lander of the same log, as a restart or a second process would have it.
+    pub(super) fn reopen(&self) -> Result<Lander, OpenError> {
+        let notes: Vec<LaneNote> = self
+            .log
+            .lanes()
+            .into_iter()
+            .map(|(_, lane)| LaneNote { lane, landed: self.lander.progress().landed(lane) })
+            .collect();
+        open(&self.env, &self.log, &self.database, &self.settings, &self.groups, &notes)
+    }
+
+    /// Appends one record of these changes, each of them in a lane, as the engine does.
+    pub(super) fn write(&self, changes: &[(LaneId, LoggedChange)]) -> Vec<(LaneId, Position)> {
+        let mut lanes: Vec<LaneId> = changes.iter().map(|(lane, _)| *lane).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        let mut body = Vec::new();
+        let mut writer = BodyWriter::new(&mut body, changes.len());
+        for (lane, change) in changes {
+            let number = lanes.iter().position(|other| other == lane).expect("a lane of the record") as u8;
+            match change {
+                LoggedChange::Row { row, change } => writer.row(number, row.as_bytes(), change),
+                LoggedChange::Append { table, columns } => writer.append(number, table, columns),
+            }
+        }
+        let appended = self.log.append(&lanes, &body).expect("room in the log");
+        for (lane, _) in changes {
+            self.lander.progress().accepted(*lane, 1);
+        }
+        appended.places.iter().map(|place| (place.lane, place.position)).collect()
+    }
+
+    /// Turns until the lander would wait.
+    pub(super) fn turns(&mut self) -> Turn {
+        for _ in 0..10_000 {
+            let turn = self.lander.turn();
+            if turn != Turn::Again {
+                return turn;
+            }
+        }
+        panic!("the lander never waits: {:?}", self.lander.progress().groups());
+    }
+
+    /// Turns until nothing is owed, moving the clock from wait to wait; says whether it came to that.
+    pub(super) fn settle(&mut self) -> bool {
+        for _ in 0..10_000 {
+            match self.turns() {
+                Turn::Wait { until: Some(until), .. } => self.clock.advance_to(until),
+                _ => break,
+            }
+        }
+        self.log.owed_records() == 0
+    }
+
+    pub(super) fn row(&self, row: &RowKey) -> Option<Vec<(Name, Value)>> {
+        self.database.primary.lock().row(row).map(|row| row.into_iter().collect())
+    }
+
+    /// A whole number in a column of a row.
+    pub(super) fn number(&self, row: &RowKey, column: &str) -> Option<i64> {
+        match self.database.primary.lock().row(row)?.get(&Name::column(column)) {
+            Some(Value::Int(n)) => Some(*n),
+            _ => None,
+        }
+    }
+
+    pub(super) fn watermark(&self, lane: LaneId) -> Position {
+        self.database.primary.lock().watermark(lane).expect("the lane exists").position
+    }
+}
+
+pub(super) fn open(
+    env: &Env,
+    log: &Arc<MemoryLog>,
+    database: &Arc<Failover>,
+    settings: &LanderSettings,
+    groups: &[Group],
+    notes: &[LaneNote],
+) -> Result<Lander, OpenError> {
+    let catalogue = Arc::new(Catalogue::new(tables(), Vec::new()));
+    let opened = Lander::open(LanderParts {
+        log: log.clone(),
+        database: Arc::new(database.clone()),
+        context: LandingContext { catalogue, audits: Arc::new(Vec::new()) },
+        env: env.clone(),
+        settings: settings.clone(),
+        groups: groups.to_vec(),
+        notes: notes.to_vec(),
+    })?;
+    Ok(opened.lander)
+}
+
+pub(super) fn page(id: i64) -> RowKey {
+    RowKey::of_table("page", &[Value::Int(id)])
+}
+
+pub(super) fn firm(id: i64) -> RowKey {
+    RowKey::of_table("firm", &[Value::Int(id)])
+}
+
+pub(super) fn view(id: i64) -> (LaneId, LoggedChange) {
+    (PAGE, LoggedChange::Row { row: page(id), change: Change::add(Name::column("views"), Value::Int(1)) })
+}
+
+pub(super) fn put_firm(id: i64, columns: &[(&str, i64)]) -> (LaneId, LoggedChange) {
+    let columns = columns.iter().map(|&(name, value)| (Name::column(name), Value::Int(value)));
+    (FIRM, LoggedChange::Row { row: firm(id), change: Change::put(columns) })
+}
+
+pub(super) fn set_key(lane: usize, key: &str, value: &str) -> (LaneId, LoggedChange) {
+    let change = Change::replace([(Name::from_bytes(Name::STRING), Value::bytes(value.as_bytes()))]);
+    (KEYS[lane], LoggedChange::Row { row: RowKey::of_key(key.as_bytes()), change })
+}

@@ -1,0 +1,240 @@
+//! The landing protocol of one turn: connect, cut, gather, land, publish; and what follows a failure.
+//! Rows and watermarks move in one transaction, and landed is published only at a cut.
+
+use std::collections::BTreeSet;
+
+use super::Lander;
+use super::batch::Batch;
+use super::progress::status::{ConnectionStatus, Phase, StopReason};
+use super::retry::{Mark, Remedy, remedy};
+use crate::buffer::log::Safety;
+use crate::error::{LogError, SinkError};
+use crate::model::LaneId;
+use crate::sink::Landing;
+
+/// Why a turn did not end well.
+pub(super) enum Failure {
+    /// No connection, or no take-over.
+    Connection(SinkError),
+    /// A landing failed.
+    Landing { error: SinkError, groups: BTreeSet<usize>, records: usize },
+    /// The log could not be read or synced.
+    Log { error: LogError, groups: BTreeSet<usize> },
+    /// These groups must not go on.
+    Stop { groups: BTreeSet<usize>, reason: StopReason, what: String },
+}
+
+impl Lander {
+    /// Lands the next batch of these groups.
+    pub(super) fn land_set(&mut self, set: &BTreeSet<usize>) {
+        set.iter().for_each(|&at| self.progress.set_phase(at, Phase::Landing));
+        if let Err(failure) = self.try_land(set) {
+            self.fail(failure);
+        }
+    }
+
+    fn try_land(&mut self, set: &BTreeSet<usize>) -> Result<(), Failure> {
+        self.connect()?;
+        if set.iter().any(|&at| self.groups[at].stopped) {
+            return Ok(());
+        }
+        self.cut(set)?;
+        let batch = self.gather(set)?;
+        if !batch.attempt.steps.is_empty() {
+            self.commit(batch)?;
+        }
+        self.publish(set);
+        Ok(())
+    }
+
+    /// Has a sink, and knows where the lanes are.
+    fn connect(&mut self) -> Result<(), Failure> {
+        if self.sink.is_none() {
+            let sink = self.database.sink(self.context.clone()).map_err(Failure::Connection)?;
+            self.sink = Some(sink);
+            self.unsure = true;
+        }
+        if self.unsure {
+            self.take_over()?;
+            self.unsure = false;
+        }
+        if self.connection.attempts > 0 {
+            self.connection.succeed();
+            self.progress.set_connection(ConnectionStatus::default());
+        }
+        Ok(())
+    }
+
+    /// Cuts the groups that have no cut outstanding, all in one instant, and makes the log durable up to there.
+    fn cut(&mut self, set: &BTreeSet<usize>) -> Result<(), Failure> {
+        let flush_requests = self.progress.flush_requests();
+        let fresh: Vec<usize> = set.iter().copied().filter(|&at| self.groups[at].pass.is_none()).collect();
+        let mut lanes: Vec<LaneId> = fresh.iter().flat_map(|&at| self.groups[at].lanes.clone()).collect();
+        lanes.sort_unstable();
+        if !lanes.is_empty() {
+            let (upto, positions) = self.log.cut(&lanes);
+            for (id, position) in lanes.into_iter().zip(positions) {
+                if let Some(lane) = self.lanes.get_mut(&id) {
+                    lane.cut = lane.cut.max(position);
+                }
+                self.progress.publish_cut(id, position);
+            }
+            for at in fresh {
+                let group = &mut self.groups[at];
+                group.pass = Some(upto);
+                group.due = false;
+                group.flush_seen = flush_requests;
+            }
+        }
+        let upto = set.iter().filter_map(|&at| self.groups[at].pass).max().unwrap_or(0);
+        if self.log.safe(Safety::Durable) < upto {
+            let failed = |error| Failure::Log { error, groups: set.clone() };
+            self.log.commit(upto, Safety::Durable).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Failure> {
+        let Batch { plan, mut attempt } = batch;
+        let landing = Landing {
+            batch: self.env.random_128(),
+            time_ms: self.env.clock.unix_ms(),
+            lineage: self.lineage,
+            lanes: attempt.steps.clone(),
+            ops: plan.ops,
+            ordered: plan.ordered,
+        };
+        let started = self.env.clock.monotonic();
+        let Some(sink) = &mut self.sink else {
+            return Err(Failure::Connection(SinkError::Unavailable("not connected".into())));
+        };
+        let landed = sink.land(&landing);
+        attempt.counts.ms = (self.env.clock.monotonic() - started).as_millis() as u64;
+        match landed {
+            Ok(()) => {
+                for step in &attempt.steps {
+                    if let Some(lane) = self.lanes.get_mut(&step.lane) {
+                        lane.at = Mark { position: step.to.0, anchor: step.to.1 };
+                    }
+                }
+                self.count(&attempt);
+                for &at in &attempt.groups {
+                    self.succeed(at);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let (groups, records) = (attempt.groups.clone(), attempt.counts.records as usize);
+                // Kept even where the sink says that nothing was written: the take-over knows better.
+                self.attempt = Some(attempt);
+                Err(Failure::Landing { error, groups, records })
+            }
+        }
+    }
+
+    /// A batch of the group has committed: what a failure left behind is over.
+    pub(super) fn succeed(&mut self, at: usize) {
+        let records_max = self.settings.batch_records_max;
+        let group = &mut self.groups[at];
+        group.joint.clear();
+        group.backoff.succeed();
+        // The search for a refused record widens again step by step; the record may be right behind.
+        group.records_max = group.records_max.map(|max| max * 2).filter(|&max| max < records_max);
+        self.progress.set_outcome(at, 0, None);
+    }
+
+    /// Publishes landed for the groups whose lanes have all reached their cut.
+    fn publish(&mut self, set: &BTreeSet<usize>) {
+        let mut landed = Vec::new();
+        for &at in set {
+            let lanes = &self.groups[at].lanes;
+            let reached = |id| self.lanes.get(id).is_none_or(|lane| lane.at.position >= lane.cut);
+            if self.groups[at].pass.is_some() && lanes.iter().all(reached) {
+                landed.extend(lanes.iter().filter_map(|id| Some((*id, self.lanes.get(id)?.at.position))));
+                self.groups[at].pass = None;
+            }
+        }
+        for &(lane, position) in &landed {
+            self.log.landed(lane, position);
+        }
+        if !landed.is_empty() {
+            self.progress.publish_landed(&landed);
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        match failure {
+            Failure::Connection(error) => {
+                self.progress.counters.failure(&error);
+                self.reconnect(&error, &BTreeSet::new());
+            }
+            Failure::Landing { error, groups, records } => {
+                self.progress.counters.failure(&error);
+                match remedy(&error, records) {
+                    Remedy::Reconnect => self.reconnect(&error, &groups),
+                    Remedy::TakeOver => {
+                        self.unsure = true;
+                        self.back_off(&groups, &error.to_string());
+                    }
+                    Remedy::Wait => {
+                        self.attempt = None;
+                        self.back_off(&groups, &error.to_string());
+                    }
+                    Remedy::Split(records) => {
+                        self.attempt = None;
+                        groups.iter().for_each(|&at| self.groups[at].records_max = Some(records.max(1)));
+                    }
+                }
+            }
+            Failure::Log { error, groups } => match error {
+                LogError::Poisoned { .. } | LogError::Closed => {
+                    self.stop(&(0..self.groups.len()).collect(), StopReason::LogFailed, &error.to_string());
+                }
+                LogError::Io { .. } | LogError::Full { .. } | LogError::Locked { .. } => {
+                    self.back_off(&groups, &error.to_string());
+                }
+                LogError::Damaged { .. }
+                | LogError::Format { .. }
+                | LogError::Trimmed { .. }
+                | LogError::TooLarge { .. } => self.stop(&groups, StopReason::LogFailed, &error.to_string()),
+            },
+            Failure::Stop { groups, reason, what } => self.stop(&groups, reason, &what),
+        }
+    }
+
+    fn reconnect(&mut self, error: &SinkError, groups: &BTreeSet<usize>) {
+        let (now, random) = (self.env.clock.monotonic(), self.random());
+        self.sink = None;
+        self.unsure = true;
+        self.connection.fail(&self.settings, now, random);
+        let (attempts, error) = (self.connection.attempts, Some(error.to_string()));
+        groups.iter().for_each(|&at| self.progress.set_outcome(at, attempts, error.clone()));
+        self.progress.set_connection(ConnectionStatus { attempts, until: self.connection.until, error });
+    }
+
+    fn back_off(&mut self, groups: &BTreeSet<usize>, error: &str) {
+        let now = self.env.clock.monotonic();
+        for &at in groups {
+            let random = self.random();
+            let backoff = &mut self.groups[at].backoff;
+            backoff.fail(&self.settings, now, random);
+            self.progress.set_outcome(at, backoff.attempts, Some(error.into()));
+            if let Some(until) = backoff.until {
+                self.progress.set_phase(at, Phase::BackingOff { until });
+            }
+        }
+    }
+
+    pub(super) fn stop(&mut self, groups: &BTreeSet<usize>, reason: StopReason, what: &str) {
+        for &at in groups {
+            self.groups[at].stopped = true;
+            self.progress.set_stopped(at, reason, what.into());
+        }
+    }
+
+    fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.env.random.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+}

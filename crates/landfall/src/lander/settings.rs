@@ -1,0 +1,60 @@
+//! What the lander can be told: when it lands, how large a batch gets, how long it waits after a failure.
+//! A setting is never repaired here; whoever reads the configuration refuses it first.
+
+/// What makes the lander start: the age of the oldest change, the number of changes, or whichever comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlushMode {
+    /// Time or count, whichever comes first.
+    Hybrid,
+    /// Time alone.
+    Time,
+    /// Count alone; a last few changes wait for more, a flush or the close.
+    Count,
+}
+
+/// The settings of a lander.
+#[derive(Debug, Clone)]
+pub struct LanderSettings {
+    /// What starts a landing.
+    pub flush_mode: FlushMode,
+    /// The age at which the oldest change starts a landing. 200: short for a reader of the database, long
+    /// enough for a hot row to merge.
+    pub flush_interval_ms: u64,
+    /// How many accepted changes, counted over all lanes, start a landing. 500: one good bulk statement.
+    pub flush_count_changes: u64,
+    /// From so many owed changes on, every mode lands at once. Half of the default bound of 10 million.
+    pub throttle_at_changes: u64,
+    /// The most rows and events of a batch. 10,000: a transaction of well under a second.
+    pub batch_rows_max: usize,
+    /// The most bytes of merged changes of a batch. 4 MiB: room for 10,000 rows of 400 bytes.
+    pub batch_bytes_max: usize,
+    /// The most records read for a batch; merging makes it more than the rows.
+    pub batch_records_max: usize,
+    /// How long the reading for one batch may take, so that a hot row of a long backlog lands now and then.
+    pub batch_read_ms_max: u64,
+    /// The bound of the first wait after a failure; it doubles with each further one.
+    pub backoff_ms_min: u64,
+    /// The bound of every wait after a failure.
+    pub backoff_ms_max: u64,
+    /// How often another owner may take a lane before this one stops. 2: one take-over may be an accident,
+    /// two are a second live owner, and two owners must not steal from each other for ever.
+    pub stolen_max: u32,
+}
+
+impl Default for LanderSettings {
+    fn default() -> Self {
+        LanderSettings {
+            flush_mode: FlushMode::Hybrid,
+            flush_interval_ms: 200,
+            flush_count_changes: 500,
+            throttle_at_changes: 5_000_000,
+            batch_rows_max: 10_000,
+            batch_bytes_max: 4 << 20,
+            batch_records_max: 200_000,
+            batch_read_ms_max: 1_000,
+            backoff_ms_min: 100,
+            backoff_ms_max: 30_000,
+            stolen_max: 2,
+        }
+    }
+}

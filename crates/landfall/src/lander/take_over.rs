@@ -1,0 +1,159 @@
+//! Takes all lanes over and acts on what the database says: adopts what has landed, goes back where it lost
+//! commits, and stops a lane whose history is another or that another owner keeps taking.
+//! It must never move a watermark.
+
+use std::collections::BTreeSet;
+
+use super::Lander;
+use super::batch::Attempt;
+use super::pass::Failure;
+use super::progress::status::StopReason;
+use super::retry::{Mark, Verdict, landed_in_part, verdict};
+use crate::buffer::log::{Log, LogError};
+use crate::error::SinkError;
+use crate::model::{Anchor, Epoch, LaneId, Watermark};
+
+/// The log's anchor at a position, if it still has it.
+pub(super) fn anchor_of(log: &dyn Log, lane: LaneId, position: u64) -> Result<Option<Anchor>, LogError> {
+    if position == 0 {
+        return Ok(Some(Anchor::START));
+    }
+    let head = log.head(lane);
+    if head.position == position { Ok(Some(head.anchor)) } else { log.anchor_at(lane, position) }
+}
+
+impl Lander {
+    /// Raises the epoch of every lane that is not stopped and settles the outstanding attempt.
+    pub(super) fn take_over(&mut self) -> Result<(), Failure> {
+        let lanes: Vec<LaneId> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| !self.groups[lane.group].stopped)
+            .map(|(&id, _)| id)
+            .collect();
+        let Some(sink) = &mut self.sink else {
+            return Err(Failure::Connection(SinkError::Unavailable("not connected".into())));
+        };
+        self.take_overs += 1;
+        let watermarks = sink.take_over(&self.lineage, &lanes).map_err(Failure::Connection)?;
+        let raised = std::mem::take(&mut self.take_overs);
+        let mut found = Vec::with_capacity(lanes.len());
+        for (id, watermark) in lanes.into_iter().zip(watermarks) {
+            // Before anything can fail: an epoch that was raised and not noted would look like another owner's.
+            self.note_epoch(id, watermark.epoch, raised);
+            found.push((id, watermark));
+        }
+        let found = found
+            .into_iter()
+            .map(|(id, watermark)| Ok((id, watermark, self.judge(id, &watermark)?)))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let attempt = self.attempt.take();
+        if let Some(attempt) = &attempt {
+            self.settle(attempt, &found);
+        }
+        for (id, watermark, verdict) in found {
+            self.adopt(id, &watermark, verdict)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the epoch, and whether another owner had the lane since the last one that was noted: our own
+    /// take-overs, answered or not, account for `raised` of the difference at most.
+    fn note_epoch(&mut self, id: LaneId, epoch: Epoch, raised: Epoch) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.stolen += u32::from(epoch > lane.epoch + raised);
+            lane.epoch = epoch;
+            self.progress.set_epoch(id, epoch);
+        }
+    }
+
+    fn judge(&self, id: LaneId, watermark: &Watermark) -> Result<Verdict, Failure> {
+        let Some(lane) = self.lanes.get(&id) else { return Ok(Verdict::Unmoved) };
+        let to = self.attempt.as_ref().and_then(|attempt| attempt.to(id));
+        let found = Mark { position: watermark.position, anchor: watermark.anchor };
+        let failed = |error| Failure::Log { error, groups: BTreeSet::from([lane.group]) };
+        let anchor = anchor_of(&*self.log, id, found.position).map_err(failed)?;
+        Ok(verdict(lane.at, to, found, self.log.head(id).position, anchor))
+    }
+
+    /// Counts the attempt if it landed. It cannot have landed in part.
+    fn settle(&mut self, attempt: &Attempt, found: &[(LaneId, Watermark, Verdict)]) {
+        let of = |id: LaneId| found.iter().find(|(lane, ..)| *lane == id).map(|(_, _, verdict)| *verdict);
+        let verdicts: Vec<Verdict> = attempt.steps.iter().filter_map(|step| of(step.lane)).collect();
+        if landed_in_part(verdicts.iter().copied()) {
+            let what = "the database holds a part of a transaction; it does not keep its transactions whole";
+            self.stop(&attempt.groups, StopReason::Diverged, what);
+        } else if !verdicts.is_empty() && verdicts.iter().all(|verdict| *verdict == Verdict::Landed) {
+            self.count(attempt);
+            attempt.groups.iter().for_each(|&at| self.succeed(at));
+        }
+    }
+
+    pub(super) fn count(&self, attempt: &Attempt) {
+        self.progress.counters.batch(attempt.counts);
+        for (&lane, &changes) in &attempt.changes {
+            self.progress.changes_landed(lane, changes);
+        }
+    }
+
+    fn adopt(&mut self, id: LaneId, watermark: &Watermark, verdict: Verdict) -> Result<(), Failure> {
+        let Some(lane) = self.lanes.get_mut(&id) else { return Ok(()) };
+        let at = lane.group;
+        let stolen = lane.stolen >= self.settings.stolen_max;
+        if self.groups[at].stopped {
+            return Ok(());
+        }
+        let mark = Mark { position: watermark.position, anchor: watermark.anchor };
+        match verdict {
+            Verdict::Unmoved => {}
+            Verdict::Landed => lane.at = mark,
+            Verdict::Ahead => {
+                lane.at = mark;
+                lane.cut = lane.cut.max(mark.position);
+                self.progress.publish_cut(id, lane.cut);
+                if self.groups[at].pass.is_none() {
+                    self.log.landed(id, mark.position);
+                    self.progress.publish_landed(&[(id, mark.position)]);
+                }
+            }
+            Verdict::WentBack => self.go_back(id, mark)?,
+            Verdict::Diverged(what) => {
+                let what = format!("lane {id} at position {}: {what}", mark.position);
+                self.stop(&BTreeSet::from([at]), StopReason::Diverged, &what);
+            }
+        }
+        if stolen {
+            let what =
+                format!("another live Landfall keeps taking lane {id}: two owners of one log and database");
+            self.stop(&BTreeSet::from([at]), StopReason::Fenced, &what);
+        }
+        Ok(())
+    }
+
+    /// The database lost commits: the lane lands again from the log, if the log still has the records.
+    fn go_back(&mut self, id: LaneId, mark: Mark) -> Result<(), Failure> {
+        let Some(lane) = self.lanes.get_mut(&id) else { return Ok(()) };
+        let at = lane.group;
+        match self.log.rewind(id, mark.position) {
+            Ok(()) => {
+                lane.at = mark;
+                // What was known of the next record was known of a later one.
+                self.groups[at].joint.clear();
+                if self.progress.landed(id) > mark.position {
+                    self.progress.publish_landed(&[(id, mark.position)]);
+                }
+                Ok(())
+            }
+            Err(LogError::Trimmed { .. }) => {
+                let what = format!(
+                    "the database went back to position {} of lane {id}, and the log no longer keeps what is \
+                     missing there",
+                    mark.position
+                );
+                self.stop(&BTreeSet::from([at]), StopReason::Diverged, &what);
+                Ok(())
+            }
+            Err(error) => Err(Failure::Log { error, groups: BTreeSet::from([at]) }),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What changes mean to every sink: the parts of a key-value key, sums, and words for what is refused.
+//! Pure; it never sees a database, and no message carries a value.
+
+use bigdecimal::BigDecimal;
+
+use crate::error::SinkError;
+use crate::model::row::RowName;
+use crate::model::{Column, LaneId, Name, RowKey, Table, Value, types};
+
+/// The most digits of a number inside a key-value key that is added to.
+const NUMBER_BYTES_MAX: usize = 1024;
+
+/// One part of a key-value key, as [`Name`] spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part<'a> {
+    /// The value of a string.
+    Value,
+    /// When the key expires.
+    Expires,
+    /// A field of a hash.
+    Field(&'a [u8]),
+}
+
+impl Part<'_> {
+    pub(crate) fn of(name: &Name) -> Result<Part<'_>, SinkError> {
+        match name.as_bytes() {
+            Name::STRING => Ok(Part::Value),
+            Name::EXPIRES => Ok(Part::Expires),
+            _ => name.as_field().map(Part::Field).ok_or_else(|| refused_key("a part of an unknown name")),
+        }
+    }
+}
+
+/// The bytes that a string or a field is stored as; none for NULL.
+pub(crate) fn stored(value: &Value) -> Option<Vec<u8>> {
+    if value.is_null() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    types::render(value, &mut bytes);
+    Some(bytes)
+}
+
+/// The sum of a stored number (absent counts as 0) and a delta.
+pub(crate) fn stored_sum(old: Option<&[u8]>, delta: &Value) -> Result<Value, SinkError> {
+    let no_number = || refused_key("an add to a value that is no number");
+    let old = match old {
+        None => Value::Null,
+        Some(bytes) if bytes.len() > NUMBER_BYTES_MAX => return Err(no_number()),
+        Some(bytes) => {
+            let text = std::str::from_utf8(bytes).map_err(|_| no_number())?;
+            if text.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'.')) {
+                return Err(no_number());
+            }
+            Value::decimal(text.parse::<BigDecimal>().map_err(|_| no_number())?)
+        }
+    };
+    match delta {
+        Value::Int(_) | Value::Decimal(_) => Ok(old.plus(delta)),
+        _ => Err(refused_key("an add of something that is no exact number")),
+    }
+}
+
+/// When a key expires, in Unix milliseconds; none for NULL.
+pub(crate) fn expiry(value: &Value) -> Result<Option<i64>, SinkError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Int(ms) => Ok(Some(*ms)),
+        _ => Err(refused_key("a time of expiry that is no whole number")),
+    }
+}
+
+/// The parts of a row's identity.
+pub(crate) fn row_name(row: &RowKey) -> Result<RowName<'_>, SinkError> {
+    row.decode().map_err(|error| SinkError::Refused { table: "?".into(), reason: error.to_string() })
+}
+
+/// The refusal of a row of `table`.
+pub(crate) fn refused(table: &str, reason: impl Into<String>) -> SinkError {
+    SinkError::Refused { table: table.into(), reason: reason.into() }
+}
+
+/// The refusal of a key-value key.
+pub(crate) fn refused_key(reason: &str) -> SinkError {
+    refused("landfall_key", reason)
+}
+
+/// The refusal of a change whose table is gone.
+pub(crate) fn no_such_table(table: &str) -> SinkError {
+    refused(table, "the database has no such table, or its key changed since the write; reload the catalogue")
+}
+
+/// The column that a change names.
+pub(crate) fn column<'t>(table: &'t Table, name: &Name) -> Result<(usize, &'t Column), SinkError> {
+    let found = std::str::from_utf8(name.as_bytes()).ok().and_then(|name| table.column_index(name));
+    match found {
+        Some(at) if table.columns[at].generated => {
+            Err(refused(&table.name, format!("column {} is computed by the database", name.to_text())))
+        }
+        Some(at) => Ok((at, &table.columns[at])),
+        None => Err(refused(
+            &table.name,
+            format!("there is no column {}; was it dropped or renamed since the write?", name.to_text()),
+        )),
+    }
+}
+
+/// Asks whether a column can hold a value, as it was asked when the write came in: the schema may have changed.
+pub(crate) fn check(table: &Table, column: &Column, value: &Value) -> Result<(), SinkError> {
+    types::fits(column, value).map_err(|misfit| misfit_refusal(table, column, &misfit))
+}
+
+/// The refusal of a value by a column.
+pub(crate) fn misfit_refusal(table: &Table, column: &Column, misfit: &types::Misfit) -> SinkError {
+    refused(
+        &table.name,
+        format!("a value does not fit column {} ({}): {}", column.name, misfit.expected, misfit.hint),
+    )
+}
+
+/// Whether `request_id` alone is unique in `table`, so that an event that is there already can be left out.
+pub(crate) fn has_request_id(table: &Table) -> bool {
+    table.column_index(REQUEST_ID).is_some_and(|at| {
+        table.primary_key == [at] || table.unique.iter().any(|columns| columns.as_slice() == [at])
+    })
+}
+
+/// The column that makes an event idempotent.
+pub(crate) const REQUEST_ID: &str = "request_id";
+
+/// The answer when a lane's row does not belong to the log that asks, or is not there.
+pub(crate) fn check_lineage(
+    lane: LaneId,
+    found: Option<crate::model::Lineage>,
+    ours: &crate::model::Lineage,
+) -> Result<(), SinkError> {
+    match found {
+        None => Err(SinkError::LaneMissing { lane }),
+        Some(found) if found != *ours => Err(SinkError::ForeignLineage { lane, found, ours: *ours }),
+        Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_number_grows_exactly_or_is_refused() {
+        assert_eq!(stored_sum(None, &Value::Int(3)).unwrap(), Value::Int(3));
+        assert_eq!(stored_sum(Some(b"-5"), &Value::Int(3)).unwrap(), Value::Int(-2));
+        let max = i64::MAX.to_string();
+        let over = stored_sum(Some(max.as_bytes()), &Value::Int(1)).unwrap();
+        assert_eq!(stored(&over).unwrap(), b"9223372036854775808");
+        for text in ["", "abc", "1e9", "-", &"9".repeat(2000)] {
+            assert!(stored_sum(Some(text.as_bytes()), &Value::Int(1)).is_err(), "{text:.9}");
+        }
+        assert!(stored_sum(None, &Value::Float(0.5)).is_err());
+    }
+}

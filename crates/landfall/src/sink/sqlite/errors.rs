@@ -1,0 +1,102 @@
+//! What SQLite's errors mean to the lander: try again, refused, or ask a person.
+//! No message carries a value: SQLite's words are passed on only where they name nothing but the schema.
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+
+use crate::error::SinkError;
+use crate::sink::parts::refused;
+
+/// The meaning of an error of a statement that touches `table`.
+pub(super) fn classify(table: &str, error: &rusqlite::Error) -> SinkError {
+    use ErrorCode as E;
+    let Some(code) = code(error) else {
+        return refused(
+            table,
+            "an answer of the database has another form than expected; its schema changed",
+        );
+    };
+    match code.code {
+        E::DatabaseBusy | E::DatabaseLocked | E::FileLockingProtocolFailed => {
+            SinkError::Busy("another process or connection holds the lock of the SQLite file".into())
+        }
+        E::DiskFull => SinkError::Unavailable("the disk of the SQLite file is full".into()),
+        E::SystemIoFailure => SinkError::Unavailable(format!("the disk failed: {}", name(code))),
+        E::CannotOpen => SinkError::Unavailable(
+            "the SQLite file or its journal cannot be opened; is its folder there and writable?".into(),
+        ),
+        E::ReadOnly => SinkError::Unavailable(format!(
+            "the SQLite file cannot be written ({}); give this user write access to it and to its folder",
+            name(code)
+        )),
+        E::OutOfMemory | E::OperationInterrupted | E::OperationAborted | E::SchemaChanged => {
+            SinkError::Unavailable(name(code))
+        }
+        E::NotADatabase => SinkError::Unusable("the file is not a SQLite database".into()),
+        E::DatabaseCorrupt => SinkError::Unusable(format!(
+            "the SQLite file is damaged ({}); check it with `PRAGMA integrity_check` and restore a backup",
+            name(code)
+        )),
+        E::PermissionDenied | E::AuthorizationForStatementDenied => {
+            SinkError::Unusable(format!("the SQLite file refuses access ({})", name(code)))
+        }
+        E::ConstraintViolation => refused(table, constraint(code, error)),
+        E::TypeMismatch | E::TooBig => refused(table, name(code)),
+        _ => statement(table, code, error),
+    }
+}
+
+/// The meaning of an error of COMMIT. Only what surely rolled back is called so.
+pub(super) fn classify_commit(tables: &str, error: &rusqlite::Error) -> SinkError {
+    let code = code(error);
+    match code.map(|code| code.code) {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::ConstraintViolation) => {
+            classify(tables, error)
+        }
+        _ => SinkError::Unknown(code.map_or_else(|| "no code".into(), name)),
+    }
+}
+
+/// SQLite's code, of statements that fail when they are prepared as well.
+fn code(error: &rusqlite::Error) -> Option<&ffi::Error> {
+    match error {
+        rusqlite::Error::SqlInputError { error, .. } => Some(error),
+        other => other.sqlite_error(),
+    }
+}
+
+fn constraint(code: &ffi::Error, error: &rusqlite::Error) -> String {
+    // A trigger may put values into its words.
+    if code.extended_code == ffi::SQLITE_CONSTRAINT_TRIGGER {
+        return "a trigger of the table refused it".into();
+    }
+    match error {
+        rusqlite::Error::SqliteFailure(_, Some(words)) => words.clone(),
+        _ => name(code),
+    }
+}
+
+fn statement(table: &str, code: &ffi::Error, error: &rusqlite::Error) -> SinkError {
+    use rusqlite::Error as E;
+    let (E::SqlInputError { msg: words, .. } | E::SqliteFailure(_, Some(words))) = error else {
+        return refused(table, name(code));
+    };
+    // Other words, of a function or an expression, could quote a value.
+    if !(words.starts_with("no such ") || words.contains(" has no column named ")) {
+        return refused(table, name(code));
+    }
+    if table.starts_with("landfall_") {
+        return SinkError::Unusable(format!(
+            "Landfall's own tables are missing or changed ({words}); run `landfall setup` for this database"
+        ));
+    }
+    refused(
+        table,
+        format!("{words}; the table changed since the catalogue was read, reload it with LANDFALL.RELOAD"),
+    )
+}
+
+/// SQLite's words for a code, which never hold a value.
+fn name(code: &ffi::Error) -> String {
+    format!("{} ({})", ffi::code_to_str(code.extended_code), code.extended_code)
+}

@@ -1,0 +1,224 @@
+//! Lands a batch in one transaction: the lanes' compare-and-set first, then the rows, then COMMIT.
+//! After any error nothing more runs in the transaction: it is rolled back before the error is returned.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::audit::Audit;
+use super::errors::{classify, classify_commit};
+use super::rows::Mapped;
+use super::{SqliteDatabase, connect, key_value, lanes};
+use crate::error::SinkError;
+use crate::model::row::RowName;
+use crate::model::{Change, LaneId, Lineage, Name, Value, Watermark};
+use crate::sink::parts::{no_such_table, row_name};
+use crate::sink::{Landing, LandingContext, LandingOp, Sink};
+
+/// The writing connection.
+pub(super) struct SqliteSink {
+    database: SqliteDatabase,
+    context: LandingContext,
+    /// None after an error that may have broken it; the next call opens another.
+    writer: Option<Writer>,
+}
+
+impl SqliteSink {
+    pub(super) fn open(database: SqliteDatabase, context: LandingContext) -> Result<SqliteSink, SinkError> {
+        let writer = Writer::open(&database)?;
+        Ok(SqliteSink { database, context, writer: Some(writer) })
+    }
+
+    /// Runs `work` in a transaction that holds the write lock from its start.
+    fn transaction<T>(
+        &mut self,
+        tables: impl FnOnce() -> String,
+        work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => Writer::open(&self.database)?,
+        };
+        let outcome = writer.transaction(&self.context, tables, work);
+        let is_sound = match &outcome {
+            Ok(_) => true,
+            // SQLite answered, and the transaction is over: the connection can go on.
+            Err(SinkError::Busy(_) | SinkError::Refused { .. } | SinkError::Fenced { .. }) => {
+                writer.connection.is_autocommit()
+            }
+            Err(_) => false,
+        };
+        self.writer = is_sound.then_some(writer);
+        outcome
+    }
+}
+
+impl Sink for SqliteSink {
+    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.transaction(lane_table, |writer, _| lanes::create(&writer.connection, lineage, lanes))
+    }
+
+    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        self.transaction(lane_table, |writer, _| lanes::take_over(&writer.connection, lineage, lanes))
+    }
+
+    fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
+        self.transaction(
+            || tables_of(landing),
+            |writer, context| {
+                for step in &landing.lanes {
+                    lanes::advance(&writer.connection, landing, step)?;
+                }
+                for op in in_order(landing)? {
+                    writer.write(context, landing.time_ms, &op)?;
+                }
+                Ok(())
+            },
+        )
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    tables: HashMap<String, Arc<Target>>,
+}
+
+/// A mapped table, and its change log if it has one.
+struct Target {
+    mapped: Mapped,
+    audit: Option<Audit>,
+}
+
+impl Writer {
+    fn open(database: &SqliteDatabase) -> Result<Writer, SinkError> {
+        let connection = connect::writer(&database.path, &database.settings)?;
+        Ok(Writer { connection, tables: HashMap::new() })
+    }
+
+    fn transaction<T>(
+        &mut self,
+        context: &LandingContext,
+        tables: impl FnOnce() -> String,
+        work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        self.run("BEGIN IMMEDIATE").map_err(|error| classify("landfall_lane", &error))?;
+        let outcome = work(self, context).and_then(|done| match self.run("COMMIT") {
+            Ok(()) => Ok(done),
+            Err(error) => Err(classify_commit(&tables(), &error)),
+        });
+        if outcome.is_err() {
+            // The schema may have changed: what is known of the tables is read again.
+            self.tables.clear();
+            // Some errors have rolled back already. If this fails, the transaction is still open, which the caller
+            // sees and drops the connection; that rolls back for sure.
+            if !self.connection.is_autocommit() {
+                self.run("ROLLBACK").ok();
+            }
+        }
+        outcome
+    }
+
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+
+    fn write(&mut self, context: &LandingContext, time_ms: u64, op: &Planned<'_>) -> Result<(), SinkError> {
+        match op {
+            Planned::Key { lane, key, change } => key_value::change(&self.connection, *lane, key, change),
+            Planned::Append { table, columns } => {
+                self.target(context, table)?.mapped.append(&self.connection, columns)
+            }
+            Planned::Row { table, key, change } => {
+                let target = self.target(context, table)?;
+                let Some(audit) = &target.audit else {
+                    return target.mapped.change(&self.connection, key, change);
+                };
+                let bound = target.mapped.bind_key(key)?;
+                let old = target.mapped.stored(&self.connection, &bound)?;
+                target.mapped.change(&self.connection, key, change)?;
+                audit.record(&self.connection, &target.mapped, &bound, old.as_deref(), time_ms)
+            }
+        }
+    }
+
+    fn target(&mut self, context: &LandingContext, name: &str) -> Result<Arc<Target>, SinkError> {
+        if let Some(target) = self.tables.get(name) {
+            return Ok(Arc::clone(target));
+        }
+        let table = context.catalogue.table(name).ok_or_else(|| no_such_table(name))?;
+        let mapped = Mapped::new(&self.connection, table)?;
+        let log = context.audits.iter().find(|(audited, _)| audited == name);
+        let audit = log.map(|(_, log)| Audit::plan(&context.catalogue, table, log)).transpose()?;
+        let target = Arc::new(Target { mapped, audit });
+        self.tables.insert(name.to_owned(), Arc::clone(&target));
+        Ok(target)
+    }
+}
+
+fn lane_table() -> String {
+    "landfall_lane".into()
+}
+
+/// The tables of a landing, for an error that SQLite tells only at COMMIT (a deferred foreign key).
+fn tables_of(landing: &Landing) -> String {
+    let mut names: Vec<String> = landing
+        .ops
+        .iter()
+        .filter_map(|op| match op {
+            LandingOp::Append { table, .. } => Some(table.to_string()),
+            LandingOp::Row { row, .. } => match row.decode() {
+                Ok(RowName::Table { table, .. }) => Some(table.to_owned()),
+                _ => None,
+            },
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names.join(", ")
+}
+
+/// An op with its identity taken apart. The variants' order is the order of an unordered landing.
+enum Planned<'l> {
+    Key { lane: LaneId, key: &'l [u8], change: &'l Change },
+    Row { table: &'l str, key: Vec<Value>, change: &'l Change },
+    Append { table: &'l str, columns: &'l [(Name, Value)] },
+}
+
+/// The ops in the order in which they run: as given, or sorted by row, which touches each page once.
+fn in_order(landing: &Landing) -> Result<Vec<Planned<'_>>, SinkError> {
+    let mut ops = landing
+        .ops
+        .iter()
+        .map(|op| {
+            Ok(match op {
+                LandingOp::Append { table, columns } => Planned::Append { table, columns },
+                LandingOp::Row { lane, row, change } => match row_name(row)? {
+                    RowName::Key(key) => Planned::Key { lane: *lane, key, change },
+                    RowName::Table { table, key } => Planned::Row { table, key, change },
+                },
+            })
+        })
+        .collect::<Result<Vec<_>, SinkError>>()?;
+    if !landing.ordered {
+        // Stable, so that two changes of one row keep their order.
+        ops.sort_by(|a, b| match (a, b) {
+            (Planned::Key { key: a, .. }, Planned::Key { key: b, .. }) => a.cmp(b),
+            (Planned::Row { table, key, .. }, Planned::Row { table: other, key: other_key, .. }) => {
+                table.cmp(other).then_with(|| key.cmp(other_key))
+            }
+            (a, b) => a.rank().cmp(&b.rank()),
+        });
+    }
+    Ok(ops)
+}
+
+impl Planned<'_> {
+    fn rank(&self) -> u8 {
+        match self {
+            Planned::Key { .. } => 0,
+            Planned::Row { .. } => 1,
+            Planned::Append { .. } => 2,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Loads a row and its lane's watermark in one snapshot.
+//! It never writes, and never waits for a landing longer than the reader's timeout.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use super::errors::classify;
+use super::rows::Mapped;
+use super::{SqliteDatabase, connect, convert, key_value, lanes};
+use crate::error::SinkError;
+use crate::model::row::RowName;
+use crate::model::{LaneId, Name, RowKey, Value};
+use crate::sink::parts::{no_such_table, row_name};
+use crate::sink::{LandingContext, Loaded, Source};
+
+/// A reading connection.
+pub(super) struct SqliteSource {
+    database: SqliteDatabase,
+    context: LandingContext,
+    /// None after an error; the next call opens another.
+    reader: Option<Reader>,
+}
+
+struct Reader {
+    connection: Connection,
+    tables: HashMap<String, Mapped>,
+}
+
+impl Reader {
+    fn open(database: &SqliteDatabase) -> Result<Reader, SinkError> {
+        let connection = connect::reader(&database.path, &database.settings)?;
+        Ok(Reader { connection, tables: HashMap::new() })
+    }
+
+    fn run(&self, sql: &str) -> Result<(), SinkError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map(|_| ())
+            .map_err(|error| classify("the database", &error))
+    }
+}
+
+impl SqliteSource {
+    pub(super) fn open(database: SqliteDatabase, context: LandingContext) -> Result<SqliteSource, SinkError> {
+        let reader = Reader::open(&database)?;
+        Ok(SqliteSource { database, context, reader: Some(reader) })
+    }
+
+    /// Runs `work` in a transaction, so that all it reads is of one moment.
+    fn snapshot<T>(
+        &mut self,
+        work: impl FnOnce(&mut Reader, &LandingContext) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => Reader::open(&self.database)?,
+        };
+        reader.run("BEGIN")?;
+        let outcome = work(&mut reader, &self.context)?;
+        reader.run("COMMIT")?;
+        // Only a connection whose transaction is surely over is used again.
+        self.reader = Some(reader);
+        Ok(outcome)
+    }
+}
+
+impl Source for SqliteSource {
+    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        self.snapshot(|reader, context| {
+            let watermark =
+                lanes::watermark(&reader.connection, lane)?.ok_or(SinkError::LaneMissing { lane })?;
+            let row = match row_name(row)? {
+                RowName::Key(key) => key_value::load(&reader.connection, key)?,
+                RowName::Table { table, key } => load_row(reader, context, table, &key)?,
+            };
+            Ok(Loaded { row, watermark })
+        })
+    }
+
+    fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
+        self.snapshot(|reader, _| key_value::is_empty(&reader.connection))
+    }
+}
+
+fn load_row(
+    reader: &mut Reader,
+    context: &LandingContext,
+    table: &str,
+    key: &[Value],
+) -> Result<Option<Vec<(Name, Value)>>, SinkError> {
+    let table = context.catalogue.table(table).ok_or_else(|| no_such_table(table))?;
+    let Reader { connection, tables } = reader;
+    let mapped = match tables.entry(table.name.to_string()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => unknown.insert(Mapped::new(connection, table)?),
+    };
+    let bound = mapped.bind_key(key)?;
+    connection
+        .prepare_cached(&mapped.names.select(0..table.columns.len()))
+        .and_then(|mut select| {
+            select
+                .query_row(params_from_iter(&bound), |row| {
+                    let mut columns = Vec::with_capacity(table.columns.len());
+                    for (at, column) in table.columns.iter().enumerate() {
+                        let value = convert::value(column, row.get_ref(at)?);
+                        if !value.is_null() {
+                            columns.push((Name::column(&column.name), value));
+                        }
+                    }
+                    columns.sort();
+                    Ok(columns)
+                })
+                .optional()
+        })
+        .map_err(|error| classify(&table.name, &error))
+}

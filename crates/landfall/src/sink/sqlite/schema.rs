@@ -1,0 +1,96 @@
+//! Landfall's own tables in the user's database, and their version.
+//! It never touches a table whose name does not begin with `landfall_`.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::errors::classify;
+use crate::error::SinkError;
+
+/// What [`SCHEMA`] makes.
+const VERSION: i64 = 1;
+
+/// The statements that create Landfall's own tables, for `landfall setup` to print.
+///
+/// Keys and values are raw bytes. The views show them as text, for people. The table of keys has row numbers:
+/// batches of 10,000 overwrites landed 1.0 to 1.6 times as fast as without, and large values stay out of the index.
+pub const SCHEMA: &str = "\
+CREATE TABLE IF NOT EXISTS landfall_schema (version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS landfall_lane (
+  lane INTEGER PRIMARY KEY,
+  owner TEXT NOT NULL DEFAULT '',
+  epoch INTEGER NOT NULL,
+  lineage BLOB NOT NULL,
+  position INTEGER NOT NULL,
+  anchor BLOB NOT NULL,
+  batch BLOB NOT NULL,
+  server TEXT NOT NULL DEFAULT '',
+  boot INTEGER NOT NULL DEFAULT 0,
+  generation INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS landfall_key (
+  key BLOB NOT NULL PRIMARY KEY,
+  kind TEXT NOT NULL,
+  value BLOB,
+  expires_ms INTEGER,
+  lane INTEGER NOT NULL,
+  generation INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS landfall_hash_field (
+  key BLOB NOT NULL,
+  field BLOB NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY (key, field)
+) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS landfall_string AS
+  SELECT CAST(key AS TEXT) AS key, CAST(value AS TEXT) AS value, expires_ms
+  FROM landfall_key WHERE kind = 'string';
+CREATE VIEW IF NOT EXISTS landfall_hash AS
+  SELECT CAST(key AS TEXT) AS key, CAST(field AS TEXT) AS field, CAST(value AS TEXT) AS value
+  FROM landfall_hash_field;
+";
+
+/// Creates what is missing. Takes the write lock only when something is.
+pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
+    match version(connection)? {
+        Some(VERSION) => return Ok(()),
+        Some(newer) if newer > VERSION => {
+            return Err(SinkError::Unusable(format!(
+                "Landfall's own tables in this database have version {newer}, and this program knows {VERSION}; use the program that made them, or a newer one"
+            )));
+        }
+        _ => {}
+    }
+    let made = connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {SCHEMA} \
+         INSERT INTO landfall_schema SELECT {VERSION} WHERE NOT EXISTS (SELECT 1 FROM landfall_schema); COMMIT"
+    ));
+    made.map_err(|error| {
+        // Dropping the connection would roll back as well; the caller may keep it.
+        let open = !connection.is_autocommit();
+        let rolled_back = !open || connection.execute_batch("ROLLBACK").is_ok();
+        match classify("landfall_schema", &error) {
+            busy @ SinkError::Busy(_) if rolled_back => busy,
+            other => SinkError::Unusable(format!("Landfall's own tables cannot be created: {other}")),
+        }
+    })
+}
+
+fn version(connection: &Connection) -> Result<Option<i64>, SinkError> {
+    let failed = |error| classify("landfall_schema", &error);
+    let is_there = connection
+        .query_row(
+            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'landfall_schema'",
+            [],
+            |_| Ok(()),
+        )
+        .optional()
+        .map_err(failed)?
+        .is_some();
+    if !is_there {
+        return Ok(None);
+    }
+    connection
+        .query_row("SELECT version FROM landfall_schema", [], |row| row.get(0))
+        .optional()
+        .map_err(failed)
+}
