@@ -1,2 +1,7 @@
-//! Placeholder replaced by the first parts.
-fn main() {}
+//! The binary `landfall`; everything it does is in the library beside it, where tests reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(landfall_server::cli::main())
+}

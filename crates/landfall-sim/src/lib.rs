@@ -1,1 +1,19 @@
-//! Placeholder replaced by the first parts.
+//! What the tests of Landfall and its benchmarks share: a checker of histories, a small client, private servers, and
+//! a load that writes through every family of commands.
+//! It must never be part of the product, share code with what it checks, or leave a server behind.
+//!
+//! The pure parts know nothing of sockets and files: [`checker`] decides from a list of operations whether a store kept
+//! its promises, [`chance`] makes a run repeatable. Around them: [`client`] speaks RESP, [`servers`] starts servers in
+//! temporary folders, [`load`] writes and reads and keeps the history, [`audit`] compares the server's answers with
+//! the database file.
+
+#![deny(missing_docs)]
+
+pub mod audit;
+pub mod chance;
+pub mod checker;
+pub mod client;
+
+pub mod load;
+pub mod servers;
+pub mod waiting;

@@ -1,0 +1,62 @@
+//! `landfall demo`: its flags; the walk-through itself is in [`crate::demo`].
+
+use anyhow::Result;
+use clap::Args;
+
+use super::Context;
+use crate::config::{DatabaseUrl, check_buffer};
+use crate::demo::{self, Options};
+use crate::failure::{Failure, USAGE};
+
+/// Show write-behind caching step by step, on a server of its own, with figures measured on the spot
+///
+/// With no flag it needs nothing installed, ends within a few seconds and leaves nothing behind. With --database
+/// sqlite:FILE it uses an airport database of yours (landfall setup --sample airport) and puts it back as it was.
+/// Settings from the file and from variables are for your server and do not matter here. -v shows cache commands, the
+/// queue and SQL. Ends with 0 only if every check held.
+#[derive(Args)]
+#[command(after_help = "Example: landfall demo --flight-id 115")]
+pub(super) struct DemoCommand {
+    /// The flight that is delayed
+    #[arg(long, short, value_name = "N", default_value_t = 115)]
+    flight_id: i64,
+    /// Wait for Enter before each step, and ask which flight
+    #[arg(long, short)]
+    interactive: bool,
+    /// Land everything that is pending and then empty the cache first; nothing is discarded
+    #[arg(long)]
+    flush: bool,
+    /// Show what one SET and GET do to cache, queue and database, as a table
+    #[arg(long, conflicts_with_all = ["interactive", "flush"])]
+    trace: bool,
+    /// No colours, as with --color never
+    #[arg(long)]
+    no_color: bool,
+}
+
+impl DemoCommand {
+    pub(super) fn run(&self, context: &Context) -> Result<u8> {
+        let mut database = None;
+        for (name, text) in context.global.settings.given() {
+            let refused = match *name {
+                "database" => {
+                    DatabaseUrl::parse(text).map(|DatabaseUrl::Sqlite(path)| database = Some(path)).err()
+                }
+                "buffer" => check_buffer(text).err(),
+                _ => Some("the demo starts a server of its own, and takes no such flag".to_owned()),
+            };
+            if let Some(hint) = refused {
+                return Err(Failure::new(USAGE, format!("flag --{name}: {hint}")).into());
+            }
+        }
+        demo::run(&Options {
+            flight: self.flight_id,
+            interactive: self.interactive,
+            verbose: context.global.verbose,
+            flush: self.flush,
+            database,
+            trace: self.trace,
+            coloured: context.is_coloured() && !self.no_color,
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! `landfall serve`: the settings become the options of the server, which runs in this process.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::Context;
+use super::flags::{ServeSettings, SettingFlags};
+use crate::config::{DatabaseUrl, Effective, Verbosity};
+use crate::failure::{Failure, OK, UNAVAILABLE};
+use crate::serve::{self, ServeOptions};
+
+/// Start the server: Redis protocol in front, a log on disk, rows in the database
+///
+/// Without a flag it listens on 127.0.0.1:5263, keeps its log and a SQLite file in ./landfall-data, and needs nothing
+/// installed. SIGTERM lands what it can and says what is left in the log; nothing acknowledged is lost by a kill.
+#[derive(Args)]
+#[command(after_help = "Example: landfall serve --database sqlite:shop.db --fsync everysec")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: SettingFlags<ServeSettings>,
+    /// Write host:port into this file once clients can connect
+    #[arg(long, hide = true, value_name = "PATH")]
+    port_file: Option<PathBuf>,
+    /// End when the process that started this one ends
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+impl Serve {
+    pub(super) fn run(&self, context: &Context) -> Result<u8> {
+        let mut settings = context.resolve(self.settings.given())?.effective;
+        settings.port_file = self.port_file.clone();
+        settings.exit_with_parent = self.exit_with_parent;
+        let options = options(settings)?;
+        serve::run(&options).map_err(|error| Failure::new(error.code, error.sentence))?;
+        Ok(OK)
+    }
+}
+
+fn options(settings: Effective) -> Result<ServeOptions> {
+    let DatabaseUrl::Sqlite(database) = settings.database;
+    make_folder_for_default(&database, &settings.settings.data_dir)?;
+    Ok(ServeOptions {
+        listen: settings.listen,
+        database,
+        password: settings.password.map(|password| password.as_bytes().to_vec()),
+        settings: settings.settings,
+        drain: settings.drain_timeout,
+        port_file: settings.port_file,
+        exit_with_parent: settings.exit_with_parent,
+        quiet: settings.verbosity == Verbosity::Quiet,
+    })
+}
+
+/// The data directory may be made, as it is ours; a folder that a user named and that is not there is a slip.
+pub(super) fn make_folder_for_default(database: &Path, data_dir: &Path) -> Result<()> {
+    if database.parent() == Some(data_dir) {
+        std::fs::create_dir_all(data_dir).map_err(|error| {
+            let folder = data_dir.display();
+            let message =
+                format!("cannot make the directory {folder}: {error}; choose another with --data-dir");
+            Failure::new(UNAVAILABLE, message)
+        })?;
+    }
+    Ok(())
+}

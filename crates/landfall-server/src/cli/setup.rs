@@ -1,0 +1,119 @@
+//! `landfall setup`: creates Landfall's own tables, or loads a sample; it never touches a table that is there already.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use landfall::sink::Database;
+use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
+
+use super::serve::make_folder_for_default;
+use super::{Context, print};
+use crate::config::DatabaseUrl;
+use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
+use crate::sample::airport::{Airport, DEFAULT_SEED, Scale};
+use crate::sample::sqlite::{FileError, LoadError, Progress, load_file};
+
+/// Whoever waits longer than this wants to see how far it is.
+const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+
+/// Create Landfall's own tables in the database, or load a sample database
+///
+/// `serve` creates its tables by itself where it may; this command is for databases where somebody else has to do it.
+#[derive(Args)]
+#[command(after_help = "Example: landfall setup --sample airport --database sqlite:airport.db")]
+pub(super) struct Setup {
+    /// Load this sample instead
+    #[arg(long, value_name = "NAME")]
+    sample: Option<Sample>,
+    /// How large the sample is: tiny, small, large, or a number of days
+    #[arg(long, default_value = "tiny", requires = "sample", value_name = "SCALE")]
+    scale: Scale,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Sample {
+    /// An airport: flights, bookings, weather
+    Airport,
+}
+
+impl Setup {
+    pub(super) fn run(&self, context: &Context) -> Result<u8> {
+        let settings = context.settings()?;
+        let DatabaseUrl::Sqlite(path) = &settings.database;
+        make_folder_for_default(path, &settings.settings.data_dir)?;
+        match self.sample {
+            Some(Sample::Airport) => self.load(context, path),
+            None => set_up(context, path),
+        }
+    }
+
+    fn load(&self, context: &Context, path: &Path) -> Result<u8> {
+        let airport = Airport::new(self.scale, DEFAULT_SEED);
+        let mut shown = Shown { bar: None, since: Instant::now(), rows: 0, table: "" };
+        let visible = std::io::stderr().is_terminal() && !context.global.quiet;
+        let loaded = load_file(path, &airport, &mut |progress| shown.update(progress, visible));
+        if let Some(bar) = shown.bar.take() {
+            bar.finish_and_clear();
+        }
+        loaded.map_err(|error| failure(path, &error))?;
+        if !context.global.quiet {
+            let seconds = shown.since.elapsed().as_secs_f64();
+            let (rows, place) = (shown.rows, path.display());
+            print(&format!(
+                "{rows} rows in 13 tables, in {seconds:.1} s\nServe them with: landfall serve --database sqlite:{place}\n"
+            ))?;
+        }
+        Ok(OK)
+    }
+}
+
+fn failure(path: &Path, error: &FileError) -> Failure {
+    let code = match error {
+        FileError::Load(LoadError::TablesExist { .. }) => FINDING,
+        _ => UNAVAILABLE,
+    };
+    let chain = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    let causes: String = chain.map(|cause| format!(": {cause}")).collect();
+    Failure::new(code, format!("sqlite:{}: {error}{causes}", path.display()))
+}
+
+fn set_up(context: &Context, path: &Path) -> Result<u8> {
+    let database = SqliteDatabase::open(path, SqliteSettings::default());
+    let done = database.and_then(|database| database.set_up().map(|()| database.describe()));
+    let place = done.map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
+    if !context.global.quiet {
+        print(&format!("{place} has Landfall's own tables\n"))?;
+    }
+    Ok(OK)
+}
+
+/// The bar, once the work takes long enough to deserve one.
+struct Shown {
+    bar: Option<ProgressBar>,
+    since: Instant,
+    rows: u64,
+    table: &'static str,
+}
+
+impl Shown {
+    fn update(&mut self, progress: Progress, visible: bool) {
+        if progress.rows_done == progress.rows_total && self.table != progress.table {
+            self.rows += progress.rows_total;
+            self.table = progress.table;
+        }
+        if !visible || self.since.elapsed() < PROGRESS_AFTER {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template("{msg:18} {bar:30} {human_pos} of {human_len} rows");
+            ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        bar.set_length(progress.rows_total);
+        bar.set_position(progress.rows_done);
+        bar.set_message(progress.table);
+    }
+}

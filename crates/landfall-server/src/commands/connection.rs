@@ -1,0 +1,187 @@
+//! HELLO, AUTH, PING and what else concerns the connection alone.
+//! A password is compared in constant time and never repeated in a reply.
+
+use landfall::engine::Engine;
+use landfall_resp::{Protocol, ReplyWriter, Request};
+
+use super::Flow;
+use crate::front::session::{Session, Transaction};
+
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// `PING [message]`
+pub fn ping(_: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    match request.arg_count() {
+        1 => reply.pong(),
+        2 => reply.bulk(&request[1]),
+        _ => reply.error("ERR wrong number of arguments for 'ping' command"),
+    }
+    Flow::Done
+}
+
+/// ECHO message
+pub fn echo(_: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    reply.bulk(&request[1]);
+    Flow::Done
+}
+
+/// `HELLO [protover [AUTH username password] [SETNAME name]]`
+pub fn hello(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    let mut protocol = session.protocol;
+    let mut name = None;
+    let mut authenticated = session.authenticated;
+    if let Some(version) = request.arg(1) {
+        let known = std::str::from_utf8(version).ok().and_then(|version| version.parse().ok());
+        match known.and_then(Protocol::from_number) {
+            Some(known) => protocol = known,
+            None => {
+                reply.error("NOPROTO unsupported protocol version");
+                return Flow::Done;
+            }
+        }
+    }
+    let mut at = 2;
+    while let Some(option) = request.arg(at) {
+        match (option.to_ascii_uppercase().as_slice(), request.arg(at + 1), request.arg(at + 2)) {
+            (b"AUTH", Some(user), Some(password)) => {
+                if !is_valid(session, user, password) {
+                    reply.error(WRONG_PASSWORD);
+                    return Flow::Done;
+                }
+                authenticated = true;
+                at += 3;
+            }
+            (b"SETNAME", Some(wanted), _) => {
+                name = Some(wanted.to_vec());
+                at += 2;
+            }
+            _ => {
+                reply.error("ERR Syntax error in HELLO option");
+                return Flow::Done;
+            }
+        }
+    }
+    if !authenticated {
+        reply.error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time");
+        return Flow::Done;
+    }
+    session.authenticated = true;
+    session.protocol = protocol;
+    if let Some(name) = name {
+        session.name = name;
+    }
+    answer_hello(session, request, reply);
+    Flow::Done
+}
+
+/// The reply is in the protocol that was just chosen.
+fn answer_hello(session: &Session, _: &Request<'_>, reply: &mut ReplyWriter<'_>) {
+    reply.set_protocol(session.protocol);
+    reply.map_header(7);
+    for (name, value) in [("server", "landfall"), ("version", env!("CARGO_PKG_VERSION"))] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"proto");
+    reply.integer(session.protocol.number());
+    reply.bulk(b"id");
+    reply.integer(session.who.id as i64);
+    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array_header(0);
+}
+
+/// `AUTH [username] password`
+pub fn auth(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    if session.shared.password.is_none() {
+        reply.error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?");
+        return Flow::Done;
+    }
+    let valid = match request.arg_count() {
+        2 => is_valid(session, b"default", &request[1]),
+        3 => is_valid(session, &request[1], &request[2]),
+        _ => {
+            reply.error("ERR syntax error");
+            return Flow::Done;
+        }
+    };
+    if valid {
+        session.authenticated = true;
+        reply.ok();
+    } else {
+        reply.error(WRONG_PASSWORD);
+    }
+    Flow::Done
+}
+
+fn is_valid(session: &Session, user: &[u8], password: &[u8]) -> bool {
+    let Some(own) = &session.shared.password else { return user == b"default" };
+    // Every byte is compared, so that the time tells nothing but the length.
+    let differs = own.iter().zip(password).fold(0, |differs, (a, b)| differs | (a ^ b));
+    user == b"default" && own.len() == password.len() && differs == 0
+}
+
+/// SELECT 0
+pub fn select(_: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    match &request[1] {
+        b"0" => reply.ok(),
+        _ => reply.error("ERR DB index is out of range; Landfall has database 0 only"),
+    }
+    Flow::Done
+}
+
+/// CLIENT ID | SETNAME | GETNAME | SETINFO | NO-EVICT | NO-TOUCH
+pub fn client(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    match (request[1].to_ascii_uppercase().as_slice(), request.arg_count()) {
+        (b"ID", 2) => reply.integer(session.who.id as i64),
+        (b"GETNAME", 2) if session.name.is_empty() => reply.null(),
+        (b"GETNAME", 2) => reply.bulk(&session.name),
+        (b"SETNAME", 3) if request[2].iter().any(|byte| !byte.is_ascii_graphic()) => {
+            reply.error("ERR Client names cannot contain spaces, newlines or special characters.");
+        }
+        (b"SETNAME", 3) => {
+            session.name = request[2].to_vec();
+            reply.ok();
+        }
+        (b"SETINFO", 4) | (b"NO-EVICT" | b"NO-TOUCH", 3) => reply.ok(),
+        _ => reply.error("ERR unknown subcommand or wrong number of arguments for 'client'; ID, SETNAME, GETNAME, SETINFO, NO-EVICT and NO-TOUCH are built"),
+    }
+    Flow::Done
+}
+
+/// RESET
+pub fn reset(session: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    session.reset();
+    reply.set_protocol(session.protocol);
+    reply.simple("RESET");
+    Flow::Done
+}
+
+/// QUIT
+pub fn quit(_: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    reply.ok();
+    Flow::Close
+}
+
+/// MULTI
+pub fn multi(session: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    if session.transaction.is_some() {
+        reply.error("ERR MULTI calls can not be nested");
+    } else {
+        session.transaction = Some(Transaction::default());
+        reply.ok();
+    }
+    Flow::Done
+}
+
+/// DISCARD
+pub fn discard(session: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+    match session.transaction.take() {
+        Some(_) => reply.ok(),
+        None => reply.error("ERR DISCARD without MULTI"),
+    }
+    Flow::Done
+}

@@ -1,0 +1,208 @@
+//! The addresses that settings name: database, buffer, listening socket, server. A secret in one is never shown again.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// The port of Landfall where none is named.
+pub const DEFAULT_PORT: u16 = 5263;
+
+/// A database that this build can land in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// `sqlite:FILE`.
+    Sqlite(PathBuf),
+}
+
+impl DatabaseUrl {
+    /// Reads a URL; the error says what this build can do instead.
+    pub fn parse(text: &str) -> Result<DatabaseUrl, String> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path {
+                "" => Err("name the file, as in sqlite:app.db".to_owned()),
+                ":memory:" => Err("a database in memory would lose what has landed; name a file".to_owned()),
+                path => Ok(DatabaseUrl::Sqlite(path.into())),
+            };
+        }
+        let known = [
+            ("postgres", "PostgreSQL"),
+            ("postgresql", "PostgreSQL"),
+            ("mysql", "MySQL"),
+            ("mariadb", "MariaDB"),
+        ];
+        match known.iter().find(|(scheme, _)| *scheme == scheme_of(text)) {
+            Some((_, name)) => Err(format!("{name} is not built yet; {SQLITE_ONLY}")),
+            None => Err(format!("no database that Landfall knows; {SQLITE_ONLY}")),
+        }
+    }
+}
+
+const SQLITE_ONLY: &str = "today Landfall lands in SQLite: write sqlite:FILE";
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DatabaseUrl::Sqlite(path) = self;
+        write!(f, "sqlite:{}", path.display())
+    }
+}
+
+/// The buffer that this build has: files on the local disk. Without a directory it is the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct LocalBuffer(pub(super) Option<PathBuf>);
+
+impl LocalBuffer {
+    /// Reads a URL; the error says what this build can do instead.
+    pub(super) fn parse(text: &str) -> Result<LocalBuffer, String> {
+        const LOCAL_ONLY: &str = "today Landfall buffers on the local disk: write local:DIR";
+        if let Some(path) = text.strip_prefix("local:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return Ok(LocalBuffer((!path.is_empty()).then(|| path.into())));
+        }
+        let known = [
+            ("redis", "a Valkey/Redis buffer"),
+            ("rediss", "a Valkey/Redis buffer"),
+            ("valkey", "a Valkey/Redis buffer"),
+            ("redis+cluster", "a Redis Cluster buffer"),
+            ("kafka", "a Kafka buffer"),
+        ];
+        match known.iter().find(|(scheme, _)| *scheme == scheme_of(text)) {
+            Some((_, name)) => Err(format!("{name} is not built yet; {LOCAL_ONLY}")),
+            None => Err(format!("no buffer that Landfall knows; {LOCAL_ONLY}")),
+        }
+    }
+}
+
+/// Refuses a buffer URL that this build cannot use; the error says what it can do instead.
+pub(crate) fn check_buffer(text: &str) -> Result<(), String> {
+    LocalBuffer::parse(text).map(|_| ())
+}
+
+fn scheme_of(text: &str) -> &str {
+    text.split(':').next().unwrap_or_default()
+}
+
+/// Reads the address to listen on: `127.0.0.1:5263`, `[::1]:5263`, `localhost:0`. Names are not looked up, or the
+/// check whether the address is safe without a password would depend on somebody else's answer.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    let found = match text.strip_prefix("localhost:") {
+        Some(port) => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => text.parse().ok(),
+    };
+    found.ok_or_else(|| "write an IP address and a port, as in 127.0.0.1:5263 or [::1]:5263".to_owned())
+}
+
+/// The server that a command talks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// A name or an IP address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl ServerAddress {
+    /// Reads `HOST:PORT`, `HOST`, or the same behind `redis://`.
+    pub(super) fn parse(text: &str) -> Result<ServerAddress, String> {
+        let rest = text.strip_prefix("redis://").unwrap_or(text);
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains('@') {
+            let advice =
+                "a password on a command line is visible to everybody on this machine; use --password-file";
+            return Err(advice.to_owned());
+        }
+        let hint = || "write a host and a port, as in 127.0.0.1:5263".to_owned();
+        if rest.is_empty() || rest.contains("//") {
+            return Err(hint());
+        }
+        if let Ok(address) = rest.parse::<SocketAddr>() {
+            return Ok(ServerAddress::reaching(address));
+        }
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().map_err(|_| hint())?),
+            None => (rest, DEFAULT_PORT),
+        };
+        if host.is_empty() || host.contains([':', '/', ' ']) {
+            return Err(hint());
+        }
+        Ok(ServerAddress { host: host.to_owned(), port })
+    }
+
+    /// The address that reaches a server listening on `address`.
+    pub(super) fn reaching(address: SocketAddr) -> ServerAddress {
+        let host = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        ServerAddress { host: host.to_string(), port: address.port() }
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// What a message may show of a value: no user and no password of a URL.
+pub(super) fn without_secret(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}://...@{place}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_built_is_accepted_and_the_rest_is_named() {
+        assert_eq!(DatabaseUrl::parse("sqlite:app.db"), Ok(DatabaseUrl::Sqlite("app.db".into())));
+        assert_eq!(DatabaseUrl::parse("sqlite:///var/app.db"), Ok(DatabaseUrl::Sqlite("/var/app.db".into())));
+        for (text, name) in
+            [("postgres://h/d", "PostgreSQL"), ("mysql://h/d", "MySQL"), ("oracle:x", "no database")]
+        {
+            assert!(DatabaseUrl::parse(text).is_err_and(|message| message.contains(name)), "{text}");
+        }
+        assert!(DatabaseUrl::parse("sqlite:").is_err() && DatabaseUrl::parse("sqlite::memory:").is_err());
+        assert_eq!(LocalBuffer::parse("local:dir"), Ok(LocalBuffer(Some("dir".into()))));
+        for (text, name) in [("redis://h", "Redis"), ("kafka://h", "Kafka"), ("redis+cluster://h", "Cluster")]
+        {
+            assert!(LocalBuffer::parse(text).is_err_and(|message| message.contains(name)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_found_by_many_spellings() {
+        for (text, shown) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("redis://cache:7000/", "cache:7000"),
+            ("cache", "cache:5263"),
+            ("[::1]:9", "[::1]:9"),
+            ("0.0.0.0:9", "127.0.0.1:9"),
+        ] {
+            assert_eq!(
+                ServerAddress::parse(text).map(|address| address.to_string()),
+                Ok(shown.to_owned()),
+                "{text}"
+            );
+        }
+        for text in ["", "redis://", "http://x", "a:b", "redis://:secret@h:1", ":1"] {
+            let refused = ServerAddress::parse(text);
+            assert!(refused.is_err_and(|message| !message.contains("secret")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        assert_eq!(without_secret("postgres://me:se@cret@host/db"), "postgres://...@host/db");
+        assert_eq!(without_secret("sqlite:a@b"), "sqlite:a@b");
+    }
+}

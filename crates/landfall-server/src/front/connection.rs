@@ -1,0 +1,130 @@
+//! One connection: its socket, what it sent, what it has to be sent.
+//! It is bounded on both sides: a client that never reads is not read from, and at last closed.
+
+use std::io::{ErrorKind, Read, Write};
+
+use landfall_resp::{Limits, RequestDecoder};
+use mio::net::TcpStream;
+
+use super::session::Session;
+use super::waiting::Wait;
+
+/// From so many bytes of unsent replies on, nothing more is read from a connection.
+pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+/// At so many bytes of unsent replies a connection is closed. Above every single reply that requests can ask for in reason:
+/// nothing more is run for a connection from `OUTPUT_PAUSE_BYTES` on.
+pub const OUTPUT_BYTES_MAX: usize = 1 << 30;
+
+/// A connection.
+pub struct Connection {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Received and not run: the start of a request, or what came behind one that is parked.
+    pub input: Vec<u8>,
+    /// Finds requests in the input.
+    pub decoder: RequestDecoder,
+    /// Replies, from `sent` on not sent yet.
+    pub output: Vec<u8>,
+    /// How much of the output is sent.
+    pub sent: usize,
+    /// Where the replies of this turn begin.
+    pub turn_start: usize,
+    /// What the connection has agreed with the server.
+    pub session: Session,
+    /// What it waits for.
+    pub wait: Option<Wait>,
+    /// The socket may hold more.
+    pub readable: bool,
+    /// The client has sent its last byte: read until the end, for no further event will come.
+    pub hung_up: bool,
+    /// The socket takes no more for now.
+    pub blocked: bool,
+    /// Close once everything is sent.
+    pub closing: bool,
+    /// Whether this turn has touched it already.
+    pub touched: bool,
+}
+
+/// What a read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes in the buffer; there may be more when it is full.
+    Bytes(usize),
+    /// Nothing for now.
+    Nothing,
+    /// The client is gone.
+    Gone,
+}
+
+impl Connection {
+    /// A new connection.
+    pub fn new(stream: TcpStream, session: Session) -> Connection {
+        let limits = if session.authenticated { Limits::authenticated() } else { Limits::unauthenticated() };
+        Connection {
+            stream,
+            input: Vec::new(),
+            decoder: RequestDecoder::new(limits),
+            output: Vec::new(),
+            sent: 0,
+            turn_start: 0,
+            session,
+            wait: None,
+            readable: false,
+            hung_up: false,
+            blocked: false,
+            closing: false,
+            touched: false,
+        }
+    }
+
+    /// Reads once.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        loop {
+            return match self.stream.read(buffer) {
+                Ok(0) => Received::Gone,
+                Ok(count) => Received::Bytes(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Received::Nothing,
+                Err(_) => Received::Gone,
+            };
+        }
+    }
+
+    /// How much is waiting to be sent, in bytes.
+    pub fn unsent_bytes(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
+    /// Whether requests may be run now.
+    pub fn may_run(&self) -> bool {
+        self.wait.is_none() && !self.closing && self.unsent_bytes() < OUTPUT_PAUSE_BYTES
+    }
+
+    /// Sends what it can; whether the connection is still of use.
+    pub fn send(&mut self) -> bool {
+        while self.sent < self.output.len() {
+            match self.stream.write(&self.output[self.sent..]) {
+                Ok(0) => return false,
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    if self.sent > OUTPUT_PAUSE_BYTES {
+                        self.output.drain(..self.sent);
+                        self.sent = 0;
+                    }
+                    return self.unsent_bytes() <= OUTPUT_BYTES_MAX;
+                }
+                Err(_) => return false,
+            }
+        }
+        self.blocked = false;
+        self.output.clear();
+        self.sent = 0;
+        // A large reply once does not hold its memory for ever.
+        if self.output.capacity() > OUTPUT_PAUSE_BYTES {
+            self.output = Vec::new();
+        }
+        !self.closing
+    }
+}

@@ -1,0 +1,312 @@
+//! Runs one request: looks the command up, locks its rows, runs it, logs what it did, and writes exactly one reply.
+//! It never waits: what needs the database is parked, and run again when the rows are there.
+
+use landfall::engine::{Engine, Refusal, Stop, Written};
+use landfall::model::mapping::Target;
+use landfall::model::{LaneId, RowKey};
+use landfall_resp::{ReplyWriter, Request};
+use smallvec::SmallVec;
+
+use super::session::{Session, TRANSACTION_BYTES_MAX, Transaction};
+use crate::commands::table::lookup;
+use crate::commands::{Call, Flow, Handler, Spec, refuse};
+
+/// How a request ended.
+pub enum Outcome {
+    /// Replied.
+    Done,
+    /// These rows have to be loaded; nothing was replied. For EXEC the transaction is still queued.
+    Load(Vec<(RowKey, LaneId)>),
+    /// As a session command asks.
+    Flow(Flow),
+}
+
+/// Runs a request of `session`. `engine` is none while it is opened anew.
+pub fn execute(
+    engine: Option<&Engine>,
+    session: &mut Session,
+    out: &mut Vec<u8>,
+    request: &Request<'_>,
+) -> Outcome {
+    let Some(spec) = lookup(request.command()) else {
+        spoil(session);
+        unknown(session, out, request);
+        return Outcome::Done;
+    };
+    let mut reply = ReplyWriter::new(out, session.protocol);
+    if !spec.takes(request.arg_count()) {
+        spoil(session);
+        reply.error_fmt(format_args!(
+            "ERR wrong number of arguments for '{}' command",
+            spec.name.to_lowercase()
+        ));
+        return Outcome::Done;
+    }
+    if !session.authenticated && !matches!(spec.name, "HELLO" | "AUTH" | "QUIT" | "RESET") {
+        reply.error("NOAUTH Authentication required.");
+        return Outcome::Done;
+    }
+    if session.transaction.is_some() && !matches!(spec.name, "EXEC" | "DISCARD" | "MULTI" | "QUIT" | "RESET")
+    {
+        queue(session, spec, request, &mut reply);
+        return Outcome::Done;
+    }
+    let Some(engine) = engine else {
+        // Whatever EXEC answers, the transaction is over: else the next commands would be queued.
+        session.transaction = None;
+        reply.error("LOADING Landfall is reading the tables of the database again; try again in a moment");
+        return Outcome::Done;
+    };
+    match spec.handler {
+        Handler::Session(handler) => Outcome::Flow(handler(session, engine, request, &mut reply)),
+        Handler::Data(handler) => data(engine, session, out, (spec, request, handler)),
+        Handler::Exec => exec(engine, session, out),
+    }
+}
+
+fn unknown(session: &Session, out: &mut Vec<u8>, request: &Request<'_>) {
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).into_owned();
+    let args: Vec<String> = request.args().skip(1).take(3).map(|arg| format!("'{}' ", shown(arg))).collect();
+    ReplyWriter::new(out, session.protocol).error_fmt(format_args!(
+        "ERR unknown command '{}', with args beginning with: {}",
+        shown(request.command()),
+        args.concat()
+    ));
+}
+
+/// A request that is refused while a transaction is queued makes EXEC refuse.
+fn spoil(session: &mut Session) {
+    if let Some(transaction) = &mut session.transaction {
+        transaction.spoiled = true;
+    }
+}
+
+fn queue(session: &mut Session, spec: &'static Spec, request: &Request<'_>, reply: &mut ReplyWriter<'_>) {
+    let Some(transaction) = &mut session.transaction else { return };
+    if !spec.in_multi {
+        transaction.spoiled = true;
+        reply.error_fmt(format_args!("ERR {} is not allowed in transactions", spec.name));
+        return;
+    }
+    let request = request.to_owned_request();
+    transaction.bytes += request.held_bytes();
+    if transaction.bytes > TRANSACTION_BYTES_MAX {
+        transaction.spoiled = true;
+        transaction.queued.clear();
+        reply.error_fmt(format_args!(
+            "ERR the transaction is larger than {TRANSACTION_BYTES_MAX} bytes; split it"
+        ));
+        return;
+    }
+    transaction.queued.push((spec, request));
+    reply.queued();
+}
+
+type DataHandler = fn(&mut Call<'_, '_>) -> Result<(), Stop>;
+
+fn data(
+    engine: &Engine,
+    session: &mut Session,
+    out: &mut Vec<u8>,
+    (spec, request, handler): (&'static Spec, &Request<'_>, DataHandler),
+) -> Outcome {
+    let targets = match targets_of(engine, spec, request) {
+        Ok(targets) => targets,
+        Err(refusal) => return refused(session, out, out.len(), &refusal),
+    };
+    let keys: SmallVec<[(&[u8], &Target); 4]> = spec
+        .key_args(request.arg_count())
+        .zip(&targets)
+        .map(|(at, target)| (request.arg(at).unwrap_or_default(), target))
+        .collect();
+    let mut unit = engine.unit(&keys, keys.len() > 1);
+    let start = out.len();
+    let mut call = Call {
+        engine,
+        request: *request,
+        targets: &targets,
+        base: 0,
+        unit: &mut unit,
+        reply: ReplyWriter::new(out, session.protocol),
+        origin: session.who.id,
+        event: None,
+    };
+    let outcome = handler(&mut call);
+    let event = call.event;
+    session.unsafe_reply |= unit.read_dirty();
+    match outcome {
+        Ok(()) => match unit.commit() {
+            Ok(written) => {
+                session.wrote(&written);
+                if let Some(lane) = event {
+                    ReplyWriter::new(out, session.protocol).bulk(event_id(&written, lane).as_bytes());
+                }
+                Outcome::Done
+            }
+            Err(refusal) => refused(session, out, start, &refusal),
+        },
+        Err(Stop::Refused(refusal)) => refused(session, out, start, &refusal),
+        Err(Stop::Load) => {
+            out.truncate(start);
+            Outcome::Load(unit.wanted())
+        }
+    }
+}
+
+/// The place of an event in the log: `<position>-<lane>`.
+fn event_id(written: &Written, lane: LaneId) -> String {
+    let position = written.places.iter().find(|(have, _)| *have == lane).map_or(0, |(_, position)| *position);
+    format!("{position}-{lane}")
+}
+
+fn refused(session: &Session, out: &mut Vec<u8>, start: usize, refusal: &Refusal) -> Outcome {
+    out.truncate(start);
+    refuse(&mut ReplyWriter::new(out, session.protocol), refusal);
+    Outcome::Done
+}
+
+type Targets = SmallVec<[Target; 1]>;
+
+fn targets_of(engine: &Engine, spec: &Spec, request: &Request<'_>) -> Result<Targets, Refusal> {
+    let mut targets = Targets::new();
+    for at in spec.key_args(request.arg_count()) {
+        let target = engine.resolve(request.arg(at).unwrap_or_default())?;
+        if let (Target::Table(table), true) = (&target, spec.name != "XADD") {
+            return Err(names_a_table(table));
+        }
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+fn names_a_table(table: &landfall::model::Table) -> Refusal {
+    let form: Vec<&str> = table.primary_key.iter().map(|&at| &*table.columns[at].name).collect();
+    let hint = match form.is_empty() {
+        true => format!("append an event with XADD {} * column value ..", table.name),
+        false => format!("name a row as {}:<{}>", table.name, form.join(">:<")),
+    };
+    Refusal::Invalid(format!("{} is a table; {hint}", table.name))
+}
+
+/// Where a queued command finds its keys.
+struct Queued {
+    /// Its targets, or why it has none.
+    targets: Result<Targets, Refusal>,
+    /// The number of its first key in the unit.
+    base: usize,
+}
+
+fn exec(engine: &Engine, session: &mut Session, out: &mut Vec<u8>) -> Outcome {
+    let mut reply = ReplyWriter::new(out, session.protocol);
+    let Some(transaction) = session.transaction.take() else {
+        reply.error("ERR EXEC without MULTI");
+        return Outcome::Done;
+    };
+    if transaction.spoiled {
+        reply.error("EXECABORT Transaction discarded because of previous errors.");
+        return Outcome::Done;
+    }
+    let mut base = 0;
+    let queued: Vec<Queued> = transaction
+        .queued
+        .iter()
+        .map(|(spec, request)| {
+            let targets = targets_of(engine, spec, &request.as_request());
+            let queued = Queued { base, targets };
+            base += queued.targets.as_ref().map_or(0, |targets| targets.len());
+            queued
+        })
+        .collect();
+    run_queued(engine, session, out, transaction, &queued)
+}
+
+/// All keys of a transaction, in the order of its commands.
+fn keys_of<'t>(transaction: &'t Transaction, queued: &'t [Queued]) -> Vec<(&'t [u8], &'t Target)> {
+    let mut keys = Vec::new();
+    for ((spec, request), queued) in transaction.queued.iter().zip(queued) {
+        let request = request.as_request();
+        let args = spec.key_args(request.arg_count());
+        for (at, target) in args.zip(queued.targets.iter().flatten()) {
+            keys.push((request.arg(at).unwrap_or_default(), target));
+        }
+    }
+    keys
+}
+
+fn insert_event_ids(session: &Session, out: &mut Vec<u8>, events: Vec<(usize, LaneId)>, written: &Written) {
+    for (at, lane) in events.into_iter().rev() {
+        let mut id = Vec::new();
+        ReplyWriter::new(&mut id, session.protocol).bulk(event_id(written, lane).as_bytes());
+        out.splice(at..at, id);
+    }
+}
+
+fn run_queued(
+    engine: &Engine,
+    session: &mut Session,
+    out: &mut Vec<u8>,
+    transaction: Transaction,
+    queued: &[Queued],
+) -> Outcome {
+    let keys = keys_of(&transaction, queued);
+    let mut unit = engine.unit(&keys, true);
+    let start = out.len();
+    ReplyWriter::new(out, session.protocol).array_header(transaction.queued.len());
+    // Where the ids of events go, once the log has given them.
+    let mut events: Vec<(usize, LaneId)> = Vec::new();
+    for ((spec, request), queued) in transaction.queued.iter().zip(queued) {
+        let request = request.as_request();
+        let before = out.len();
+        let targets = match (&queued.targets, spec.handler) {
+            (Err(refusal), _) => {
+                refused(session, out, before, refusal);
+                continue;
+            }
+            (Ok(_), Handler::Session(handler)) => {
+                let mut reply = ReplyWriter::new(out, session.protocol);
+                handler(session, engine, &request, &mut reply);
+                continue;
+            }
+            (Ok(_), Handler::Exec) => continue,
+            (Ok(targets), Handler::Data(_)) => targets,
+        };
+        let Handler::Data(handler) = spec.handler else { continue };
+        let savepoint = (targets.len() > 1).then(|| unit.savepoint(queued.base, targets.len()));
+        let mut call = Call {
+            engine,
+            request,
+            targets,
+            base: queued.base,
+            unit: &mut unit,
+            reply: ReplyWriter::new(out, session.protocol),
+            origin: session.who.id,
+            event: None,
+        };
+        let outcome = handler(&mut call);
+        let event = call.event;
+        match outcome {
+            Ok(()) => events.extend(event.map(|lane| (out.len(), lane))),
+            Err(Stop::Refused(refusal)) => {
+                refused(session, out, before, &refusal);
+                savepoint.into_iter().for_each(|savepoint| unit.restore(savepoint));
+            }
+            Err(Stop::Load) => {
+                // Nothing was done yet: the whole transaction runs again.
+                out.truncate(start);
+                let wanted = unit.wanted();
+                drop(unit);
+                session.transaction = Some(transaction);
+                return Outcome::Load(wanted);
+            }
+        }
+    }
+    session.unsafe_reply |= unit.read_dirty();
+    match unit.commit() {
+        Ok(written) => {
+            session.wrote(&written);
+            insert_event_ids(session, out, events, &written);
+            Outcome::Done
+        }
+        Err(refusal) => refused(session, out, start, &refusal),
+    }
+}

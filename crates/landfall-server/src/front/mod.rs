@@ -1,0 +1,234 @@
+//! The loop that serves all connections: read and run what is ready, make it safe once, then reply.
+//! No reply leaves before what it tells is as safe as the policy promises; nothing here waits for the database.
+//!
+//! # Why one loop
+//!
+//! One thread runs the commands of all ready connections, one `write` (and with `always` one `fdatasync`) makes all
+//! of them safe, and then all replies go out. Measured against two loops, a multi-threaded runtime and a dedicated
+//! log writer, this was the fastest shape on two cores (docs/decisions/0004-one-event-loop.md). Loads, landings and
+//! syncs of `everysec` run on other threads, which reach the loop by posting ([`shared::Post`]).
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use landfall::engine::Engine;
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+pub mod connection;
+pub mod execute;
+pub mod run;
+pub mod session;
+pub mod shared;
+pub mod waiting;
+
+use connection::Connection;
+use session::Session;
+use shared::{Post, Shared, Who};
+
+/// The most connections at once.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// How many ready connections one turn serves at most: a turn's replies wait for the last of them.
+const CONNECTIONS_A_TURN: usize = 256;
+/// How long to wait before accepting again when the system had no descriptor to give.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// How much is read from a connection in a turn.
+const READ_BYTES: usize = 64 << 10;
+
+const LISTENER: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+
+/// Opens the engine anew on another thread and posts it.
+pub type Reopen = Box<dyn Fn(Arc<Engine>, &Arc<Shared>) + Send>;
+
+/// The event loop.
+pub struct Front {
+    poll: Poll,
+    listener: Option<TcpListener>,
+    connections: Slab<Connection>,
+    /// Connections with something to do, each at most once.
+    ready: VecDeque<usize>,
+    /// Connections that this turn has written replies for.
+    touched: Vec<usize>,
+    /// Parked connections with a deadline or a position.
+    landing: Vec<usize>,
+    engine: Option<Arc<Engine>>,
+    shared: Arc<Shared>,
+    reopen: Reopen,
+    /// Who waits for the engine to be opened anew.
+    reloading: Vec<Who>,
+    buffer: Vec<u8>,
+    next_id: u64,
+    /// Clients wait to be accepted, and no event will tell.
+    accept_again: bool,
+    stop: bool,
+    failed: Option<String>,
+}
+
+/// How the loop ended.
+pub struct Ended {
+    /// The engine, to be closed.
+    pub engine: Option<Arc<Engine>>,
+    /// Why it had to end, unless it was asked to.
+    pub failed: Option<String>,
+}
+
+impl Front {
+    /// A loop over `engine`, listening on `address`.
+    ///
+    /// # Errors
+    /// The system's: the address is taken or not allowed.
+    pub fn new(address: SocketAddr, password: Option<Vec<u8>>, reopen: Reopen) -> std::io::Result<Front> {
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::bind(address)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let listen = listener.local_addr()?.to_string();
+        Ok(Front {
+            poll,
+            listener: Some(listener),
+            connections: Slab::new(),
+            ready: VecDeque::new(),
+            touched: Vec::new(),
+            landing: Vec::new(),
+            engine: None,
+            shared: Arc::new(Shared::new(password, listen, waker)),
+            reopen,
+            reloading: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+            next_id: 1,
+            accept_again: false,
+            stop: false,
+            failed: None,
+        })
+    }
+
+    /// What other threads reach the loop by.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Serves until it is asked to stop, or the log fails.
+    ///
+    /// # Errors
+    /// The system's, when it can no longer be polled.
+    pub fn run(mut self, engine: Arc<Engine>) -> std::io::Result<Ended> {
+        self.adopt(engine);
+        let mut events = Events::with_capacity(256);
+        while !self.stop {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(),
+                    WAKER => {}
+                    Token(token) => self.wake(token, event),
+                }
+            }
+            if self.accept_again {
+                self.accept();
+            }
+            self.take_posts();
+            for _ in 0..CONNECTIONS_A_TURN {
+                let Some(token) = self.ready.pop_front() else { break };
+                self.serve(token);
+            }
+            self.end_waits();
+            if let Some(failed) = self.finish_turn() {
+                return Ok(Ended { engine: self.engine.take(), failed: Some(failed) });
+            }
+        }
+        // Who waits sees its connection close; everything accepted is safe already.
+        self.listener = None;
+        Ok(Ended { engine: self.engine.take(), failed: self.failed.take() })
+    }
+
+    fn adopt(&mut self, engine: Arc<Engine>) {
+        let shared = self.shared.clone();
+        engine.on_landed(Arc::new(move || shared.post(Post::Landed)));
+        self.engine = Some(engine);
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || !self.touched.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = Instant::now();
+        let accept = self.accept_again.then_some(ACCEPT_AGAIN);
+        self.landing
+            .iter()
+            .filter_map(|&token| self.connections.get(token)?.wait.as_ref()?.deadline())
+            .map(|deadline| deadline.saturating_duration_since(now) + Duration::from_millis(1))
+            .chain(accept)
+            .min()
+    }
+
+    fn accept(&mut self) {
+        self.accept_again = false;
+        loop {
+            let Some(listener) = &self.listener else { return };
+            let (mut stream, _) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                // Descriptors are short. Who waits already causes no event again, so the clock does.
+                Err(_) => {
+                    self.accept_again = true;
+                    return;
+                }
+            };
+            if self.connections.len() >= CONNECTIONS_MAX {
+                // The socket is fresh: a line fits, and if it does not, the close says enough.
+                let _ = std::io::Write::write(&mut stream, b"-ERR max number of clients reached\r\n");
+                continue;
+            }
+            // Small replies must not wait for more; a socket that refuses this still works.
+            let _ = stream.set_nodelay(true);
+            let entry = self.connections.vacant_entry();
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().register(&mut stream, Token(entry.key()), interest).is_err() {
+                continue;
+            }
+            let who = Who { token: entry.key(), id: self.next_id };
+            entry.insert(Connection::new(stream, Session::new(who, self.shared.clone())));
+            self.next_id += 1;
+            Shared::count(&self.shared.accepted);
+            self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn wake(&mut self, token: usize, event: &mio::event::Event) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.hung_up |= event.is_read_closed();
+        if event.is_writable() && connection.blocked {
+            connection.blocked = false;
+            if !connection.touched {
+                connection.touched = true;
+                connection.turn_start = connection.output.len();
+                self.touched.push(token);
+            }
+        }
+        if (event.is_readable() || connection.hung_up) && !connection.readable {
+            connection.readable = true;
+            self.ready.push_back(token);
+        }
+    }
+
+    fn close(&mut self, token: usize) {
+        let Some(mut connection) = self.connections.try_remove(token) else { return };
+        // Closing the socket takes it out of the poll as well.
+        let _ = self.poll.registry().deregister(&mut connection.stream);
+        self.landing.retain(|&waiting| waiting != token);
+        self.ready.retain(|&ready| ready != token);
+        self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,364 @@
+//! The parts of a turn: serving a connection, ending waits, making everything safe, replying.
+//! The order is the promise: run, then safe, then reply.
+
+use std::time::Instant;
+
+use landfall::engine::{Engine, Refusal};
+use landfall::error::LogError;
+use landfall_resp::{Decoded, Limits, OwnedRequest, ReplyWriter, Request};
+
+use super::connection::{Connection, OUTPUT_PAUSE_BYTES, Received};
+use super::execute::{Outcome, execute};
+use super::shared::{Post, Shared, Who};
+use super::waiting::{Answer, LOAD_ATTEMPTS_MAX, Wait};
+use super::{Front, READ_BYTES};
+use crate::commands::{Flow, refuse};
+
+/// What a connection asks of the loop after a request.
+enum Next {
+    Go,
+    Stop,
+    Load(Vec<(landfall::model::RowKey, landfall::model::LaneId)>),
+    Reload,
+}
+
+impl Front {
+    /// Reads from a connection and runs what it sent.
+    pub(super) fn serve(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        if !connection.may_run() {
+            // The end of the wait, or of the jam, wakes it again.
+            connection.readable = true;
+            // A client that has sent its last byte may still read what it is owed. Only a wait without end is not
+            // kept for somebody who left.
+            if connection.hung_up && matches!(connection.wait, Some(Wait::Landed { deadline: None, .. })) {
+                self.close_if_gone(token);
+            }
+            return;
+        }
+        begin(connection, &mut self.touched, token);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let received = connection.receive(&mut buffer);
+        match received {
+            Received::Bytes(count) => {
+                let more = count == buffer.len() || connection.hung_up;
+                connection.readable = more;
+                if connection.input.is_empty() {
+                    let used = self.run_requests(token, &buffer[..count]);
+                    if let Some(connection) = self.connections.get_mut(token) {
+                        connection.input.extend_from_slice(&buffer[used..count]);
+                    }
+                } else {
+                    connection.input.extend_from_slice(&buffer[..count]);
+                    self.run_input(token);
+                }
+                if more {
+                    self.ready.push_back(token);
+                }
+            }
+            Received::Nothing => connection.readable = false,
+            // It may still listen: what it sent this turn is answered at the end of the turn, and then it is closed.
+            Received::Gone => {
+                connection.readable = false;
+                connection.closing = true;
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// A client that left while its command waits need not be waited for. What it sent before is kept, within reason.
+    fn close_if_gone(&mut self, token: usize) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        while let Some(connection) = self.connections.get_mut(token) {
+            match connection.receive(&mut buffer) {
+                Received::Bytes(count) if connection.input.len() < OUTPUT_PAUSE_BYTES => {
+                    connection.input.extend_from_slice(&buffer[..count]);
+                }
+                Received::Bytes(_) | Received::Gone => self.close(token),
+                Received::Nothing => break,
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Runs the requests in the connection's own input.
+    fn run_input(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let mut input = std::mem::take(&mut connection.input);
+        let used = self.run_requests(token, &input);
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        input.drain(..used);
+        if input.is_empty() && input.capacity() > READ_BYTES {
+            input = Vec::new();
+        }
+        connection.input = input;
+    }
+
+    /// Runs the requests in `input` until one is parked or the end; returns how many bytes they took.
+    fn run_requests(&mut self, token: usize, input: &[u8]) -> usize {
+        let mut used = 0;
+        while used < input.len() {
+            let Some(connection) = self.connections.get_mut(token) else { return input.len() };
+            if !connection.may_run() {
+                break;
+            }
+            let decoded = connection.decoder.decode(&input[used..]);
+            let next = match decoded {
+                Ok(Decoded::Complete { request, consumed }) => {
+                    used += consumed;
+                    Shared::count(&self.shared.commands);
+                    let engine = self.engine.as_deref();
+                    run_one(
+                        engine,
+                        &mut connection.session,
+                        &mut connection.output,
+                        &mut connection.wait,
+                        &mut connection.closing,
+                        &request,
+                        0,
+                    )
+                }
+                Ok(Decoded::Skip { consumed }) => {
+                    used += consumed;
+                    continue;
+                }
+                Ok(Decoded::Incomplete { .. }) => break,
+                Err(error) => {
+                    let mut reply = ReplyWriter::new(&mut connection.output, connection.session.protocol);
+                    reply.error_fmt(format_args!("ERR {error}"));
+                    connection.closing = true;
+                    return input.len();
+                }
+            };
+            let limits = if connection.session.authenticated {
+                Limits::authenticated()
+            } else {
+                Limits::unauthenticated()
+            };
+            if connection.decoder.limits() != limits {
+                connection.decoder.set_limits(limits);
+            }
+            self.follow(token, next);
+        }
+        used
+    }
+
+    /// Does what a request asked of the loop.
+    fn follow(&mut self, token: usize, next: Next) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let who = connection.session.who;
+        match next {
+            Next::Go | Next::Stop => {}
+            Next::Load(rows) => {
+                let shared = self.shared.clone();
+                if let Some(engine) = &self.engine {
+                    engine.load(rows, Box::new(move |outcome| shared.post(Post::Loaded(who, outcome))));
+                }
+            }
+            Next::Reload => {
+                // What this turn has written is answered at its end, when this engine is no longer here.
+                if let Some(error) = self.engine.as_ref().and_then(|engine| engine.commit().err()) {
+                    connection.wait = None;
+                    refuse(
+                        &mut ReplyWriter::new(&mut connection.output, connection.session.protocol),
+                        &Refusal::from(error),
+                    );
+                    return;
+                }
+                self.reloading.push(who);
+                if let Some(engine) = self.engine.take() {
+                    (self.reopen)(engine, &self.shared);
+                }
+            }
+        }
+        let Some(connection) = self.connections.get(token) else { return };
+        if matches!(connection.wait, Some(Wait::Landed { .. })) && !self.landing.contains(&token) {
+            self.landing.push(token);
+        }
+    }
+
+    /// Takes what other threads have posted.
+    pub(super) fn take_posts(&mut self) {
+        for post in self.shared.take_posts() {
+            match post {
+                Post::Stop => self.stop = true,
+                Post::Failed(reason) => {
+                    self.failed.get_or_insert(reason);
+                    self.stop = true;
+                }
+                Post::Landed => {}
+                Post::Loaded(who, outcome) => self.loaded(who, outcome),
+                Post::Reply(who, reply) => {
+                    if let Some(connection) = self.parked(who) {
+                        connection.output.extend_from_slice(&reply);
+                        connection.wait = None;
+                        self.go_on(who.token);
+                    }
+                }
+                Post::Reloaded(engine) => {
+                    self.adopt(engine);
+                    for who in std::mem::take(&mut self.reloading) {
+                        if let Some(connection) = self.parked(who) {
+                            ReplyWriter::new(&mut connection.output, connection.session.protocol).ok();
+                            connection.wait = None;
+                            self.go_on(who.token);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn parked(&mut self, who: Who) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(who.token)?;
+        if connection.session.who.id != who.id || connection.wait.is_none() {
+            return None;
+        }
+        begin(connection, &mut self.touched, who.token);
+        Some(connection)
+    }
+
+    fn loaded(&mut self, who: Who, outcome: Result<(), Refusal>) {
+        let Some(connection) = self.parked(who) else { return };
+        let Some(Wait::Load { request, attempts }) = connection.wait.take() else { return };
+        let refusal = match outcome {
+            Err(refusal) => Some(refusal),
+            Ok(()) if attempts >= LOAD_ATTEMPTS_MAX + most_loads(&request) => Some(Refusal::TryAgain(
+                "the rows of this command leave the cache faster than they are loaded; raise maxmemory, or use smaller commands".into(),
+            )),
+            Ok(()) => None,
+        };
+        if let Some(refusal) = refusal {
+            connection.session.transaction = None;
+            refuse(&mut ReplyWriter::new(&mut connection.output, connection.session.protocol), &refusal);
+            return self.go_on(who.token);
+        }
+        let engine = self.engine.as_deref();
+        let Some(connection) = self.connections.get_mut(who.token) else { return };
+        let next = run_one(
+            engine,
+            &mut connection.session,
+            &mut connection.output,
+            &mut connection.wait,
+            &mut connection.closing,
+            &request.as_request(),
+            attempts + 1,
+        );
+        self.follow(who.token, next);
+        self.go_on(who.token);
+    }
+
+    /// Runs what a connection sent while it was parked.
+    fn go_on(&mut self, token: usize) {
+        self.run_input(token);
+        let Some(connection) = self.connections.get(token) else { return };
+        if connection.readable && connection.may_run() && !self.ready.contains(&token) {
+            self.ready.push_back(token);
+        }
+    }
+
+    /// Answers those who wait for positions that have landed, or whose time is over.
+    pub(super) fn end_waits(&mut self) {
+        if self.landing.is_empty() {
+            return;
+        }
+        let Some(engine) = self.engine.clone() else { return };
+        let now = Instant::now();
+        for token in std::mem::take(&mut self.landing) {
+            let Some(connection) = self.connections.get_mut(token) else { continue };
+            let Some(Wait::Landed { places, deadline, answer }) = &connection.wait else { continue };
+            let landed = engine.has_landed(places);
+            if !landed && deadline.is_none_or(|deadline| now < deadline) {
+                self.landing.push(token);
+                continue;
+            }
+            let (answer, held_up) = (*answer, if landed { String::new() } else { engine.held_up(places) });
+            begin(connection, &mut self.touched, token);
+            connection.wait = None;
+            let mut reply = ReplyWriter::new(&mut connection.output, connection.session.protocol);
+            match (answer, landed) {
+                (Answer::Count, _) => reply.integer(i64::from(landed)),
+                (Answer::Flush, true) => {
+                    // Whoever evicts next finds clean rows.
+                    engine.clean_landed();
+                    reply.ok();
+                }
+                (Answer::Flush, false) => reply.error_fmt(format_args!("TRYAGAIN {held_up}")),
+            }
+            self.go_on(token);
+        }
+    }
+
+    /// Makes what this turn has done as safe as promised, and then sends the replies. Returns why the server has to
+    /// end, when the log failed for good; a log that has no room for now only fails this turn.
+    pub(super) fn finish_turn(&mut self) -> Option<String> {
+        let failed = self.engine.as_ref().and_then(|engine| engine.commit().err());
+        let for_good = matches!(failed, Some(LogError::Poisoned { .. } | LogError::Closed));
+        for token in std::mem::take(&mut self.touched) {
+            let Some(connection) = self.connections.get_mut(token) else { continue };
+            connection.touched = false;
+            let unsafe_reply = std::mem::take(&mut connection.session.unsafe_reply);
+            if let Some(error) = failed.as_ref().filter(|_| for_good || unsafe_reply) {
+                // What this turn would have told may not survive: nobody hears it. Who only read what is safe goes on.
+                connection.output.truncate(connection.turn_start.max(connection.sent));
+                let mut reply = ReplyWriter::new(&mut connection.output, connection.session.protocol);
+                reply.error_fmt(format_args!("MISCONF outcome unknown: {error}"));
+                connection.closing = true;
+            }
+            let jammed = connection.unsent_bytes() >= OUTPUT_PAUSE_BYTES;
+            if !connection.send() {
+                self.close(token);
+            } else if jammed && connection.may_run() {
+                // Its replies belong to the next turn, which comes at once: no event may come for them.
+                begin(connection, &mut self.touched, token);
+                self.go_on(token);
+            }
+        }
+        failed.filter(|_| for_good).map(|error| error.to_string())
+    }
+}
+
+/// How many rounds of loads a request of so many keys may need: each round loads many rows.
+fn most_loads(request: &OwnedRequest) -> u32 {
+    u32::try_from(request.as_request().arg_count() / 256).unwrap_or(u32::MAX)
+}
+
+fn begin(connection: &mut Connection, touched: &mut Vec<usize>, token: usize) {
+    if !connection.touched {
+        connection.touched = true;
+        connection.turn_start = connection.output.len();
+        touched.push(token);
+    }
+}
+
+/// Runs one request and notes what it waits for.
+fn run_one(
+    engine: Option<&Engine>,
+    session: &mut super::session::Session,
+    output: &mut Vec<u8>,
+    wait: &mut Option<Wait>,
+    closing: &mut bool,
+    request: &Request<'_>,
+    attempts: u32,
+) -> Next {
+    match execute(engine, session, output, request) {
+        Outcome::Done | Outcome::Flow(Flow::Done) => Next::Go,
+        Outcome::Load(rows) => {
+            let request: OwnedRequest = request.to_owned_request();
+            *wait = Some(Wait::Load { request, attempts });
+            Next::Load(rows)
+        }
+        Outcome::Flow(Flow::Park(parked)) => {
+            *wait = Some(parked);
+            Next::Stop
+        }
+        Outcome::Flow(Flow::Close) => {
+            *closing = true;
+            Next::Stop
+        }
+        Outcome::Flow(Flow::Reload) => {
+            *wait = Some(Wait::Reply);
+            Next::Reload
+        }
+    }
+}

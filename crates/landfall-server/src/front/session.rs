@@ -1,0 +1,84 @@
+//! What a connection has agreed with the server: protocol, login, name, transaction, and what it wrote last.
+//! It knows nothing of sockets, so that the commands that change it can be tested without one.
+
+use std::sync::Arc;
+
+use landfall::engine::Written;
+use landfall::model::{LaneId, Position};
+use landfall_resp::{OwnedRequest, Protocol};
+
+use crate::commands::Spec;
+use crate::front::shared::{Shared, Who};
+
+/// The most that a transaction may queue, in bytes of requests.
+pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
+
+/// A connection, as commands see it.
+pub struct Session {
+    /// Its number, which CLIENT ID answers, and its place in the loop.
+    pub who: Who,
+    /// RESP2 or RESP3.
+    pub protocol: Protocol,
+    /// Whether commands other than HELLO, AUTH and QUIT are allowed.
+    pub authenticated: bool,
+    /// What CLIENT SETNAME set.
+    pub name: Vec<u8>,
+    /// The transaction being queued.
+    pub transaction: Option<Transaction>,
+    /// The last position that this connection wrote in each lane.
+    pub places: Vec<(LaneId, Position)>,
+    /// The end of its last write in the log.
+    pub end: u64,
+    /// A reply of this turn tells of something that is not yet as safe as promised.
+    pub unsafe_reply: bool,
+    /// What all connections share.
+    pub shared: Arc<Shared>,
+}
+
+/// Requests queued between MULTI and EXEC.
+#[derive(Default)]
+pub struct Transaction {
+    /// The requests.
+    pub queued: Vec<(&'static Spec, OwnedRequest)>,
+    /// Their size.
+    pub bytes: usize,
+    /// A request was refused while queueing: EXEC will refuse too.
+    pub spoiled: bool,
+}
+
+impl Session {
+    /// A fresh session.
+    pub fn new(who: Who, shared: Arc<Shared>) -> Session {
+        Session {
+            who,
+            protocol: Protocol::Resp2,
+            authenticated: shared.password.is_none(),
+            name: Vec::new(),
+            transaction: None,
+            places: Vec::new(),
+            end: 0,
+            unsafe_reply: false,
+            shared,
+        }
+    }
+
+    /// Back to the start of the connection.
+    pub fn reset(&mut self) {
+        self.protocol = Protocol::Resp2;
+        self.authenticated = self.shared.password.is_none();
+        self.name.clear();
+        self.transaction = None;
+    }
+
+    /// Remembers what this connection wrote, for WAIT.
+    pub fn wrote(&mut self, written: &Written) {
+        for (lane, position) in &written.places {
+            match self.places.iter_mut().find(|(have, _)| have == lane) {
+                Some((_, last)) => *last = *position,
+                None => self.places.push((*lane, *position)),
+            }
+        }
+        self.end = self.end.max(written.end);
+        self.unsafe_reply |= written.end > 0;
+    }
+}

@@ -1,0 +1,12 @@
+//! The Landfall server: the RESP front, the command line, and the sample database.
+//! It sees the engine and never SQL or the log's files; only the sample opens a database by itself.
+
+pub mod cli;
+pub mod client;
+pub mod commands;
+pub mod config;
+pub mod demo;
+pub mod failure;
+pub mod front;
+pub mod sample;
+pub mod serve;

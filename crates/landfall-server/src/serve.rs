@@ -1,0 +1,258 @@
+//! `landfall serve`: opens the log, the database and the engine, runs the front, and closes everything in order.
+//! What stays in the log at the end is said, and the process ends with 0 when it was asked to end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfall::buffer::log::Log;
+use landfall::buffer::log::local::{LocalLog, LocalLogSettings};
+use landfall::engine::status::loss_in_words;
+use landfall::engine::{Engine, OpenError, Opened, Remaining};
+use landfall::env::{self, Env};
+use landfall::error::{LogError, SinkError};
+use landfall::settings::Settings;
+use landfall::sink::Database;
+use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
+
+use crate::front::shared::{Post, Shared};
+use crate::front::{Front, Reopen};
+
+/// What `serve` needs.
+#[derive(Clone)]
+pub struct ServeOptions {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// The settings of the engine.
+    pub settings: Settings,
+    /// The password that clients have to give.
+    pub password: Option<Vec<u8>>,
+    /// How long to go on landing after SIGTERM.
+    pub drain: Duration,
+    /// Where to write `host:port` once the server is ready.
+    pub port_file: Option<PathBuf>,
+    /// End when the process that started this one ends.
+    pub exit_with_parent: bool,
+    /// Say nothing at the start.
+    pub quiet: bool,
+}
+
+/// Says a line to whoever started the server; a reader that went away is no reason to end.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($line)*)));
+    }};
+}
+
+/// Why `serve` ended badly: the exit code, and a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub struct ServeError {
+    /// 69 unavailable, 78 configuration, 1 anything else.
+    pub code: u8,
+    /// What, why, and what to do.
+    pub sentence: String,
+}
+
+const UNAVAILABLE: u8 = 69;
+const CONFIG: u8 = 78;
+
+impl From<OpenError> for ServeError {
+    fn from(error: OpenError) -> ServeError {
+        let code = match &error {
+            OpenError::Settings(_) | OpenError::Table(_) => CONFIG,
+            _ => UNAVAILABLE,
+        };
+        ServeError { code, sentence: error.to_string() }
+    }
+}
+
+impl From<LogError> for ServeError {
+    fn from(error: LogError) -> ServeError {
+        ServeError { code: UNAVAILABLE, sentence: error.to_string() }
+    }
+}
+
+impl From<SinkError> for ServeError {
+    fn from(error: SinkError) -> ServeError {
+        ServeError { code: UNAVAILABLE, sentence: error.to_string() }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ServeError`] with the exit code.
+pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
+    if options.exit_with_parent {
+        end_with_parent()?;
+    }
+    let env = env::real();
+    let reopen: Reopen = {
+        let (options, env) = (options.clone(), env.clone());
+        Box::new(move |engine, shared| reopen(&options, &env, engine, shared.clone()))
+    };
+    let front = Front::new(options.listen, options.password.clone(), reopen).map_err(|error| ServeError {
+        code: UNAVAILABLE,
+        sentence: {
+            let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
+                "Is another server running there? "
+            } else {
+                ""
+            };
+            format!(
+                "cannot listen on {}: {error}. {hint}Choose another address with --listen",
+                options.listen
+            )
+        },
+    })?;
+    let shared = front.shared().clone();
+    let (engine, opened) = open(options, &env, &shared)?;
+    stop_on_signals(&shared)?;
+    greet(options, &engine, &opened, &shared.listen);
+    if let Some(path) = &options.port_file {
+        announce(path, &shared.listen)?;
+    }
+    let ended = front.run(Arc::new(engine)).map_err(|error| ServeError {
+        code: 1,
+        sentence: format!("the event loop failed: {error}. Everything acknowledged is in the log"),
+    })?;
+    if let Some(reason) = ended.failed {
+        return Err(ServeError { code: 1, sentence: reason });
+    }
+    let Some(engine) = ended.engine else { return Ok(()) };
+    let remaining = engine.close(options.drain)?;
+    farewell(&remaining);
+    Ok(())
+}
+
+/// Opens the log, the database and the engine.
+fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engine, Opened), ServeError> {
+    let settings = &options.settings;
+    let problems = settings.problems();
+    if !problems.is_empty() {
+        return Err(OpenError::Settings(problems).into());
+    }
+    let (log, recovery) = LocalLog::open(env.clone(), &settings.data_dir, LocalLogSettings::from(settings))?;
+    if recovery.torn_bytes > 0 {
+        eprintln!(
+            "landfall: the log ended in {} bytes that were never acknowledged as durable; they were cut and kept in {}",
+            recovery.torn_bytes,
+            settings.data_dir.join("quarantine").display()
+        );
+    }
+    let log: Arc<dyn Log> = Arc::new(log);
+    let database: Arc<dyn Database> =
+        Arc::new(SqliteDatabase::open(&options.database, SqliteSettings::default())?);
+    let stop = shared.clone();
+    let on_failure = Arc::new(move |thread: &str| {
+        // A thread that is gone would let rows wait for ever unseen: better end and recover.
+        stop.post(Post::Failed(format!("the thread {thread} panicked; the next start recovers")));
+    });
+    Ok(Engine::open(env.clone(), settings.clone(), log, database, on_failure)?)
+}
+
+/// Closes the engine and opens it anew, so that it reads the tables again.
+fn reopen(options: &ServeOptions, env: &Env, engine: Arc<Engine>, shared: Arc<Shared>) {
+    let (mut options, env) = (options.clone(), env.clone());
+    options.settings.paused = engine.paused();
+    let failed = shared.clone();
+    let work = move || {
+        // What does not land now stays in the log and is owed by the new engine.
+        if let Err(error) = engine.close(Duration::from_secs(5)) {
+            return shared.post(Post::Failed(error.to_string()));
+        }
+        drop(engine);
+        loop {
+            match open(&options, &env, &shared) {
+                Ok((engine, _)) => return shared.post(Post::Reloaded(Arc::new(engine))),
+                Err(error) => eprintln!("landfall: reading the tables again failed: {error}; trying again"),
+            }
+            if shared.is_stopping() {
+                return;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("landfall-reload".into()).spawn(work) {
+        // The engine is gone with the thread: nobody could be served.
+        failed.post(Post::Failed(format!("cannot start a thread to read the tables again: {error}")));
+    }
+}
+
+fn end_with_parent() -> Result<(), ServeError> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(|error| {
+        ServeError { code: 1, sentence: format!("cannot follow the end of the parent process: {error}") }
+    })
+}
+
+/// SIGTERM and SIGINT end the server in order; a second one ends it at once, which is as safe as a crash.
+fn stop_on_signals(shared: &Arc<Shared>) -> Result<(), ServeError> {
+    let failed =
+        |error: std::io::Error| ServeError { code: 1, sentence: format!("cannot handle signals: {error}") };
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
+            .map_err(failed)?;
+    let shared = shared.clone();
+    let work = move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
+                eprintln!("landfall: ending at once; what has not landed stays in the log");
+                std::process::exit(1);
+            }
+            shared.stop();
+        }
+    };
+    std::thread::Builder::new().name("landfall-signals".into()).spawn(work).map_err(failed)?;
+    Ok(())
+}
+
+/// Writes `host:port` so that whoever waits for it sees the whole line or none.
+fn announce(path: &std::path::Path, listen: &str) -> Result<(), ServeError> {
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, format!("{listen}\n")).and_then(|()| std::fs::rename(&draft, path)).map_err(
+        |error| ServeError { code: 1, sentence: format!("cannot write {}: {error}", path.display()) },
+    )
+}
+
+fn greet(options: &ServeOptions, engine: &Engine, opened: &Opened, listen: &str) {
+    if options.quiet {
+        return;
+    }
+    let settings = &options.settings;
+    say!("Landfall {}", env!("CARGO_PKG_VERSION"));
+    say!("  listens on    {listen}");
+    say!("  log           {}", settings.data_dir.display());
+    say!("  database      {}", engine.status().database);
+    match opened.tables.len() {
+        0 => say!(
+            "  tables        none yet; every key is a key-value key, kept in the tables landfall_key and landfall_hash_field"
+        ),
+        count => say!("  tables        {count}: {}", opened.tables.join(", ")),
+    }
+    for table in &opened.unmapped {
+        say!("  not mapped    {}: {}", table.table, table.reason);
+    }
+    if opened.owed_changes > 0 {
+        say!("  recovered     {} changes that had not landed; they land now", opened.owed_changes);
+    }
+    say!("  can be lost   {}", loss_in_words(settings.fsync));
+    say!("  try           landfall cli SET user:1:name Alice");
+}
+
+fn farewell(remaining: &Remaining) {
+    match remaining.changes {
+        0 => say!("landfall: everything has landed"),
+        changes => {
+            say!(
+                "landfall: {changes} changes have not landed; they are in the log and land after the next start"
+            );
+            for (group, reason) in &remaining.reasons {
+                say!("landfall: {group}: {reason}");
+            }
+        }
+    }
+}

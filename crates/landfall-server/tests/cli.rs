@@ -1,0 +1,285 @@
+//! The command line, end to end: the real binary, a real server, a directory of its own for each test.
+
+mod common;
+
+use common::{Place, wait_until};
+use rusqlite::Connection;
+
+#[test]
+fn help_and_version_need_nothing_and_end_with_0() {
+    let place = Place::new();
+    for args in [&["--help"][..], &["--version"], &[], &["serve", "--help"], &["config", "print", "--help"]] {
+        let ended = place.run(args);
+        assert_eq!(ended.code, Some(0), "{args:?}: {ended:?}");
+        assert!(ended.out.contains("landfall"), "{args:?}: {ended:?}");
+    }
+    let serve = place.run(&["serve", "--help"]).out;
+    assert!(serve.contains("Example: landfall serve") && serve.contains("LANDFALL_FSYNC"), "{serve}");
+    assert!(!serve.contains("port-file"), "a flag for our own tools is not for users");
+}
+
+#[test]
+fn what_clap_does_not_know_ends_with_2() {
+    let place = Place::new();
+    for args in
+        [&["serve", "--nonsense"][..], &["dance"], &["serve", "--http", "off"], &["drain", "--timeout", "5"]]
+    {
+        assert_eq!(place.run(args).code, Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_bad_flag_is_a_usage_error_and_starts_nothing() {
+    let place = Place::new();
+    let ended = place.run(&["serve", "--buffer", "redis://host", "--fsync", "sometimes"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.err.contains("flag --buffer") && ended.err.contains("flag --fsync"), "{ended:?}");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "no file was made");
+}
+
+#[test]
+fn a_bad_file_ends_with_78_and_tells_every_problem() {
+    let place = Place::new();
+    place.write(
+        "landfall.toml",
+        "fsync = \"never\"\nflushinterval = \"1s\"\nmax-pending = 0\nlisten = \"0.0.0.0:1\"\n",
+    );
+    for args in [&["serve"][..], &["config", "check"], &["status"]] {
+        let ended = place.run(args);
+        assert_eq!(ended.code, Some(78), "{args:?}: {ended:?}");
+        for part in
+            ["landfall.toml:1: ", "did you mean flush-interval?", "landfall.toml:3: ", "--password-file"]
+        {
+            assert!(ended.err.contains(part), "{part} is missing in {}", ended.err);
+        }
+    }
+    assert_eq!(place.run(&["config", "check", "--config", "missing.toml"]).code, Some(78));
+}
+
+#[test]
+fn the_example_is_a_file_that_checks_and_print_says_where_values_come_from() {
+    let place = Place::new();
+    place.write("landfall.toml", &place.run(&["config", "example"]).out);
+    assert_eq!(place.run(&["config", "check"]).code, Some(0));
+    place.write("landfall.toml", "flush-count = 7\n");
+    let mut command = place.command(&["config", "print", "--flush", "time"]);
+    let printed = String::from_utf8(command.env("LANDFALL_FSYNC", "os").output().unwrap().stdout).unwrap();
+    let line =
+        |start: &str| printed.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
+    assert!(line("flush-count = 7").ends_with("# landfall.toml:1"), "{printed}");
+    assert!(line("fsync = \"os\"").ends_with("# LANDFALL_FSYNC"), "{printed}");
+    assert!(line("flush = \"time\"").ends_with("# --flush"), "{printed}");
+    let json: serde_json::Value =
+        serde_json::from_str(&place.run(&["config", "print", "--json"]).out).unwrap();
+    assert_eq!(json["settings"]["flush-count"]["value"], "7");
+}
+
+// shows: S1, S18
+#[test]
+fn a_write_is_read_back_at_once_and_lands_later() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    assert_eq!(server.cli(&["LANDFALL.PAUSE"]), "OK");
+    assert_eq!(server.cli(&["SET", "user:1:name", "Alice"]), "OK");
+    assert_eq!(server.cli(&["GET", "user:1:name"]), "Alice");
+    let explained = server.run(&["explain", "user:1:name"]);
+    assert!(
+        explained.out.contains("waits to land") && explained.out.contains("does not have it"),
+        "{explained:?}"
+    );
+    assert_eq!(server.run(&["resume"]).code, Some(0));
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    let explained = server.run(&["explain", "user:1:name"]);
+    assert!(
+        explained.out.contains("landed") && explained.out.contains("has it:\n    value  Alice"),
+        "{explained:?}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&server.run(&["explain", "user:1:name", "--json"]).out).unwrap();
+    assert_eq!((&json["pending"], &json["database"]["present"]), (&false.into(), &true.into()));
+    let file = Connection::open(place.path().join("landfall-data/landfall.db")).unwrap();
+    let name: Vec<u8> = file
+        .query_row(
+            "SELECT CAST(value AS BLOB) FROM landfall_key WHERE CAST(key AS TEXT) = 'user:1:name'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(name, b"Alice");
+}
+
+#[test]
+fn replies_in_a_pipe_are_bare_and_an_error_reply_ends_with_1() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    server.cli(&["SET", "a", "-1"]);
+    assert_eq!(server.cli(&["INCRBY", "a", "-4"]), "-5");
+    assert_eq!(server.cli(&["MGET", "a", "nothing", "a"]), "-5\n\n-5");
+    let ended = server.cli_ended(&["INCR"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.out.starts_with("ERR wrong number of arguments"), "{ended:?}");
+}
+
+// shows: S9, S11
+#[test]
+fn status_says_what_is_pending_and_what_can_be_lost() {
+    let place = Place::new();
+    let server = place.serve(&["--fsync", "everysec"]);
+    server.cli(&["LANDFALL.PAUSE"]);
+    server.cli(&["SET", "a", "1"]);
+    let json: serde_json::Value = serde_json::from_str(&server.run(&["status", "--json"]).out).unwrap();
+    assert_eq!(json["pending"]["changes"], 1);
+    let status = server.run(&["status"]).out;
+    for part in ["last second", "1 of 10,000,000 changes", "landfall-data/landfall.db", "paused"] {
+        assert!(status.contains(part), "{part} is missing in {status}");
+    }
+    assert!(server.said().contains("can be lost"), "the start says it too: {}", server.said());
+}
+
+#[test]
+fn drain_ends_with_1_and_says_what_is_left() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    assert_eq!(server.run(&["pause"]).code, Some(0));
+    server.cli(&["SET", "a", "1"]);
+    let ended = server.run(&["drain", "--timeout", "50ms"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.err.contains("1 change is left") && ended.err.to_lowercase().contains("paused"),
+        "{ended:?}"
+    );
+    assert_eq!(server.run(&["resume"]).code, Some(0));
+    let ended = server.run(&["drain"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "everything has landed\n"));
+}
+
+// shows: S5
+#[test]
+fn a_locked_database_is_said_in_status_and_loses_nothing() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let other = Connection::open(place.path().join("landfall-data/landfall.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    server.cli(&["SET", "a", "1"]);
+    wait_until("status names the lock", || {
+        let status = server.run(&["status"]).out;
+        status.starts_with("LANDING WAITS") && status.contains("lock")
+            || status.lines().any(|line| line.contains("DOES NOT LAND") && line.contains("lock"))
+    });
+    assert_eq!(server.cli(&["GET", "a"]), "1");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    assert!(!server.run(&["status"]).out.contains("LANDING WAITS"));
+}
+
+#[test]
+fn a_port_that_is_taken_ends_with_69() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let other = Place::new();
+    let ended = other.run(&["serve", "--listen", &server.address]);
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    assert!(ended.err.contains(&server.address) && ended.err.contains("--listen"), "{ended:?}");
+}
+
+#[test]
+fn without_a_server_the_command_to_start_one_is_named() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    drop(taken);
+    for command in [&["status"][..], &["drain"], &["explain", "a"], &["evict"]] {
+        let ended = place.run(&[command, &["--url", &address]].concat());
+        assert_eq!(ended.code, Some(69), "{ended:?}");
+        assert!(ended.err.contains("landfall serve"), "{ended:?}");
+    }
+}
+
+#[test]
+fn sigterm_ends_with_0_and_says_what_is_left_which_the_next_start_lands() {
+    let place = Place::new();
+    let server = place.serve_with(&[], &[("LANDFALL_DRAIN_TIMEOUT", "20ms")]);
+    server.cli(&["LANDFALL.PAUSE"]);
+    server.cli(&["SET", "a", "1"]);
+    assert_eq!(server.terminate().code(), Some(0));
+    let server = place.serve(&[]);
+    assert!(server.said().contains("1 changes have not landed"), "{}", server.said());
+    assert!(server.said().contains("recovered"), "{}", server.said());
+    assert_eq!(server.cli(&["GET", "a"]), "1");
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(std::fs::read_to_string(place.path().join("log")).unwrap().contains("everything has landed"));
+}
+
+// shows: S6
+#[test]
+fn an_acknowledged_write_survives_kill_9_and_counts_once() {
+    let place = Place::new();
+    for _ in 0..3 {
+        let server = place.serve(&[]);
+        server.cli(&["INCR", "count"]);
+        server.kill();
+    }
+    let server = place.serve(&[]);
+    assert_eq!(server.cli(&["GET", "count"]), "3");
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    server.run(&["evict"]);
+    assert_eq!(server.cli(&["GET", "count"]), "3");
+}
+
+#[test]
+fn a_password_is_asked_for_and_never_printed() {
+    let place = Place::new();
+    place.write("secret", "open sesame\n");
+    let ended = place.run(&["serve", "--listen", "0.0.0.0:0"]);
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    let server = place.serve(&["--password-file", "secret"]);
+    let refused = server.run(&["status"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("NOAUTH"), "{refused:?}");
+    let allowed = server.run(&["status", "--password-file", "secret"]);
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    let printed = place.run(&["config", "print", "--password-file", "secret"]);
+    assert!(!format!("{allowed:?}{printed:?}{}", server.said()).contains("sesame"));
+}
+
+#[test]
+fn the_sample_is_loaded_once_and_served_by_its_table_names() {
+    let place = Place::new();
+    let load = ["setup", "--sample", "airport", "--database", "sqlite:airport.db"];
+    assert_eq!(place.run(&load).code, Some(0));
+    let again = place.run(&load);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.err.contains("already has"), "{again:?}");
+    assert_eq!(place.run(&["setup", "-d", "sqlite:airport.db"]).code, Some(0));
+    let server = place.serve(&["--database", "sqlite:airport.db"]);
+    assert_eq!(server.cli(&["HMGET", "flight:115", "flightno", "departure"]), "AM5136\n2025-10-01T11:19:00");
+    assert!(server.run(&["evict", "flight:115"]).out.starts_with("1 row"), "it was clean");
+    let refused = server.cli_ended(&["HSET", "flight:115", "departure", "soon"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.out.contains("departure"), "{refused:?}");
+}
+
+#[test]
+fn a_database_that_is_none_is_refused() {
+    let place = Place::new();
+    place.write("notes.txt", &"This is no database. ".repeat(100));
+    let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--database", "sqlite:notes.txt"]);
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    assert!(ended.err.contains("notes.txt"), "{ended:?}");
+}
+
+#[test]
+fn output_into_a_pipe_that_closes_early_is_no_error() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["config", "example"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    assert_eq!(output.status.code(), Some(0));
+}

@@ -1,0 +1,179 @@
+//! `landfall demo`, end to end: what it shows, what it leaves behind, and what it does when it is interrupted.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdin, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Place, is_alive, signal, wait_until};
+use rusqlite::Connection;
+use rustix::process::Signal;
+
+// shows: S17, S3
+#[test]
+fn the_demo_holds_every_check_in_under_ten_seconds_in_a_pipe() {
+    let place = Place::new();
+    let begun = Instant::now();
+    let ended = place.run(&["demo"]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
+    for step in 1..=9 {
+        assert!(ended.out.contains(&format!("Step {step} of 9")), "step {step} is missing in\n{}", ended.out);
+    }
+    for part in [
+        "✗ CACHE_MISS",
+        "✓ CACHE_HIT",
+        "YPC → XGR",
+        "American Samoa Airlines",
+        "AM5136",
+        "Queue status:    1 pending update(s)",
+        "Processed:       1 update(s)",
+        "INSERT INTO \"flight_log\"",
+        "2025-10-01T13:19:00 ← Updated",
+        "nothing lost: all 200 keys are back",
+        "nothing twice: 50 increments count once each",
+        "Write-through",
+        "Inconsistency:",
+        "All 11 checks held.",
+    ] {
+        assert!(ended.out.contains(part), "{part} is missing in\n{}", ended.out);
+    }
+    assert!(!ended.out.contains('\x1b'), "no colours and nothing that moves in a pipe");
+    let widest = ended.out.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "a line has {widest:?} columns");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "it leaves nothing behind");
+}
+
+// shows: S18
+#[test]
+fn the_trace_shows_cache_queue_and_database_at_each_step() {
+    let place = Place::new();
+    let ended = place.run(&["demo", "--trace"]);
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
+    let row =
+        |action: &str| ended.out.lines().find(|line| line.contains(action)).unwrap_or_default().to_owned();
+    for name in ["Step", "Action", "Cache", "Queue", "Database", "Output"] {
+        assert!(row("Action").contains(name), "{name} is missing in\n{}", ended.out);
+    }
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(&row("SET user:1:name")), "2 SET user:1:name \"Alice\" newest, dirty 1 pending - OK");
+    assert_eq!(words(&row("lander")), "4 (the lander lands it) newest, clean 0 pending Alice OK");
+}
+
+#[test]
+fn a_flight_that_is_not_there_is_a_finding() {
+    let place = Place::new();
+    let ended = place.run(&["demo", "--flight-id", "999999"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.err.contains("flight 999999 is not in the database"), "{ended:?}");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "it leaves nothing behind");
+}
+
+#[test]
+fn what_is_not_built_is_refused_by_name() {
+    let place = Place::new();
+    for (flag, url, name) in [
+        ("--buffer", "redis://x", "Valkey/Redis"),
+        ("--buffer", "kafka://x", "Kafka"),
+        ("--database", "postgres://x/y", "PostgreSQL"),
+        ("--database", "mysql://x/y", "MySQL"),
+    ] {
+        let ended = place.run(&["demo", flag, url]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.contains(name) && ended.err.contains("not built yet"), "{ended:?}");
+    }
+}
+
+#[test]
+fn settings_for_another_server_do_not_reach_the_demo() {
+    let place = Place::new();
+    place.write("landfall.toml", "fsync = \"nonsense\"\n");
+    let output =
+        place.command(&["demo", "--trace"]).env("LANDFALL_DATABASE", "postgres://x/y").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_database_of_the_user_is_put_back_as_it_was() {
+    let place = Place::new();
+    assert_eq!(place.run(&["setup", "--sample", "airport", "-d", "sqlite:mine.db"]).code, Some(0));
+    let before = contents(&place, "mine.db");
+    let ended = place.run(&["demo", "--database", "sqlite:mine.db", "--flush", "--verbose", "-f", "7"]);
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
+    for part in ["HGETALL flight:7", "SELECT", "1 change(s)", "nothing is pending and the cache is empty"] {
+        assert!(ended.out.contains(part), "{part} is missing in\n{}", ended.out);
+    }
+    assert!(ended.out.contains("the database holds what it held before"), "{}", ended.out);
+    assert!(contents(&place, "mine.db") == before, "the database was changed");
+    let empty = place.run(&["demo", "--database", "sqlite:none.db"]);
+    assert_eq!(empty.code, Some(69), "{empty:?}");
+    Connection::open(place.path().join("empty.db")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    let empty = place.run(&["demo", "--database", "sqlite:empty.db"]);
+    assert_eq!(empty.code, Some(1), "{empty:?}");
+    assert!(empty.err.contains("landfall setup --sample airport"), "{empty:?}");
+}
+
+#[test]
+fn ctrl_c_leaves_no_process_and_no_file_and_puts_the_database_back() {
+    let place = Place::new();
+    assert_eq!(place.run(&["setup", "--sample", "airport", "-d", "sqlite:mine.db"]).code, Some(0));
+    let before = contents(&place, "mine.db");
+    let (mut demo, server, _input) = waiting_demo(&place, &["--database", "sqlite:mine.db"]);
+    signal(demo.id(), Signal::INT);
+    let status = demo.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert!(!is_alive(server));
+    assert!(contents(&place, "mine.db") == before, "the database was changed");
+    let left: Vec<_> =
+        std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine.db"]);
+}
+
+#[test]
+fn a_demo_that_is_killed_takes_its_server_with_it() {
+    let place = Place::new();
+    let (mut demo, server, _input) = waiting_demo(&place, &[]);
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    wait_until("the server has ended", || !is_alive(server));
+}
+
+/// An interactive demo that waits for an answer, the number of its server's process, and what the answer would go to.
+fn waiting_demo(place: &Place, args: &[&str]) -> (Child, u32, ChildStdin) {
+    let mut command = place.command(&["demo", "--interactive"]);
+    let mut demo = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(demo.stdout.take().unwrap());
+    let mut server = None;
+    let mut line = String::new();
+    while server.is_none() {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0, "the demo ended early");
+        server = line.split("process ").nth(1).and_then(|rest| rest.trim().parse().ok());
+    }
+    let mut shown = Vec::new();
+    while !String::from_utf8_lossy(&shown).contains("Which flight?") {
+        let mut byte = [0];
+        out.read_exact(&mut byte).unwrap();
+        shown.push(byte[0]);
+    }
+    let input = demo.stdin.take().unwrap();
+    (demo, server.unwrap(), input)
+}
+
+/// Every row of every table of the sample that the demo could touch, and every name in the schema.
+fn contents(place: &Place, name: &str) -> Vec<Vec<String>> {
+    let connection = Connection::open(place.path().join(name)).unwrap();
+    let read = |query: &str| -> Vec<String> {
+        let mut statement = connection.prepare(query).unwrap();
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let cells: Result<Vec<rusqlite::types::Value>, _> = (0..columns).map(|at| row.get(at)).collect();
+            Ok(format!("{:?}", cells?))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    ["sqlite_schema", "flight", "flight_log", "airplane", "airport", "airline"]
+        .map(|table| read(&format!("SELECT * FROM {table} ORDER BY rowid")))
+        .into()
+}

@@ -1,0 +1,217 @@
+//! A private Landfall server over a SQLite file, that can be killed and started again on the same data.
+//! It must never be ready before the server said so.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::process::{Process, tail_of};
+use crate::client::Client;
+
+/// A debug build on a busy machine, with a log to replay.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const END_WITHIN: Duration = Duration::from_secs(60);
+const REPLY_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a server is started.
+#[derive(Debug, Clone)]
+pub struct LandfallOptions {
+    /// The program; see [`LandfallOptions::new`].
+    pub binary: PathBuf,
+    /// `--fsync`.
+    pub fsync: String,
+    /// The text of the configuration file, for settings without a flag.
+    pub config: String,
+}
+
+impl LandfallOptions {
+    /// The program in the variable `LANDFALL_BIN`, else `binary`, with `--fsync always`.
+    pub fn new(binary: impl Into<PathBuf>) -> LandfallOptions {
+        let binary = std::env::var_os("LANDFALL_BIN").map_or_else(|| binary.into(), PathBuf::from);
+        LandfallOptions { binary, fsync: "always".to_owned(), config: String::new() }
+    }
+}
+
+/// A server and its folder.
+#[derive(Debug)]
+pub struct Landfall {
+    options: LandfallOptions,
+    folder: Option<TempDir>,
+    path: PathBuf,
+    process: Option<Process>,
+    address: Option<SocketAddr>,
+}
+
+impl Landfall {
+    /// A new folder with an empty place for the database; starts nothing yet.
+    ///
+    /// # Errors
+    /// No folder can be made.
+    pub fn prepare(options: LandfallOptions) -> Result<Landfall> {
+        let folder = tempfile::Builder::new().prefix("landfall-").tempdir()?;
+        let path = folder.path().to_owned();
+        fs::write(path.join("landfall.toml"), &options.config)?;
+        Ok(Landfall { options, folder: Some(folder), path, process: None, address: None })
+    }
+
+    /// [`prepare`](Landfall::prepare) and [`restart`](Landfall::restart).
+    ///
+    /// # Errors
+    /// The server does not get ready; the error shows what it said.
+    pub fn start(options: LandfallOptions) -> Result<Landfall> {
+        let mut server = Landfall::prepare(options)?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// The folder of everything.
+    pub fn folder(&self) -> &Path {
+        &self.path
+    }
+
+    /// The SQLite file.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("rows.db")
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// What the server said so far, all starts together.
+    pub fn words(&self) -> PathBuf {
+        self.path.join("server.log")
+    }
+
+    /// Changes the policy for the next start.
+    pub fn set_fsync(&mut self, fsync: &str) {
+        fsync.clone_into(&mut self.options.fsync);
+    }
+
+    /// Where the server listens, while it runs.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// The server does not run, or refuses.
+    pub fn connect(&self) -> Result<Client> {
+        let address = self.address.context("the server does not run")?;
+        Client::connect(address, REPLY_WITHIN).with_context(|| self.said("cannot connect"))
+    }
+
+    /// Starts the process and does not wait until it is ready.
+    ///
+    /// # Errors
+    /// It runs already, or cannot be started.
+    pub fn launch(&mut self) -> Result<()> {
+        if self.process.is_some() {
+            bail!("the server runs already");
+        }
+        self.process = Some(self.process("port", &self.words())?);
+        Ok(())
+    }
+
+    /// Starts the process and waits until it is ready; returns where it listens.
+    ///
+    /// # Errors
+    /// It runs already, or does not get ready.
+    pub fn restart(&mut self) -> Result<SocketAddr> {
+        self.launch()?;
+        let port = self.path.join("port");
+        let process = self.process.as_mut().context("just started")?;
+        let address =
+            process.wait_ready(READY_WITHIN, || fs::read_to_string(&port).ok()?.trim().parse().ok())?;
+        self.address = Some(address);
+        Ok(address)
+    }
+
+    /// Kills the process with -9.
+    ///
+    /// # Errors
+    /// It had ended by itself before.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.address = None;
+        let mut process = self.process.take().context("the server does not run")?;
+        if !process.kill9()? {
+            bail!(self.said("the server had ended by itself"));
+        }
+        Ok(())
+    }
+
+    /// Asks the process to end (SIGTERM) and waits for that.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn terminate(&mut self) -> Result<ExitStatus> {
+        self.address = None;
+        let mut process = self.process.take().context("the server does not run")?;
+        process.terminate(END_WITHIN)
+    }
+
+    /// Starts a second process on the same data and waits for its end: how it ended, and what it said.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn start_another(&self) -> Result<(ExitStatus, String)> {
+        let words = self.path.join("another.log");
+        let mut process = self.process("another-port", &words)?;
+        let status = process.wait(END_WITHIN)?;
+        Ok((status, tail_of(&words)))
+    }
+
+    /// A message, and what the server said last.
+    pub fn said(&self, message: &str) -> String {
+        format!("{message}; the server said:\n{}", tail_of(&self.words()))
+    }
+
+    /// Keeps the folder for a look at it; returns where it is.
+    pub fn keep(&mut self) -> PathBuf {
+        if let Some(folder) = self.folder.take() {
+            return folder.keep();
+        }
+        self.path.clone()
+    }
+
+    fn process(&self, port_file: &str, words: &Path) -> Result<Process> {
+        let port = self.path.join(port_file);
+        // A port of an earlier start would be taken for the new one.
+        match fs::remove_file(&port) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let database = format!("sqlite:{}", self.database().display());
+        let mut command = Command::new(&self.options.binary);
+        // What the person who runs the tests has set for a server of theirs is not for this one.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"LANDFALL_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .current_dir(&self.path)
+            .args(["serve", "--listen", "127.0.0.1:0", "--exit-with-parent", "--database", &database])
+            .arg("--port-file")
+            .arg(&port)
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(["--fsync", &self.options.fsync, "--config"])
+            .arg(self.path.join("landfall.toml"));
+        Process::start(&mut command, words)
+    }
+}
+
+/// The process goes before its folder does.
+impl Drop for Landfall {
+    fn drop(&mut self) {
+        self.process = None;
+    }
+}
