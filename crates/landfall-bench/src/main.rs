@@ -1,2 +1,25 @@
-//! Placeholder replaced by the first parts.
-fn main() {}
+//! Comparisons of Landfall with other systems, side by side on one machine.
+//! It must never print a figure without the machine and the command, and never leave out a row that Landfall loses.
+
+mod machine;
+mod resp;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    comparison: Comparison,
+}
+
+#[derive(Subcommand)]
+enum Comparison {
+    Resp(resp::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match CommandLine::parse().comparison {
+        Comparison::Resp(options) => resp::run(&options),
+    }
+}
