@@ -1,1 +1,78 @@
-fn main() {}
+//! The project's own commands: house checks, the one test command, requirements, and long proofs.
+//! They look at the code from outside and never become part of what users run.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod checks;
+mod committed_list;
+mod install;
+mod proof;
+mod requirements;
+mod source;
+mod test_command;
+mod workspace;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check the house rules: imports, crate walls, sizes, licences, links, and more
+    Check,
+    /// Run every test; installs what the tests need and the machine lacks, where that is allowed
+    Test {
+        /// Install nothing; what lacks is named and counted as skipped
+        #[arg(long)]
+        no_install: bool,
+        /// Run only this stage, and what it builds on; may be given more than once
+        #[arg(long, value_name = "STAGE")]
+        only: Vec<String>,
+    },
+    /// List the requirements with the tests that show them
+    Requirements,
+    /// Run a long proof and add its result to docs/reliability.md
+    Proof {
+        /// Which proof
+        name: String,
+        /// How long it runs
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does one task; `false` means that it found something wrong.
+fn run(task: Task) -> Result<bool> {
+    let root = workspace::root()?;
+    match task {
+        Task::Check => {
+            let findings = checks::run(&root)?;
+            for finding in &findings {
+                println!("{finding}");
+            }
+            println!("{} finding(s)", findings.len());
+            Ok(findings.is_empty())
+        }
+        Task::Test { no_install, only } => test_command::run(&root, !no_install, &only),
+        Task::Requirements => Ok(requirements::print(&workspace::Workspace::read(&root)?)),
+        Task::Proof { name, minutes } => proof::run(&root, &name, minutes),
+    }
+}

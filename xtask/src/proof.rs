@@ -1,0 +1,129 @@
+//! Long runs that prove more than a test run can, and the page that remembers their results.
+//! A result is written down only when the run itself printed it, good or bad.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{cargo, metadata, output_of};
+
+const PAGE: &str = "docs/reliability.md";
+const RESULT_MARK: &str = "PROOF: ";
+
+const PAGE_HEAD: &str = "# Reliability\n\n\
+    What long runs have shown, newest last. `cargo xtask proof NAME --minutes N` runs one and adds its line.\n\n\
+    | date | command | commit | result |\n|---|---|---|---|\n";
+
+/// One long run: a test target of the release build that reads `LANDFALL_PROOF_MINUTES`.
+struct Proof {
+    name: &'static str,
+    package: &'static str,
+    target: &'static str,
+    shows: &'static str,
+}
+
+const PROOFS: &[Proof] = &[Proof {
+    name: "kills",
+    package: "landfall-server",
+    target: "kills",
+    shows: "a server killed with -9 again and again under load loses and doubles nothing",
+}];
+
+/// Runs one proof and writes its result down; `false` when it failed.
+pub(crate) fn run(root: &Path, name: &str, minutes: u32) -> Result<bool> {
+    let Some(proof) = PROOFS.iter().find(|proof| proof.name == name) else {
+        let known: Vec<String> =
+            PROOFS.iter().map(|proof| format!("{}: {}", proof.name, proof.shows)).collect();
+        bail!("there is no proof `{name}`; there are\n  {}", known.join("\n  "));
+    };
+    let (mut command, shown) = command_of(root, proof, minutes)?;
+    println!("{shown}");
+    let (ok, result) = follow(&mut command)?;
+    let Some(result) = result else {
+        bail!("the run printed no line `{RESULT_MARK}...`, so nothing is written down");
+    };
+    let result = if ok { result } else { format!("FAILED: {result}") };
+    let date = output_of(Command::new("date").args(["-u", "+%F"]))?;
+    let row = format!("| {} | `{shown}` | {} | {} |\n", date.trim(), commit(root)?, result.replace('|', "/"));
+    write_down(root, &row)?;
+    println!("added to {PAGE}: {}", row.trim());
+    Ok(ok)
+}
+
+/// The command, and the same as text for the page.
+fn command_of(root: &Path, proof: &Proof, minutes: u32) -> Result<(Command, String)> {
+    let target_folder =
+        metadata(root)?["target_directory"].as_str().context("cargo names no target folder")?.to_owned();
+    let arguments =
+        ["test", "-p", proof.package, "--release", "--locked", "--test", proof.target, "--", "--nocapture"];
+    let mut command = cargo(root);
+    command
+        .args(arguments)
+        .env("LANDFALL_PROOF_MINUTES", minutes.to_string())
+        .env("LANDFALL_E2E", "1")
+        .env("LANDFALL_BIN", format!("{target_folder}/release/landfall"));
+    Ok((command, format!("cargo xtask proof {} --minutes {minutes}", proof.name)))
+}
+
+/// Runs a command, passes its output on, and keeps the last result that it printed.
+fn follow(command: &mut Command) -> Result<(bool, Option<String>)> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let output = child.stdout.take().context("the run has no output")?;
+    let mut result = None;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        result = result_of(&line).map(str::to_owned).or(result);
+    }
+    Ok((child.wait()?.success(), result))
+}
+
+/// The result in a line, which may begin with what the test runner wrote before it.
+fn result_of(line: &str) -> Option<&str> {
+    line.split_once(RESULT_MARK).map(|(_, result)| result.trim())
+}
+
+/// The commit that was proved; a plus sign says that the tree held more than it.
+fn commit(root: &Path) -> Result<String> {
+    let git = |arguments: &[&str]| output_of(Command::new("git").current_dir(root).args(arguments));
+    let changed = !git(&["status", "--porcelain"])?.trim().is_empty();
+    Ok(format!("{}{}", git(&["rev-parse", "--short", "HEAD"])?.trim(), if changed { "+" } else { "" }))
+}
+
+/// Adds a row to the end of the page, which is made when it is not there.
+fn write_down(root: &Path, row: &str) -> Result<()> {
+    let page = root.join(PAGE);
+    let mut text = match fs::read_to_string(&page) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => PAGE_HEAD.to_owned(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {PAGE}")),
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(row);
+    fs::create_dir_all(root.join("docs"))?;
+    fs::write(&page, text).with_context(|| format!("cannot write {PAGE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_result_is_found_behind_what_the_test_runner_wrote() {
+        assert_eq!(result_of("PROOF: 20 kills, nothing lost"), Some("20 kills, nothing lost"));
+        assert_eq!(result_of("test kills ... PROOF: 3 kills "), Some("3 kills"));
+        assert_eq!(result_of("test kills ... ok"), None);
+    }
+
+    #[test]
+    fn the_last_result_counts_and_a_failed_run_is_told() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo PROOF: early; echo PROOF: late; echo more; exit 3"]);
+        assert_eq!(follow(&mut command).unwrap(), (false, Some("late".to_owned())));
+    }
+}
