@@ -221,3 +221,23 @@ fn a_start_on_a_wrong_database_leaves_nothing_in_it() {
     assert_eq!(server.cli(&["HSET", "page:1", "title", "x"]), "1");
     assert_eq!(server.cli(&["LANDFALL.FLUSH"]), "OK");
 }
+
+#[test]
+fn a_flight_that_is_deleted_is_in_the_change_log_and_stops_nobody() {
+    let place = Place::new();
+    assert_eq!(place.run(&["setup", "--sample", "airport", "--database", "sqlite:app.db"]).code, Some(0));
+    place.write("landfall.toml", "[table.flight]\naudit = \"flight_log\"\n");
+    let server = place.serve(&["--database", "sqlite:app.db"]);
+    // A flight that no booking refers to.
+    let flight = ["flightno", "ZZ1", "from", "9358", "to", "5904", "departure", "2025-10-01T11:19:00"];
+    let rest = ["arrival", "2025-10-01T15:03:00", "airline_id", "3", "airplane_id"];
+    let plane = server.cli(&["HGET", "flight:115", "airplane_id"]);
+    let words = [&["HSET", "flight:900001"][..], &flight, &rest, &[plane.as_str()]].concat();
+    server.cli(&words);
+    assert_eq!(server.cli(&["LANDFALL.FLUSH"]), "OK");
+    server.cli(&["DEL", "flight:900001"]);
+    assert_eq!(server.cli(&["LANDFALL.FLUSH"]), "OK");
+    let file = rusqlite::Connection::open(place.path().join("app.db")).unwrap();
+    let logged: i64 = file.query_row("SELECT count(*) FROM flight_log", [], |row| row.get(0)).unwrap();
+    assert_eq!(logged, 2);
+}
