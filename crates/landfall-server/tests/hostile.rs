@@ -146,22 +146,6 @@ fn a_delete_in_a_transaction_that_is_refused_half_way_deletes_nothing() {
 }
 
 #[test]
-fn a_transaction_builds_on_rows_that_memory_pressure_would_let_go() {
-    let place = Place::new();
-    let server = place.serve(&["--maxmemory", "1MiB"]);
-    let big = "x".repeat(16 << 10);
-    for number in 0..150 {
-        let (hash, key) = (format!("h{number}"), format!("big{number}"));
-        server.cli(&["HSET", &hash, "f1", "1"]);
-        if number % 10 == 9 {
-            server.cli(&["LANDFALL.FLUSH"]);
-        }
-        exchange(&server, &[&["MULTI"], &["SET", &key, &big], &["HSET", &hash, "f2", "2"], &["EXEC"]]);
-        assert_eq!(server.cli(&["HMGET", &hash, "f1", "f2"]), "1\n2", "{hash}");
-    }
-}
-
-#[test]
 fn rows_that_a_landed_delete_cascades_to_are_read_again() {
     let place = Place::new();
     with_database(

@@ -270,3 +270,15 @@ fn a_publication_cleans_the_rows_of_its_lane_up_to_its_position() {
         cache.lock(0).iter().filter(|entry| entry.is_dirty()).map(|entry| entry.position).collect();
     assert_eq!(dirty, [2, 4, 5, 6].into());
 }
+
+#[test]
+fn a_write_lets_no_row_go_that_the_next_change_of_its_unit_builds_on() {
+    let (cache, keys) = one_shard();
+    load(&cache, &keys[0]);
+    let big = After::Known(View::String(vec![0; 100_000].into()), 0);
+    let hash = cache.hash(keys[1].as_bytes());
+    cache.lock(0).write(&cache, (hash, keys[1].as_bytes(), LaneId(0)), (1, 0), None, big);
+    assert!(holds(&cache, &keys[0]), "fields that HSET adds to it would be taken for all of it");
+    cache.lock(0).relieve(&cache);
+    assert!(!holds(&cache, &keys[0]), "the pressure was real");
+}
