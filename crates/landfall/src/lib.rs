@@ -92,6 +92,8 @@ pub mod error;
 pub mod lander;
 pub mod model;
 pub mod settings;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod sink;
 pub mod tasks;
 

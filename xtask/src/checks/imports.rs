@@ -49,6 +49,8 @@ const ROOMS: &[Room] = &[
     room("sink", &["error", "model", "settings", "env", "observe", "tasks"]),
     // The engine joins the parts; it is the only room that sees them all.
     room("engine", &["error", "model", "settings", "env", "observe", "tasks", "buffer", "lander", "sink"]),
+    // What a simulation is given; behind a feature, and nobody leans on it.
+    room("simulation", &["env", "buffer", "engine", "sink"]),
     // The check of a whole installation may look everywhere, and nobody leans on it.
     room(
         "verify",

@@ -146,23 +146,40 @@ fn answering(core: &Arc<Core>, commits: &Arc<Commits>, on_failure: OnFailure) ->
     })
 }
 
-/// Makes landed rows clean, and logs the expiry of keys.
 fn keep(core: &Core, stop: &Stop) {
-    let mut expired_at = core.env.clock.monotonic();
-    let (mut noted_at, mut unnoted) = (expired_at, false);
+    let mut keeping = Keeping::new(core);
     while stop.wait(EXPIRE_EVERY) {
+        keeping.step(core);
+    }
+}
+
+/// What the keeper remembers from one round to the next.
+pub(super) struct Keeping {
+    expired_at: Duration,
+    noted_at: Duration,
+    unnoted: bool,
+}
+
+impl Keeping {
+    pub(super) fn new(core: &Core) -> Keeping {
+        let now = core.env.clock.monotonic();
+        Keeping { expired_at: now, noted_at: now, unnoted: false }
+    }
+
+    /// Makes landed rows clean, and logs the expiry of keys.
+    pub(super) fn step(&mut self, core: &Core) {
         for lane in core.lanes.groups().iter().flat_map(|(_, lanes)| lanes.iter().copied()) {
-            unnoted |= core.clean_landed(lane);
+            self.unnoted |= core.clean_landed(lane);
         }
         core.cascades.landed(&core.cache, |lane| core.progress.landed(lane));
         let now = core.env.clock.monotonic();
-        if unnoted && now >= noted_at + NOTE_EVERY {
-            (noted_at, unnoted) = (now, false);
+        if self.unnoted && now >= self.noted_at + NOTE_EVERY {
+            (self.noted_at, self.unnoted) = (now, false);
             let noted = note_landed(&*core.log, &core.landed());
             *core.note_trouble.lock() = noted.err().map(|error| error.to_string());
         }
-        if now >= expired_at + EXPIRE_EVERY {
-            expired_at = now;
+        if now >= self.expired_at + EXPIRE_EVERY {
+            self.expired_at = now;
             expire(core);
         }
     }
@@ -191,27 +208,38 @@ fn expire(core: &Core) {
 
 fn keep_synced(core: &Core, stop: &Stop) {
     while stop.wait_out(&*core.env.clock, SYNC_EVERY) {
-        let end = core.log.accepted();
-        if core.log.safe(Safety::Durable) >= end {
-            continue;
-        }
-        // Poisoned: every later write is refused with the reason, and `status` shows it. Without room for now, the next
-        // round tries again, and `status` shows the trouble of the upkeep.
-        if let Err(LogError::Poisoned { .. } | LogError::Closed) = core.log.commit(end, Safety::Durable) {
+        if !sync(core) {
             return;
         }
     }
 }
 
+/// Syncs the log if there is something to sync; whether to go on.
+pub(super) fn sync(core: &Core) -> bool {
+    let end = core.log.accepted();
+    if core.log.safe(Safety::Durable) >= end {
+        return true;
+    }
+    // Poisoned: every later write is refused with the reason, and `status` shows it. Without room for now, the next
+    // round tries again, and `status` shows the trouble of the upkeep.
+    let synced = core.log.commit(end, Safety::Durable);
+    !matches!(synced, Err(LogError::Poisoned { .. } | LogError::Closed))
+}
+
 fn keep_segments(core: &Core, stop: &Stop) {
     while !stop.is_set() {
         core.log.wait_upkeep(Duration::from_millis(250));
-        // What could not be done is tried again in the next round; until then `status` shows it.
-        let trouble = core.log.upkeep().err().map(|error| error.to_string());
-        let failed = trouble.is_some();
-        *core.upkeep_trouble.lock() = trouble;
-        if failed {
+        if !keep_up(core) {
             stop.wait_out(&*core.env.clock, Duration::from_millis(250));
         }
     }
+}
+
+/// Does the log's upkeep; whether all of it could be done.
+pub(super) fn keep_up(core: &Core) -> bool {
+    // What could not be done is tried again in the next round; until then `status` shows it.
+    let trouble = core.log.upkeep().err().map(|error| error.to_string());
+    let done = trouble.is_none();
+    *core.upkeep_trouble.lock() = trouble;
+    done
 }

@@ -45,6 +45,37 @@ struct State {
     closed: bool,
 }
 
+/// One loader's connection, and the load that it is at.
+#[derive(Default)]
+pub(super) struct Loader {
+    source: Option<Box<dyn Source>>,
+    flight: Option<Flight>,
+    /// The lane that was waited for will not land in this process.
+    stopped: bool,
+}
+
+#[cfg(feature = "simulation")]
+impl Loader {
+    /// Whether it is at a load.
+    pub(super) fn is_busy(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Whether it has read a row that it has not taken in.
+    pub(super) fn has_read(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.read.is_some())
+    }
+}
+
+/// A load under way.
+struct Flight {
+    row: RowKey,
+    lane: LaneId,
+    deadline: Duration,
+    /// What was read and not taken in yet.
+    read: Option<Result<Loaded, SinkError>>,
+}
+
 /// Tells one waiter when the last of several rows is known.
 struct Several {
     left: usize,
@@ -112,20 +143,91 @@ impl Core {
 
     /// The work of one loader, until the engine closes.
     pub(super) fn run_loader(&self) {
-        let mut source: Option<Box<dyn Source>> = None;
+        let mut loader = Loader::default();
         while let Some(job) = self.next_load() {
-            match job {
-                Job::Load(row, lane) => {
-                    let outcome = self.load_one(&mut source, &row, lane);
-                    let waiters = self.loads.state.lock().flights.remove(&row).unwrap_or_default();
-                    waiters.into_iter().for_each(|waiter| waiter(outcome.clone()));
-                }
-                Job::Look(row, lane, done) => {
-                    let looked = self.read(&mut source, &row, lane);
-                    done(looked.map_err(|error| Refusal::DatabaseDown(error.to_string())));
-                }
+            self.begin_load(&mut loader, job);
+            while let Some(lane) = self.step_load(&mut loader) {
+                // The next publication, or a moment for a busy database.
+                let next = [(lane, self.progress.landed(lane) + 1)];
+                let until = self.env.clock.monotonic() + STALE_WAIT;
+                loader.stopped = self.progress.wait_landed(&next, until) == Waited::Stopped;
             }
         }
+    }
+
+    /// Takes a job on.
+    fn begin_load(&self, loader: &mut Loader, job: Job) {
+        match job {
+            Job::Load(row, lane) => {
+                let deadline = self.env.clock.monotonic() + self.settings.load_timeout;
+                loader.flight = Some(Flight { row, lane, deadline, read: None });
+            }
+            Job::Look(row, lane, done) => {
+                let looked = self.read(&mut loader.source, &row, lane);
+                done(looked.map_err(|error| Refusal::DatabaseDown(error.to_string())));
+            }
+        }
+    }
+
+    /// Reads the row of the loader's flight and takes it into the cache. The lane to wait for when it has to be tried
+    /// again; none when nothing is left to do.
+    fn step_load(&self, loader: &mut Loader) -> Option<LaneId> {
+        self.read_step(loader);
+        self.fill_step(loader)
+    }
+
+    /// The first half of a step: reads the row from the database.
+    pub(super) fn read_step(&self, loader: &mut Loader) {
+        let Some(flight) = &mut loader.flight else { return };
+        flight.read = Some(self.read(&mut loader.source, &flight.row, flight.lane));
+    }
+
+    /// The second half: takes what was read into the cache, and tells who asked.
+    pub(super) fn fill_step(&self, loader: &mut Loader) -> Option<LaneId> {
+        let flight = loader.flight.as_mut()?;
+        let (read, lane) = (flight.read.take()?, flight.lane);
+        let outcome = match read.and_then(|loaded| self.take_in(&flight.row, lane, loaded)) {
+            Ok(FillOutcome::Filled) => {
+                self.counts.loaded.fetch_add(1, Ordering::Relaxed);
+                Some(Ok(()))
+            }
+            Ok(FillOutcome::Stale) => {
+                self.counts.stale_loads.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+            Err(SinkError::Busy(_)) => None,
+            Err(error) => {
+                // A connection that failed once is not trusted again.
+                loader.source = None;
+                Some(Err(Refusal::DatabaseDown(format!(
+                    "the answer needs the database, and {error}; writes that need no old value are accepted"
+                ))))
+            }
+        };
+        let too_late = loader.stopped || self.env.clock.monotonic() >= flight.deadline;
+        let late = || {
+            Err(Refusal::TryAgain(
+                "the row could not be loaded in time: its lane is landing or the database is busy; try again"
+                    .into(),
+            ))
+        };
+        let Some(outcome) = outcome.or_else(|| too_late.then(late)) else { return Some(lane) };
+        loader.stopped = false;
+        let waiters = self.loads.state.lock().flights.remove(&flight.row).unwrap_or_default();
+        loader.flight = None;
+        waiters.into_iter().for_each(|waiter| waiter(outcome.clone()));
+        None
+    }
+
+    /// The next job if there is one, without waiting.
+    #[cfg(feature = "simulation")]
+    pub(super) fn take_load(&self, loader: &mut Loader) -> bool {
+        let job = self.loads.state.lock().queue.pop_front();
+        let taken = job.is_some();
+        if let Some(job) = job {
+            self.begin_load(loader, job);
+        }
+        taken
     }
 
     fn next_load(&self) -> Option<Job> {
@@ -141,51 +243,7 @@ impl Core {
         }
     }
 
-    fn load_one(
-        &self,
-        source: &mut Option<Box<dyn Source>>,
-        row: &RowKey,
-        lane: LaneId,
-    ) -> Result<(), Refusal> {
-        let deadline = self.env.clock.monotonic() + self.settings.load_timeout;
-        loop {
-            match self.try_load(source, row, lane) {
-                Ok(FillOutcome::Filled) => {
-                    self.counts.loaded.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
-                Ok(FillOutcome::Stale) => {
-                    self.counts.stale_loads.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(SinkError::Busy(_)) => {}
-                Err(error) => {
-                    // A connection that failed once is not trusted again.
-                    *source = None;
-                    return Err(Refusal::DatabaseDown(format!(
-                        "the answer needs the database, and {error}; writes that need no old value are accepted"
-                    )));
-                }
-            }
-            // The next publication, or a moment for a busy database.
-            let now = self.env.clock.monotonic();
-            let next = [(lane, self.progress.landed(lane) + 1)];
-            let waited = self.progress.wait_landed(&next, now + STALE_WAIT);
-            if now >= deadline || waited == Waited::Stopped {
-                return Err(Refusal::TryAgain(
-                    "the row could not be loaded in time: its lane is landing or the database is busy; try again"
-                        .into(),
-                ));
-            }
-        }
-    }
-
-    fn try_load(
-        &self,
-        source: &mut Option<Box<dyn Source>>,
-        row: &RowKey,
-        lane: LaneId,
-    ) -> Result<FillOutcome, SinkError> {
-        let loaded = self.read(source, row, lane)?;
+    fn take_in(&self, row: &RowKey, lane: LaneId, loaded: Loaded) -> Result<FillOutcome, SinkError> {
         if loaded.watermark.lineage != self.log.lineage() {
             return Err(SinkError::ForeignLineage {
                 lane,

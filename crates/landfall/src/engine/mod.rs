@@ -30,6 +30,8 @@ pub mod ops;
 mod recover;
 pub mod refusal;
 pub mod status;
+#[cfg(feature = "simulation")]
+pub mod stepwise;
 pub mod unit;
 
 #[cfg(test)]

@@ -104,6 +104,28 @@ impl Engine {
         if !problems.is_empty() {
             return Err(OpenError::Settings(problems));
         }
+        let Assembled { core, commits, lander, opened } = Assembled::new(env, settings, log, database)?;
+        let threads = Threads::start(&core, &commits, lander, on_failure)?;
+        Ok((Engine { core, commits, threads: Mutex::new(Some(threads)) }, opened))
+    }
+}
+
+/// An engine that is ready and of which nothing runs yet.
+pub(super) struct Assembled {
+    pub(super) core: Arc<Core>,
+    pub(super) commits: Arc<Commits>,
+    pub(super) lander: Lander,
+    pub(super) opened: Opened,
+}
+
+impl Assembled {
+    /// Takes the lanes over and brings back what the log owes; the settings are as they should be.
+    pub(super) fn new(
+        env: Env,
+        settings: Settings,
+        log: Arc<dyn Log>,
+        database: Arc<dyn Database>,
+    ) -> Result<Assembled, OpenError> {
         let notes = read_notes(&*log)?;
         if notes.is_empty() {
             database.set_up()?;
@@ -157,9 +179,7 @@ impl Engine {
             tables: core.catalogue.tables().iter().map(|table| table.name.to_string()).collect(),
             unmapped: core.catalogue.unmapped().to_vec(),
         };
-        let commits = Arc::new(Commits::default());
-        let threads = Threads::start(&core, &commits, lander, on_failure)?;
-        Ok((Engine { core, commits, threads: Mutex::new(Some(threads)) }, opened))
+        Ok(Assembled { core, commits: Arc::default(), lander, opened })
     }
 }
 

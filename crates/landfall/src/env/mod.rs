@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod real;
-#[cfg(test)]
-pub(crate) mod seeded;
-#[cfg(test)]
-pub(crate) mod strict_disk;
+#[cfg(any(test, feature = "simulation"))]
+pub mod seeded;
+#[cfg(any(test, feature = "simulation"))]
+pub mod strict_disk;
 
 pub use real::real;
 

@@ -1,4 +1,4 @@
-//! Clock and chance for tests: the whole run follows from a seed. Never used by the product.
+//! Clock and chance for tests and simulations: the whole run follows from a seed. Never used by the product.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,10 +9,15 @@ use super::{Clock, Random};
 
 /// A number generator whose whole run follows from its seed (splitmix64).
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(pub(crate) u64);
+pub struct Dice(
+    /// The state; any number is a seed.
+    pub u64,
+);
 
 impl Dice {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "dice never end, so they are no iterator")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,20 +26,22 @@ impl Dice {
     }
 
     /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// True once in `n` times.
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+    pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 }
 
 /// A clock that moves on by a step whenever it is read.
-pub(crate) struct TickingClock {
-    pub(crate) now_ms: AtomicU64,
-    pub(crate) step_ms: u64,
+pub struct TickingClock {
+    /// The time now, in milliseconds since the start.
+    pub now_ms: AtomicU64,
+    /// How far each reading moves it.
+    pub step_ms: u64,
 }
 
 impl Clock for TickingClock {
@@ -48,7 +55,10 @@ impl Clock for TickingClock {
 }
 
 /// Chance that follows from a seed.
-pub(crate) struct SeededRandom(pub(crate) Mutex<Dice>);
+pub struct SeededRandom(
+    /// Where the numbers come from.
+    pub Mutex<Dice>,
+);
 
 impl Random for SeededRandom {
     fn fill(&self, bytes: &mut [u8]) {

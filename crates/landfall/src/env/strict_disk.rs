@@ -9,15 +9,19 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
+use super::Env;
 use super::seeded::{Dice, SeededRandom, TickingClock};
-use super::{Disk, DiskFile, Env};
+
+mod files;
 
 const SECTOR: usize = 512;
 
 /// What a crash leaves of what was not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub enum Keep {
+    /// Nothing of it.
     Nothing,
+    /// All of it.
     Everything,
     /// Each sector and each name as the dice fall.
     Some,
@@ -98,21 +102,67 @@ impl State {
 
 type Hook = Box<dyn FnOnce() + Send>;
 
+/// What is asked of the disk, told to a [`StepHook`] before it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A file is created.
+    Create,
+    /// A file is renamed.
+    Rename,
+    /// A file is removed.
+    Remove,
+    /// Bytes are written.
+    Write,
+    /// A file is synced.
+    Sync,
+    /// The names of a folder are synced.
+    SyncDir,
+}
+
+/// What becomes of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done.
+    Done,
+    /// It fails with an I/O error. A failed sync leaves pages that count as clean and never reach the disk; a failed
+    /// write has written the first half.
+    Failed,
+    /// It fails because there is no room, and has written the first half.
+    Full,
+    /// The power is gone: it fails and nothing of it happened.
+    PowerGone,
+}
+
+/// Decides what becomes of each step that changes the disk. It is called without any lock, in the middle of the call:
+/// what it does happens while the step is under way.
+pub type StepHook = Arc<dyn Fn(Step) -> Verdict + Send + Sync>;
+
+impl Verdict {
+    fn error(self) -> Error {
+        match self {
+            Verdict::Full => ErrorKind::StorageFull.into(),
+            Verdict::PowerGone => Error::other("the power is gone"),
+            Verdict::Done | Verdict::Failed => Error::other("I/O error"),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Default)]
-pub(crate) struct StrictDisk {
+pub struct StrictDisk {
     state: Arc<Mutex<State>>,
     on_sync: Arc<Mutex<Option<Hook>>>,
+    hook: Arc<Mutex<Option<StepHook>>>,
 }
 
 impl StrictDisk {
     /// This disk, and clock and chance that follow from a seed.
-    pub(crate) fn env(&self, seed: u64) -> Env {
+    pub fn env(&self, seed: u64) -> Env {
         self.env_with_clock(seed, 1)
     }
 
     /// The same with a clock that moves on by so much whenever it is read.
-    pub(crate) fn env_with_clock(&self, seed: u64, step_ms: u64) -> Env {
+    pub fn env_with_clock(&self, seed: u64, step_ms: u64) -> Env {
         Env {
             clock: Arc::new(TickingClock { now_ms: AtomicU64::new(0), step_ms }),
             random: Arc::new(SeededRandom(Mutex::new(Dice(seed)))),
@@ -121,12 +171,50 @@ impl StrictDisk {
     }
 
     /// A disk of its own with the same content.
-    pub(crate) fn fork(&self) -> Self {
-        Self { state: Arc::new(Mutex::new(self.state.lock().clone())), on_sync: Arc::default() }
+    pub fn fork(&self) -> Self {
+        Self { state: Arc::new(Mutex::new(self.state.lock().clone())), ..Self::default() }
+    }
+
+    /// Has every step that changes the disk decided by `hook`, from now on.
+    pub fn set_hook(&self, hook: StepHook) {
+        *self.hook.lock() = Some(hook);
+    }
+
+    /// The volume is replaced by what `other` holds. Every handle from before is dead.
+    pub fn restore(&self, other: &StrictDisk) {
+        let content = other.state.lock().clone();
+        let state = &mut *self.state.lock();
+        let boot = state.boot + 1;
+        *state = content;
+        state.boot = boot;
+        state.locked.clear();
+    }
+
+    /// The volume is lost: nothing is there any more. Every handle from before is dead.
+    pub fn wipe(&self) {
+        self.restore(&StrictDisk::default());
+    }
+
+    /// The names of all files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.state.lock().names.keys().cloned().collect()
+    }
+
+    fn ask(&self, step: Step) -> Verdict {
+        let hook = self.hook.lock().clone();
+        hook.map_or(Verdict::Done, |hook| hook(step))
+    }
+
+    /// Asks about a step that happens as a whole or not at all.
+    fn allow(&self, step: Step) -> Result<()> {
+        match self.ask(step) {
+            Verdict::Done => Ok(()),
+            other => Err(other.error()),
+        }
     }
 
     /// The power goes and comes back. Every handle from before is dead.
-    pub(crate) fn crash(&self, keep: Keep, dice: &mut Dice) {
+    pub fn crash(&self, keep: Keep, dice: &mut Dice) {
         let state = &mut *self.state.lock();
         for file in &mut state.files {
             let unsynced = std::mem::take(&mut file.unsynced);
@@ -162,7 +250,7 @@ impl StrictDisk {
     }
 
     /// Only the process ends: what it wrote is still in the memory of the machine, synced or not.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         let state = &mut *self.state.lock();
         state.locked.clear();
         state.boot += 1;
@@ -170,7 +258,10 @@ impl StrictDisk {
     }
 
     /// Changes a file's content behind everybody's back, durably.
-    pub(crate) fn change(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn change(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let state = &mut *self.state.lock();
         let file = state.file(path).unwrap();
         let file = &mut state.files[file];
@@ -179,41 +270,48 @@ impl StrictDisk {
         file.unsynced.clear();
     }
 
-    pub(crate) fn content(&self, path: &Path) -> Vec<u8> {
+    /// What a file holds as the machine sees it.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn content(&self, path: &Path) -> Vec<u8> {
         let state = self.state.lock();
         state.files[state.file(path).unwrap()].now.clone()
     }
 
-    pub(crate) fn steps(&self) -> u64 {
+    /// How many steps changed the disk so far.
+    pub fn steps(&self) -> u64 {
         self.state.lock().steps
     }
 
-    pub(crate) fn syncs(&self) -> u64 {
+    /// How many syncs there were.
+    pub fn syncs(&self) -> u64 {
         self.state.lock().syncs
     }
 
     /// Lets everything from this step on fail.
-    pub(crate) fn stop_at(&self, step: u64) {
+    pub fn stop_at(&self, step: u64) {
         self.state.lock().stop_at = Some(step);
     }
 
     /// Lets one sync fail; what it covered never reaches the disk, and later syncs succeed without it.
-    pub(crate) fn fail_sync(&self, number: u64) {
+    pub fn fail_sync(&self, number: u64) {
         self.state.lock().fail_sync = Some(number);
     }
 
     /// Bounds the bytes of all files, or frees them of the bound.
-    pub(crate) fn limit_room(&self, bytes: Option<u64>) {
+    pub fn limit_room(&self, bytes: Option<u64>) {
         self.state.lock().room = bytes;
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
+    /// The bytes of all files.
+    pub fn bytes(&self) -> u64 {
         let state = self.state.lock();
         state.names.values().map(|&file| state.files[file].now.len() as u64).sum()
     }
 
     /// Runs once, in the middle of the next sync of a file.
-    pub(crate) fn on_next_sync(&self, hook: impl FnOnce() + Send + 'static) {
+    pub fn on_next_sync(&self, hook: impl FnOnce() + Send + 'static) {
         *self.on_sync.lock() = Some(Box::new(hook));
     }
 }
@@ -223,148 +321,4 @@ fn put(file: &mut Vec<u8>, at: usize, bytes: &[u8]) {
         file.resize(at + bytes.len(), 0);
     }
     file[at..at + bytes.len()].copy_from_slice(bytes);
-}
-
-impl Disk for StrictDisk {
-    fn create_dir(&self, _: &Path) -> Result<()> {
-        // Folders are made once, at the very first start; they are not what these tests are about.
-        Ok(())
-    }
-
-    fn list(&self, dir: &Path) -> Result<Vec<String>> {
-        let state = self.state.lock();
-        let here = state.names.keys().filter(|path| path.parent() == Some(dir));
-        Ok(here.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
-    }
-
-    fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
-        let state = &mut *self.state.lock();
-        state.step()?;
-        if state.names.contains_key(path) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        let number = state.files.len();
-        state.files.push(File::default());
-        state.names.insert(path.into(), number);
-        state.changes.push(NameChange::Create(path.into(), number));
-        Ok(Arc::new(StrictFile { disk: self.clone(), number, boot: state.boot }))
-    }
-
-    fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>> {
-        let state = self.state.lock();
-        Ok(Arc::new(StrictFile { disk: self.clone(), number: state.file(path)?, boot: state.boot }))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        let state = &mut *self.state.lock();
-        state.step()?;
-        let change = NameChange::Rename(from.into(), to.into(), state.file(from)?);
-        change.apply(&mut state.names);
-        state.changes.push(change);
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> Result<()> {
-        let state = &mut *self.state.lock();
-        state.file(path)?;
-        state.step()?;
-        let change = NameChange::Remove(path.into());
-        change.apply(&mut state.names);
-        state.changes.push(change);
-        Ok(())
-    }
-
-    fn sync_dir(&self, dir: &Path) -> Result<()> {
-        let state = &mut *self.state.lock();
-        state.sync()?;
-        let (now, later): (Vec<_>, _) = state.changes.drain(..).partition(|change| change.is_in(dir));
-        now.iter().for_each(|change| change.apply(&mut state.durable_names));
-        state.changes = later;
-        Ok(())
-    }
-
-    fn lock(&self, path: &Path) -> Result<Option<Box<dyn Send + Sync>>> {
-        let state = &mut *self.state.lock();
-        let free = state.locked.insert(path.into());
-        let guard = Guard { disk: self.clone(), path: path.into(), boot: state.boot };
-        Ok(free.then(|| Box::new(guard) as Box<dyn Send + Sync>))
-    }
-}
-
-struct Guard {
-    disk: StrictDisk,
-    path: PathBuf,
-    boot: u64,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let state = &mut *self.disk.state.lock();
-        if state.boot == self.boot {
-            state.locked.remove(&self.path);
-        }
-    }
-}
-
-struct StrictFile {
-    disk: StrictDisk,
-    number: usize,
-    boot: u64,
-}
-
-impl StrictFile {
-    fn with<T>(&self, run: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
-        let state = &mut *self.disk.state.lock();
-        assert_eq!(state.boot, self.boot, "a file from before the crash is used");
-        run(state)
-    }
-}
-
-impl DiskFile for StrictFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        self.with(|state| {
-            let rest = state.files[self.number].now.get(offset as usize..).unwrap_or_default();
-            let length = rest.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&rest[..length]);
-            Ok(length)
-        })
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.with(|state| {
-            state.step()?;
-            let used: usize = state.names.values().map(|&file| state.files[file].now.len()).sum();
-            let file = &mut state.files[self.number];
-            let grows = (offset as usize + bytes.len()).saturating_sub(file.now.len());
-            if state.room.is_some_and(|room| grows > 0 && (used + grows) as u64 > room) {
-                return Err(ErrorKind::StorageFull.into());
-            }
-            put(&mut file.now, offset as usize, bytes);
-            file.unsynced.push((offset as usize, bytes.to_vec()));
-            Ok(())
-        })
-    }
-
-    fn sync_data(&self) -> Result<()> {
-        let hook = self.disk.on_sync.lock().take();
-        // What is written from here on is not covered.
-        let covered = self.with(|state| Ok(state.files[self.number].unsynced.len()))?;
-        if let Some(hook) = hook {
-            hook();
-        }
-        self.with(|state| {
-            let synced = state.sync();
-            let file = &mut state.files[self.number];
-            let writes: Vec<_> = file.unsynced.drain(..covered.min(file.unsynced.len())).collect();
-            // After a failure the pages count as clean: read back they look fine, and they never reach the disk.
-            if synced.is_ok() {
-                writes.iter().for_each(|(at, bytes)| put(&mut file.durable, *at, bytes));
-            }
-            synced
-        })
-    }
-
-    fn length(&self) -> Result<u64> {
-        self.with(|state| Ok(state.files[self.number].now.len() as u64))
-    }
 }
