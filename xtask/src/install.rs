@@ -13,6 +13,8 @@ use anyhow::{Context, Result};
 struct Package {
     name: &'static str,
     tools: &'static [&'static str],
+    /// A module of Python that it brings.
+    module: Option<&'static str>,
     /// A service that it would start at the next boot.
     service: Option<&'static str>,
     why: &'static str,
@@ -22,20 +24,30 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "redis-server",
         tools: &["redis-server"],
+        module: None,
         service: Some("redis-server"),
         why: "the server that Landfall is compared with",
     },
     Package {
         name: "redis-tools",
         tools: &["redis-cli", "redis-benchmark"],
+        module: None,
         service: None,
         why: "a Redis client and a load",
     },
     Package {
         name: "sqlite3",
         tools: &["sqlite3"],
+        module: None,
         service: None,
         why: "a look into the database with another program",
+    },
+    Package {
+        name: "python3-redis",
+        tools: &["python3"],
+        module: Some("redis"),
+        service: None,
+        why: "redis-py, a Redis client that many use",
     },
 ];
 
@@ -48,8 +60,20 @@ const POLICY_TEXT: &str =
 
 /// The packages with a program that this machine lacks.
 pub(crate) fn missing() -> Vec<&'static str> {
-    let lacking = |package: &&Package| package.tools.iter().any(|tool| find(tool).is_none());
+    let lacking = |package: &&Package| {
+        package.tools.iter().any(|tool| find(tool).is_none())
+            || package.module.is_some_and(|module| !has_module(module))
+    };
     PACKAGES.iter().filter(lacking).map(|package| package.name).collect()
+}
+
+/// Whether the system's Python, for which packages are made, or the first one in `PATH` has a module.
+fn has_module(module: &str) -> bool {
+    let pythons = [Some(PathBuf::from("/usr/bin/python3")), find("python3")];
+    pythons.into_iter().flatten().any(|python| {
+        let import = Command::new(python).args(["-c", &format!("import {module}")]).output();
+        import.is_ok_and(|output| output.status.success())
+    })
 }
 
 /// Where a program is, in `PATH` or where the system keeps server programs.
@@ -212,6 +236,11 @@ mod tests {
     fn a_program_is_found_where_the_path_has_it() {
         assert!(find("sh").is_some());
         assert!(find("no-such-program-anywhere").is_none());
+    }
+
+    #[test]
+    fn a_module_that_no_python_has_is_missing() {
+        assert!(!has_module("no_such_module_anywhere"));
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! Kills real servers under a real load, and has a checker decide whether every promise was kept.
+//! Kills real servers under a real load of several clients (ours, the redis crate, redis-cli, redis-py), and has a
+//! checker decide whether every promise was kept.
 //! It proves process crashes only: what the system had taken survives a kill -9, whatever the fsync policy is.
 //!
 //! `LANDFALL_SEED=N` repeats the choices of a run (not the moments at which threads meet).
 //! `LANDFALL_PROOF_MINUTES=N` goes on for so long; `LANDFALL_BIN` names another program than the one of this build.
+
+mod clients;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,14 +15,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use landfall_sim::audit;
 use landfall_sim::chance::Chance;
-use landfall_sim::checker::{Operation, Promise, State, Violation, check};
+use landfall_sim::checker::{Operation, Outcome, Promise, State, Violation, check};
 use landfall_sim::load::{
     EVENT_TABLES, Part, ROW_TABLES, Record, SCHEMA, Scene, drive, keys, names, read_back,
 };
 use landfall_sim::servers::{Landfall, LandfallOptions};
+use landfall_sim::skipping::skipped;
 use landfall_sim::waiting::wait_until;
 
-const CLIENTS: u32 = 6;
+const CLIENTS: usize = 6;
 const KILLS_PER_SEGMENT: u32 = 3;
 /// Writes that are acknowledged between two kills, at most; and now and then, so that many segments come and go.
 const WRITES_BETWEEN_KILLS_MAX: u64 = 1500;
@@ -52,6 +56,8 @@ struct Tally {
     kills: u32,
     acknowledged: u64,
     broken: BTreeMap<Promise, usize>,
+    /// What each kind of client has been answered.
+    answered: BTreeMap<&'static str, usize>,
 }
 
 impl Tally {
@@ -89,13 +95,20 @@ struct Round {
     /// What the server held when the current segment began.
     state: State,
     segment: u32,
+    /// Which clients take part, again and again until there are enough.
+    clients: Vec<clients::Kind>,
 }
 
 impl Round {
     fn begin((fsync, journal): (&str, &str), chance: Chance) -> Result<Round> {
         let mut server = prepare(fsync, journal)?;
         server.restart()?;
-        Ok(Round { server, chance, state: State::default(), segment: 0 })
+        let clients = clients::ALL.iter().filter(|kind| kind.lacks().is_none()).copied().collect();
+        Ok(Round { server, chance, state: State::default(), segment: 0, clients })
+    }
+
+    fn kind_of(&self, client: u32) -> clients::Kind {
+        self.clients[client as usize % self.clients.len()]
     }
 
     /// Runs the load while `meanwhile` does something to the server; what the clients saw, all together.
@@ -106,8 +119,11 @@ impl Round {
         self.segment += 1;
         let scene = Scene::default();
         scene.set_address(self.server.address());
-        let parts: Vec<Part> = (1..=CLIENTS)
-            .map(|client| Part { client, segment: self.segment, chance: self.chance.fork() })
+        let parts: Vec<Part> = (1..=CLIENTS as u32)
+            .map(|client| {
+                let connect = self.kind_of(client).connect;
+                Part { client, connect, segment: self.segment, chance: self.chance.fork() }
+            })
             .collect();
         let (done, records) = thread::scope(|scope| {
             let clients: Vec<_> = parts.into_iter().map(|part| scope.spawn(|| drive(&scene, part))).collect();
@@ -190,6 +206,9 @@ impl Round {
             tally.acknowledged += scene.acknowledged();
             Ok(())
         })?;
+        for operation in history.iter().filter(|operation| matches!(operation.outcome, Outcome::Acked(_))) {
+            *tally.answered.entry(self.kind_of(operation.client).name).or_default() += 1;
+        }
         if self.chance.percent(50) {
             self.server.kill9()?;
             tally.kills += 1;
@@ -307,7 +326,47 @@ fn a_server_killed_again_and_again_under_load_loses_and_doubles_nothing() {
         }
     }
     println!("{}", tally.line());
+    println!("answers by client: {:?}", tally.answered);
     assert!(tally.kills >= 20, "{} kills are too few", tally.kills);
+    let took_part = |kind: &&clients::Kind| kind.lacks().is_some() || tally.answered.contains_key(kind.name);
+    assert!(clients::ALL.iter().all(|kind| took_part(&kind)), "{:?}", tally.answered);
+}
+
+/// Kills under the load of one kind of client alone.
+fn kills_with_only(test: &str, client: &str) {
+    let kind = clients::ALL.iter().find(|kind| kind.name == client).unwrap();
+    if let Some(reason) = kind.lacks() {
+        return skipped(test, &reason);
+    }
+    let seed = Chance::fresh_seed().unwrap();
+    let mut tally = Tally::default();
+    told(test, seed, Round::begin(("everysec", "WAL"), Chance::from_seed(seed)), |round| {
+        round.clients = vec![*kind];
+        round.kills(&mut tally)
+    });
+    println!("{client}: {}", tally.line());
+}
+
+// shows: S18
+#[test]
+fn the_redis_crate_loses_and_doubles_nothing_when_the_server_is_killed() {
+    kills_with_only("the_redis_crate_loses_and_doubles_nothing_when_the_server_is_killed", "redis-crate");
+    kills_with_only(
+        "the_redis_crate_loses_and_doubles_nothing_when_the_server_is_killed",
+        "redis-crate-async",
+    );
+}
+
+// shows: S18
+#[test]
+fn redis_cli_loses_and_doubles_nothing_when_the_server_is_killed() {
+    kills_with_only("redis_cli_loses_and_doubles_nothing_when_the_server_is_killed", "redis-cli");
+}
+
+// shows: S18
+#[test]
+fn redis_py_loses_and_doubles_nothing_when_the_server_is_killed() {
+    kills_with_only("redis_py_loses_and_doubles_nothing_when_the_server_is_killed", "redis-py");
 }
 
 // shows: S1, S6

@@ -68,7 +68,24 @@ impl Answer {
     }
 }
 
-/// One connection.
+/// A connection of any client: ours, or one that people use. It sends a request once; one that tries again by itself
+/// doubles what it sends, and has to be set up not to.
+pub trait Connection {
+    /// Sends all requests and waits for their replies, one answer for each request. A failure breaks the connection,
+    /// and every request whose reply was not seen has an unknown outcome.
+    fn pipeline(&mut self, requests: &[Request]) -> Vec<Answer>;
+
+    /// Whether the connection failed; what is sent afterwards is not sent at all.
+    fn is_broken(&self) -> bool;
+}
+
+/// How a connection of some client is made; the time is the longest wait for a reply.
+///
+/// # Errors
+/// The server is not there, or the client does not get on with it.
+pub type Connect = fn(SocketAddr, Duration) -> io::Result<Box<dyn Connection>>;
+
+/// One connection of our own client.
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
@@ -90,6 +107,14 @@ impl Client {
         stream.set_write_timeout(Some(timeout))?;
         let decoder = ReplyDecoder::new(ReplyLimits::default());
         Ok(Client { stream, decoder, received: Vec::new(), timeout, broken: false })
+    }
+
+    /// [`Client::connect`] for the load.
+    ///
+    /// # Errors
+    /// As for [`Client::connect`].
+    pub fn connect_any(address: SocketAddr, timeout: Duration) -> io::Result<Box<dyn Connection>> {
+        Ok(Box::new(Client::connect(address, timeout)?))
     }
 
     /// Whether the connection failed; what is sent afterwards is not sent at all.
@@ -157,6 +182,16 @@ impl Client {
                 Ok(())
             }
         }
+    }
+}
+
+impl Connection for Client {
+    fn pipeline(&mut self, requests: &[Request]) -> Vec<Answer> {
+        Client::pipeline(self, requests)
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken
     }
 }
 

@@ -16,4 +16,5 @@ pub mod client;
 
 pub mod load;
 pub mod servers;
+pub mod skipping;
 pub mod waiting;

@@ -10,7 +10,7 @@ use super::families::Planner;
 use super::step::Step;
 use super::{Part, Record, Scene};
 use crate::checker::{Kind, Operation, Outcome};
-use crate::client::{Answer, Client, Request};
+use crate::client::{Answer, Connect, Connection, Request};
 use crate::waiting::wait_until;
 
 /// A reply that takes longer is given up, and its outcome is unknown.
@@ -23,6 +23,7 @@ pub fn drive(scene: &Scene, part: Part) -> Record {
     let mut driver = Driver {
         scene,
         client: part.client,
+        connect: part.connect,
         session: 0,
         sequence: 0,
         planner: Planner::new(part),
@@ -34,7 +35,7 @@ pub fn drive(scene: &Scene, part: Part) -> Record {
             connection = driver.connect();
             continue;
         };
-        driver.pipeline(client);
+        driver.pipeline(client.as_mut());
         if client.is_broken() {
             connection = None;
         }
@@ -45,6 +46,7 @@ pub fn drive(scene: &Scene, part: Part) -> Record {
 struct Driver<'s> {
     scene: &'s Scene,
     client: u32,
+    connect: Connect,
     session: u64,
     sequence: u64,
     planner: Planner,
@@ -53,10 +55,10 @@ struct Driver<'s> {
 
 impl Driver<'_> {
     /// Waits for the server; none when the scene was stopped meanwhile.
-    fn connect(&mut self) -> Option<Client> {
+    fn connect(&mut self) -> Option<Box<dyn Connection>> {
         let mut connected = None;
         wait_until(Instant::now() + BACK_WITHIN, || {
-            connected = self.scene.address().and_then(|address| Client::connect(address, REPLY_WITHIN).ok());
+            connected = self.scene.address().and_then(|address| (self.connect)(address, REPLY_WITHIN).ok());
             connected.is_some() || self.scene.is_stopped()
         });
         if connected.is_none() && !self.scene.is_stopped() {
@@ -67,7 +69,7 @@ impl Driver<'_> {
         connected
     }
 
-    fn pipeline(&mut self, connection: &mut Client) {
+    fn pipeline(&mut self, connection: &mut dyn Connection) {
         let steps = self.planner.pipeline();
         let requests: Vec<Request> = steps.iter().flat_map(|step| step.requests.iter().cloned()).collect();
         let invoked_ns = self.scene.ns(Instant::now());

@@ -19,7 +19,7 @@ use landfall_resp::Value;
 
 use crate::chance::Chance;
 use crate::checker::{Kind, Operation, State};
-use crate::client::{Client, Request, request};
+use crate::client::{Client, Connect, Request, request};
 
 pub use driver::drive;
 
@@ -104,6 +104,8 @@ impl Scene {
 pub struct Part {
     /// Its number.
     pub client: u32,
+    /// How it connects: which client it is.
+    pub connect: Connect,
     /// The number of the part of the run; names what is written only once.
     pub segment: u32,
     /// Its chances.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::process::Process;
 use crate::client::Client;
+use crate::skipping::find_program;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const REPLY_WITHIN: Duration = Duration::from_secs(30);
@@ -38,7 +39,7 @@ pub struct Redis {
 impl Redis {
     /// The program, if this machine has it.
     pub fn find() -> Option<PathBuf> {
-        find_in_path("redis-server")
+        find_program("redis-server")
     }
 
     /// Starts a server. `flags` are added to the command line.
@@ -90,15 +91,10 @@ impl Redis {
 
 /// Without the little program the server still dies with its owner, unless that one is killed with -9.
 fn dying_with_parent(program: PathBuf) -> Command {
-    let Some(setpriv) = find_in_path("setpriv") else { return Command::new(program) };
+    let Some(setpriv) = find_program("setpriv") else { return Command::new(program) };
     let mut command = Command::new(setpriv);
     command.args(["--pdeathsig", "KILL"]).arg(program);
     command
-}
-
-fn find_in_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -106,10 +102,12 @@ mod tests {
     use landfall_resp::Value;
 
     use super::*;
+    use crate::skipping::program_or_skip;
 
     #[test]
     fn a_private_redis_answers_and_is_gone_with_its_owner() {
-        if Redis::find().is_none() {
+        let name = "servers::redis::tests::a_private_redis_answers_and_is_gone_with_its_owner";
+        if program_or_skip(name, "redis-server").is_none() {
             return;
         }
         let redis = Redis::start(Appendfsync::Everysec, &[]).unwrap();
