@@ -98,7 +98,7 @@ pub enum SinkError {
     },
     /// The lane's row belongs to another log.
     #[error(
-        "lane {lane} of this database belongs to log {found}, and this log is {ours}. Two logs must not land into one database: use the data directory that this database knows, or another database"
+        "lane {lane} of this database belongs to log {found}, and this log is {ours}. Two logs must not land into one database: use the data directory that this database knows, or another database; if that data directory is lost, run `landfall adopt`"
     )]
     ForeignLineage {
         /// The lane.
@@ -108,9 +108,31 @@ pub enum SinkError {
         /// Who asked.
         ours: Lineage,
     },
+    /// The lane was taken over by a start that this data directory does not know.
+    #[error(
+        "lane {lane} was taken over by start {found} of this log, and this data directory (at start {ours}) knows nothing of it: it is a copy, or was restored from one, and another copy has run since. Nothing was written. Use the data directory that ran last; if it is lost, run `landfall adopt`"
+    )]
+    OtherStart {
+        /// The lane.
+        lane: LaneId,
+        /// The number of the other start.
+        found: u64,
+        /// The number of ours.
+        ours: u64,
+    },
+    /// The database is not the one that this log belongs to.
+    #[error(
+        "this log belongs to the database {noted}, and {found}. Nothing was written. Name the right database with --database, put it back, or give this one a data directory of its own with --data-dir; if the right one is lost, run `landfall adopt`"
+    )]
+    WrongDatabase {
+        /// Which database the log belongs to.
+        noted: String,
+        /// What was found, in words.
+        found: String,
+    },
     /// The lane's row is missing although it was created before.
     #[error(
-        "lane {lane} has no row in `landfall_lane` although this log has landed there before: a wrong, emptied or restored database? Nothing was written. Point --database at the database this log belongs to, or give this database a data directory of its own with --data-dir"
+        "lane {lane} has no row in `landfall_lane` although this log has landed there before: a wrong, emptied or restored database? Nothing was written. Point --database at the database this log belongs to, or give this database a data directory of its own with --data-dir; if the right one is lost, run `landfall adopt`"
     )]
     LaneMissing {
         /// The lane.

@@ -62,6 +62,8 @@ pub struct Settings {
     pub retention: Duration,
     /// Landed log is kept up to this size, if that is more than `retention` keeps.
     pub retention_bytes: u64,
+    /// How often the database is looked at while nothing lands. 5 s: a failover is noticed before people ask.
+    pub database_check: Duration,
     /// The memory of the cache. Dirty rows may take half of it.
     pub memory_bytes_max: u64,
     /// How many lanes a table without foreign keys and second unique indexes has.
@@ -106,6 +108,7 @@ impl Settings {
             segment_bytes: 64 << 20,
             retention: Duration::from_secs(600),
             retention_bytes: 256 << 20,
+            database_check: Duration::from_secs(5),
             memory_bytes_max: 1 << 30,
             lanes: 4,
             ttl: Duration::from_secs(3600),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::commits::Commits;
 use super::core::Core;
 use super::keeper::Threads;
-use super::open::note_landed;
 use crate::buffer::log::LogError;
+use crate::lander::notes::write_landed;
 
 /// What was still in the log when the engine closed.
 ///
@@ -52,7 +52,7 @@ pub(super) fn close(
         .filter_map(|group| group.error.map(|error| (group.name, error)))
         .collect();
     let changes = core.log.owed_records();
-    note_landed(&*core.log, &core.landed())?;
+    write_landed(&*core.log, &core.landed())?;
     core.log.close()?;
     Ok(Remaining { changes, reasons: if changes > 0 { reasons } else { Vec::new() }, failed })
 }

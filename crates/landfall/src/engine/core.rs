@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use crate::buffer::cache::Cache;
 use crate::buffer::log::{Address, Log, LogError, Safety};
 use crate::env::Env;
-use crate::lander::Progress;
+use crate::lander::{Incidents, Progress};
 use crate::model::{Catalogue, LaneId, Position};
 use crate::settings::{Fsync, Settings};
 use crate::sink::Database;
@@ -28,6 +28,7 @@ pub struct Core {
     pub(super) cache: Cache,
     pub(super) log: Arc<dyn Log>,
     pub(super) progress: Arc<Progress>,
+    pub(super) incidents: Arc<Incidents>,
     pub(super) loads: Loads,
     /// By lane number: up to here rows were made clean, and may have been let go. It never goes back.
     pub(super) cleaned: Vec<AtomicU64>,

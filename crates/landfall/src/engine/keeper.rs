@@ -9,10 +9,10 @@ use parking_lot::{Condvar, Mutex};
 
 use super::commits::Commits;
 use super::core::Core;
-use super::open::note_landed;
 use super::unit::Unit;
 use crate::buffer::log::{LogError, Safety};
 use crate::lander::Lander;
+use crate::lander::notes::write_landed;
 use crate::model::mapping::Target;
 use crate::settings::Fsync;
 use crate::tasks::{OnFailure, Tasks};
@@ -175,7 +175,7 @@ impl Keeping {
         let now = core.env.clock.monotonic();
         if self.unnoted && now >= self.noted_at + NOTE_EVERY {
             (self.noted_at, self.unnoted) = (now, false);
-            let noted = note_landed(&*core.log, &core.landed());
+            let noted = write_landed(&*core.log, &core.landed());
             *core.note_trouble.lock() = noted.err().map(|error| error.to_string());
         }
         if now >= self.expired_at + EXPIRE_EVERY {

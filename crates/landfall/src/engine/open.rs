@@ -17,8 +17,9 @@ use super::recover::recover;
 use crate::buffer::cache::Cache;
 use crate::buffer::log::{Log, LogError};
 use crate::env::Env;
-use crate::lander::{self, FlushMode as LanderFlush, Lander, LanderParts, LanderSettings, LaneNote};
-use crate::model::{LaneId, Position, Unmapped, landing_groups};
+use crate::lander::notes::{has_database, read_landed};
+use crate::lander::{self, FlushMode as LanderFlush, Lander, LanderParts, LanderSettings};
+use crate::model::{LaneId, Unmapped, landing_groups};
 use crate::settings::{FlushMode, Settings};
 use crate::sink::{Database, SinkError};
 use crate::tasks::OnFailure;
@@ -126,8 +127,8 @@ impl Assembled {
         log: Arc<dyn Log>,
         database: Arc<dyn Database>,
     ) -> Result<Assembled, OpenError> {
-        let notes = read_notes(&*log)?;
-        if notes.is_empty() {
+        let notes = read_landed(&*log)?;
+        if notes.is_empty() && !has_database(&*log)? {
             database.set_up()?;
         }
         let catalogue = Arc::new(database.catalogue()?);
@@ -136,7 +137,7 @@ impl Assembled {
         let numbers = log.add_lanes(&Lanes::names(&groups))?;
         let lanes = Lanes::new(groups, &numbers);
         let context = landing_context(&catalogue, &settings);
-        let lander::Opened { lander, landed } = Lander::open(LanderParts {
+        let lander::Opened { lander, .. } = Lander::open(LanderParts {
             log: log.clone(),
             database: database.clone(),
             context: context.clone(),
@@ -145,9 +146,6 @@ impl Assembled {
             groups: lanes.groups().iter().map(|(group, _)| group.clone()).collect(),
             notes,
         })?;
-        note_landed(&*log, &landed)?;
-        // Now that it is known to be the database of this log, what a newer version needs may be added.
-        database.set_up()?;
         let mut seed = [0; 32];
         env.random.fill(&mut seed);
         begin_paused(&settings, &lander);
@@ -161,6 +159,7 @@ impl Assembled {
             lanes,
             log,
             progress: lander.progress().clone(),
+            incidents: lander.incidents().clone(),
             loads: Loads::default(),
             cleaned: by_lane(&numbers),
             closing: AtomicBool::new(false),
@@ -226,31 +225,7 @@ fn lander_settings(settings: &Settings) -> LanderSettings {
         flush_interval_ms: settings.flush_interval.as_millis() as u64,
         flush_count_changes: settings.flush_count,
         throttle_at_changes: settings.throttle_at,
+        check_ms: settings.database_check.as_millis() as u64,
         ..LanderSettings::default()
     }
-}
-
-/// Under this name the log keeps which lanes have a row in the database, and how far each is known to have landed.
-const LANDED_NOTE: &str = "landed";
-
-fn read_notes(log: &dyn Log) -> Result<Vec<LaneNote>, LogError> {
-    let note = log.note(LANDED_NOTE)?.unwrap_or_default();
-    // Twelve bytes a lane: its number and a position, little-endian (docs/format.md).
-    let notes = note.chunks_exact(12).map(|entry| {
-        let (mut lane, mut landed) = ([0; 4], [0; 8]);
-        lane.copy_from_slice(&entry[..4]);
-        landed.copy_from_slice(&entry[4..]);
-        LaneNote { lane: LaneId(u32::from_le_bytes(lane)), landed: u64::from_le_bytes(landed) }
-    });
-    Ok(notes.collect())
-}
-
-/// Keeps how far each lane has landed, so that a database that went back is recognised at the next start.
-pub(super) fn note_landed(log: &dyn Log, landed: &[(LaneId, Position)]) -> Result<(), LogError> {
-    let mut note = Vec::with_capacity(landed.len() * 12);
-    for (lane, position) in landed {
-        note.extend_from_slice(&lane.0.to_le_bytes());
-        note.extend_from_slice(&position.to_le_bytes());
-    }
-    log.set_note(LANDED_NOTE, &note)
 }

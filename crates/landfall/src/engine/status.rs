@@ -4,9 +4,9 @@
 use std::sync::atomic::Ordering;
 
 use super::Engine;
-use crate::buffer::log::Owed;
-use crate::lander::{ConnectionStatus, GroupStatus};
-use crate::model::{Epoch, LaneId, Lineage, Position};
+use crate::buffer::log::{LogError, Owed};
+use crate::lander::{ConnectionStatus, GroupStatus, Phase};
+use crate::model::{Epoch, Incident, LaneId, Lineage, Position};
 use crate::settings::{Fsync, Settings};
 
 /// A picture of an engine.
@@ -38,8 +38,22 @@ pub struct Status {
     pub connection: ConnectionStatus,
     /// The reason, once the log is poisoned.
     pub poisoned: Option<String>,
+    /// What a person has to know of, oldest first; acknowledged ones too.
+    pub incidents: Vec<Incident>,
     /// What the log or its notes cannot do at the moment; nothing acknowledged is lost by it.
     pub troubles: Vec<String>,
+}
+
+impl Status {
+    /// Whether nothing needs a person: no incident is open, the log can be written, every group can land, and the database
+    /// answers.
+    pub fn is_healthy(&self) -> bool {
+        self.incidents.iter().all(|incident| incident.acknowledged_ms.is_some())
+            && self.poisoned.is_none()
+            && self.troubles.is_empty()
+            && self.connection.attempts == 0
+            && self.groups.iter().all(|group| !matches!(group.status.phase, Phase::Stopped(_)))
+    }
 }
 
 /// The counters of a [`Status`].
@@ -129,11 +143,21 @@ impl Engine {
             groups: groups.collect(),
             connection: core.progress.connection(),
             poisoned: core.log.poisoned().map(|error| error.to_string()),
+            incidents: core.incidents.all(),
             troubles: [&core.upkeep_trouble, &core.note_trouble]
                 .iter()
                 .filter_map(|one| one.lock().clone())
+                .chain(core.incidents.trouble())
                 .collect(),
         }
+    }
+
+    /// Says that incidents are known: those whose id begins with `id`, or all. Returns how many were open.
+    ///
+    /// # Errors
+    /// [`LogError`] when that cannot be kept; then nothing changed.
+    pub fn acknowledge_incidents(&self, id: Option<&str>) -> Result<usize, LogError> {
+        self.core.incidents.acknowledge(id)
     }
 
     /// The settings.

@@ -96,9 +96,11 @@ impl Counters {
             SinkError::Unknown(_) => &self.unknown,
             SinkError::Fenced { .. } => &self.fenced,
             SinkError::Refused { .. } => &self.refused,
-            SinkError::ForeignLineage { .. } | SinkError::LaneMissing { .. } | SinkError::Unusable(_) => {
-                &self.other
-            }
+            SinkError::ForeignLineage { .. }
+            | SinkError::LaneMissing { .. }
+            | SinkError::OtherStart { .. }
+            | SinkError::WrongDatabase { .. }
+            | SinkError::Unusable(_) => &self.other,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -13,11 +13,11 @@ use crate::buffer::log::{LaneName, Log};
 use crate::env::{self, Clock, Env, Random};
 use crate::model::codec::BodyWriter;
 use crate::model::{
-    Catalogue, Change, Column, ColumnType, Group, LaneId, Lineage, LoggedChange, Name, Position, RowKey,
-    Table, Value, Watermark, landing_groups,
+    Catalogue, Change, Column, ColumnType, Group, Incident, LaneId, LaneRow, LoggedChange, Name, Owner,
+    Position, RowKey, Table, Value, Watermark, landing_groups,
 };
 use crate::sink::memory::MemoryDatabase;
-use crate::sink::{Database, Landing, LandingContext, Sink, SinkError, Source};
+use crate::sink::{Adopted, Database, Landing, LandingContext, Sink, SinkError, Source};
 
 pub(super) struct FakeClock(AtomicU64);
 
@@ -81,9 +81,18 @@ pub(super) struct Failover {
 
 impl Failover {
     pub(super) fn new(tables: &[Table]) -> Arc<Failover> {
+        Failover::of(MemoryDatabase::new(tables.to_vec()))
+    }
+
+    /// An emptied database that says it is the same.
+    pub(super) fn empty_twin(other: &Failover) -> Arc<Failover> {
+        Failover::of(MemoryDatabase::empty_twin(&other.primary.lock()))
+    }
+
+    fn of(primary: MemoryDatabase) -> Arc<Failover> {
         Arc::new(Failover {
-            primary: Mutex::new(MemoryDatabase::new(tables.to_vec())),
-            replica: Mutex::new(MemoryDatabase::new(tables.to_vec())),
+            replica: Mutex::new(MemoryDatabase::empty_twin(&primary)),
+            primary: Mutex::new(primary),
             lags: AtomicBool::new(false),
             failed_over: AtomicBool::new(false),
             take_overs_unanswered: AtomicU64::new(0),
@@ -131,12 +140,24 @@ impl Proxy {
 }
 
 impl Sink for Proxy {
-    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
-        self.on_both(|sink| sink.create_lanes(lineage, lanes))
+    fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.create_lanes(owner, lanes))
     }
 
-    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
-        let answer = self.on_both(|sink| sink.take_over(lineage, lanes))?;
+    fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
+        self.on(&self.0.primary, |sink| sink.lanes(lanes))
+    }
+
+    fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.adopt(lanes, incidents))
+    }
+
+    fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.declare(incidents))
+    }
+
+    fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        let answer = self.on_both(|sink| sink.take_over(owner, lanes))?;
         let unanswered = &self.0.take_overs_unanswered;
         match unanswered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
             Ok(_) => Err(SinkError::Unavailable("the answer was lost".into())),
@@ -164,6 +185,10 @@ impl Database for Arc<Failover> {
 
     fn set_up(&self) -> Result<(), SinkError> {
         Ok(())
+    }
+
+    fn identity(&self) -> Result<Option<[u8; 16]>, SinkError> {
+        self.primary.lock().identity()
     }
 
     fn catalogue(&self) -> Result<Catalogue, SinkError> {
@@ -256,6 +281,13 @@ impl World {
         let (clock, env) = env(7);
         let log = log(&env, 64 << 20);
         World::of(clock, env, log, Failover::new(&tables()), settings)
+    }
+
+    /// A world of the same seed, whose log has the same lineage, over an emptied database.
+    pub(super) fn twin(&self) -> World {
+        let (clock, env) = env(7);
+        let log = log(&env, 64 << 20);
+        World::of(clock, env, log, Failover::empty_twin(&self.database), self.settings.clone())
     }
 
     pub(super) fn of(

@@ -24,6 +24,9 @@
 
 mod batch;
 mod counters;
+mod incidents;
+mod join;
+pub mod notes;
 mod open;
 mod pass;
 mod plan;
@@ -34,17 +37,19 @@ mod settings;
 mod start;
 mod take_over;
 mod trigger;
+mod watch;
 
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use counters::{Counters, Counts};
+pub use incidents::Incidents;
 pub use open::{LanderParts, LaneNote, OpenError, Opened};
 pub use progress::status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};
 pub use progress::{Progress, Subscriber};
@@ -57,7 +62,7 @@ use trigger::{Decision, Pending};
 
 use crate::buffer::log::{Address, Log};
 use crate::env::Env;
-use crate::model::{Epoch, LaneId, Lineage, Position};
+use crate::model::{Epoch, LaneId, Lineage, Owner, Position};
 use crate::sink::{Database, LandingContext, Sink};
 
 /// What a turn asks for.
@@ -96,6 +101,13 @@ pub struct Lander {
     settings: LanderSettings,
     progress: Arc<Progress>,
     lineage: Lineage,
+    /// Who lands: this start, and those that it may follow.
+    owner: Owner,
+    incidents: Arc<Incidents>,
+    /// How far the lanes that have a row were known to have landed at the start.
+    noted: HashMap<LaneId, Position>,
+    /// When the database was looked at last.
+    looked: Duration,
     rules: Rules,
     lanes: BTreeMap<LaneId, Lane>,
     groups: Vec<Group>,
@@ -105,8 +117,6 @@ pub struct Lander {
     connection: Backoff,
     /// A take-over has to tell where the lanes are before anything lands.
     unsure: bool,
-    /// How often a take-over was asked for since the last one that answered; each may have raised the epochs.
-    take_overs: Epoch,
     /// The landing whose outcome a take-over has to tell.
     attempt: Option<Attempt>,
     /// The group that is looked at first in the next turn.
@@ -128,8 +138,6 @@ struct Lane {
     at: Mark,
     /// The last published cut.
     cut: Position,
-    /// How often another owner took it from this one.
-    stolen: u32,
 }
 
 /// A landing group as this lander knows it.
@@ -168,6 +176,11 @@ impl Lander {
         &self.progress
     }
 
+    /// What a person has to know of.
+    pub fn incidents(&self) -> &Arc<Incidents> {
+        &self.incidents
+    }
+
     /// Works until a stop is requested; returns what was left.
     pub fn run(mut self) -> Vec<Left> {
         loop {
@@ -191,7 +204,11 @@ impl Lander {
         }
         let seen = self.progress.changes_accepted();
         let decision = self.look(now);
-        let until = match self.choose(now) {
+        let choice = self.choose(now);
+        if !matches!(choice, Choice::Land(_)) && self.watch(now) {
+            return Turn::Again;
+        }
+        let until = match choice {
             Choice::Land(set) => {
                 self.land_set(&set);
                 return Turn::Again;
@@ -205,7 +222,8 @@ impl Lander {
             Decision::Land => (None, u64::MAX),
             Decision::Wait { within, changes } => (within, changes),
         };
-        let until = [until, within.map(|within| now + within), stop_at].into_iter().flatten().min();
+        let until =
+            [until, within.map(|within| now + within), stop_at, self.look_at()].into_iter().flatten().min();
         Turn::Wait { until, wake_at_changes: seen.saturating_add(changes) }
     }
 

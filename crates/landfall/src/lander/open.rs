@@ -1,20 +1,20 @@
-//! Opens a lander: creates the rows of new lanes, takes all lanes over, and checks that log and database belong
-//! together. It must not land anything, and it never starts on a doubt.
+//! Opens a lander: its groups and lanes, as the log and the notes beside it know them, and then joins the database.
+//! It must not land anything, and it never starts on a doubt.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::incidents::Incidents;
+use super::notes::begin_start;
 use super::plan::Rules;
 use super::progress::Progress;
 use super::retry::{Backoff, Mark};
 use super::settings::LanderSettings;
-use super::start::{StartVerdict, start_verdict};
-use super::take_over::anchor_of;
 use super::{Group, Lander, Lane};
-use crate::buffer::log::{Head, LaneName, Log, LogError};
+use crate::buffer::log::{LaneName, Log, LogError};
 use crate::env::Env;
 use crate::error::SinkError;
-use crate::model::{Group as ModelGroup, LaneId, Position, Watermark};
+use crate::model::{Anchor, Group as ModelGroup, LaneId, Position};
 use crate::sink::{Database, LandingContext};
 
 /// What a lander works with.
@@ -63,7 +63,7 @@ pub enum OpenError {
     Sink(#[from] SinkError),
     /// Log and database tell different histories.
     #[error(
-        "lane {lane}: the database has landed another history up to position {position} than this log holds. Nothing was written. Use the data directory and the database that belong together"
+        "lane {lane}: the database has landed another history up to position {position} than this log holds. Nothing was written. Use the data directory and the database that belong together; if one of them is lost, run `landfall adopt`"
     )]
     Diverged {
         /// The lane.
@@ -73,7 +73,7 @@ pub enum OpenError {
     },
     /// The database lost commits, and the log no longer keeps what is missing there.
     #[error(
-        "lane {lane}: position {noted} had landed, but the database is back at {found}, and the log no longer keeps the records between. Nothing was written. Restore a newer state of the database"
+        "lane {lane}: position {noted} had landed, but the database is back at {found}, and the log no longer keeps the records between. Nothing was written. Restore a newer state of the database; if there is none, run `landfall adopt`"
     )]
     Regressed {
         /// The lane.
@@ -94,86 +94,55 @@ impl Lander {
     /// # Errors
     /// [`OpenError`]; nothing has landed, and calling it again is safe.
     pub fn open(parts: LanderParts) -> Result<Opened, OpenError> {
+        let mut lander = Lander::apart(parts)?;
+        lander.join()?;
+        Ok(Opened { landed: lander.landed(), lander })
+    }
+
+    /// A lander that has not talked to the database yet: it joins it before it lands anything.
+    fn apart(parts: LanderParts) -> Result<Lander, OpenError> {
+        let owner = begin_start(&*parts.log, &parts.env)?;
+        let incidents = Incidents::open(parts.log.clone(), parts.env.clone())?;
         let names = parts.log.lanes();
-        let mut ids: Vec<LaneId> = names.iter().map(|(_, id)| *id).collect();
-        ids.sort_unstable();
         let noted: HashMap<LaneId, Position> =
             parts.notes.iter().map(|note| (note.lane, note.landed)).collect();
-        let (known, fresh): (Vec<LaneId>, Vec<LaneId>) = ids.iter().partition(|id| noted.contains_key(id));
-        let lineage = parts.log.lineage();
-        let mut sink = parts.database.sink(parts.context.clone())?;
-        let mut found: BTreeMap<LaneId, Watermark> = BTreeMap::new();
-        // The known lanes first: a database that does not know this log must not get lanes of it.
-        for (lanes, are_fresh) in [(known, false), (fresh, true)] {
-            if lanes.is_empty() {
-                continue;
-            }
-            if are_fresh {
-                sink.create_lanes(&lineage, &lanes)?;
-            }
-            for (id, watermark) in lanes.iter().zip(sink.take_over(&lineage, &lanes)?) {
-                check(&*parts.log, *id, &watermark, noted.get(id).copied().unwrap_or(0))?;
-                found.insert(*id, watermark);
-            }
-        }
-        let watermarks: Vec<Watermark> = found.into_values().collect();
         let (groups, retired) = groups_of(&parts.groups, &names);
-        let lanes = lanes_of(&groups, ids.iter().copied().zip(watermarks));
+        let lanes = lanes_of(&groups, names.iter().map(|(_, id)| *id), &noted);
         let progress = Progress::new(
             parts.env.clock.clone(),
             groups.iter().map(|group| group.name.clone()),
             lanes.iter().map(|(&id, lane)| (id, lane.group)),
         );
-        let landed: Vec<_> = lanes.iter().map(|(&id, lane)| (id, lane.at.position)).collect();
-        for (&id, lane) in &lanes {
-            progress.set_epoch(id, lane.epoch);
-            progress.publish_cut(id, lane.at.position);
-        }
-        progress.publish_landed(&landed);
-        let lander = Lander {
+        Ok(Lander {
             rules: Rules::new(&parts.context.catalogue),
+            lineage: owner.lineage,
+            owner,
+            incidents: Arc::new(incidents),
+            noted,
+            looked: parts.env.clock.monotonic(),
             log: parts.log,
             database: parts.database,
             context: parts.context,
             env: parts.env,
             settings: parts.settings,
             progress: Arc::new(progress),
-            lineage,
             lanes,
             groups,
             retired,
-            sink: Some(sink),
+            sink: None,
             connection: Backoff::default(),
             unsure: false,
-            take_overs: 0,
             attempt: None,
             next: 0,
             pending_since: None,
             closing: false,
-        };
-        Ok(Opened { lander, landed })
+        })
     }
-}
 
-/// Brings the log to where the database is, or refuses.
-fn check(log: &dyn Log, lane: LaneId, watermark: &Watermark, noted: Position) -> Result<(), OpenError> {
-    let position = watermark.position;
-    let found = Mark { position, anchor: watermark.anchor };
-    let anchor = anchor_of(log, lane, position)?;
-    match start_verdict(noted, log.head(lane), found, anchor) {
-        StartVerdict::Diverged => return Err(OpenError::Diverged { lane, position }),
-        StartVerdict::Continue => {}
-        StartVerdict::Gap => log.gap(lane, Head { position, anchor: watermark.anchor })?,
-        StartVerdict::Replay => match log.rewind(lane, position) {
-            Ok(()) => {}
-            Err(LogError::Trimmed { .. }) => {
-                return Err(OpenError::Regressed { lane, found: position, noted });
-            }
-            Err(error) => return Err(error.into()),
-        },
+    /// Where each lane is in the database, as far as this lander knows.
+    pub(super) fn landed(&self) -> Vec<(LaneId, Position)> {
+        self.lanes.iter().map(|(&id, lane)| (id, lane.at.position)).collect()
     }
-    log.landed(lane, position);
-    Ok(())
 }
 
 /// The present groups with their lanes, and one group of all other lanes behind them, if there are any.
@@ -210,19 +179,21 @@ fn empty_group(name: String, ordered: bool) -> Group {
     }
 }
 
+/// The lanes as the notes beside the log know them.
 fn lanes_of(
     groups: &[Group],
-    watermarks: impl Iterator<Item = (LaneId, Watermark)>,
+    ids: impl Iterator<Item = LaneId>,
+    noted: &HashMap<LaneId, Position>,
 ) -> BTreeMap<LaneId, Lane> {
     let mut home = HashMap::new();
     for (at, group) in groups.iter().enumerate() {
         home.extend(group.lanes.iter().map(|&id| (id, (at, group.ordered))));
     }
-    watermarks
-        .filter_map(|(id, watermark)| {
-            let &(group, ordered) = home.get(&id)?;
-            let at = Mark { position: watermark.position, anchor: watermark.anchor };
-            Some((id, Lane { group, ordered, epoch: watermark.epoch, at, cut: at.position, stolen: 0 }))
-        })
-        .collect()
+    ids.filter_map(|id| {
+        let &(group, ordered) = home.get(&id)?;
+        let position = noted.get(&id).copied().unwrap_or(0);
+        let at = Mark { position, anchor: Anchor::START };
+        Some((id, Lane { group, ordered, epoch: 0, at, cut: position }))
+    })
+    .collect()
 }

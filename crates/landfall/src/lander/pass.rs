@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::Lander;
 use super::batch::Batch;
+use super::notes;
 use super::progress::status::{ConnectionStatus, Phase, StopReason};
 use super::retry::{Mark, Remedy, remedy};
+use super::{Lander, OpenError};
 use crate::buffer::log::Safety;
 use crate::error::{LogError, SinkError};
-use crate::model::LaneId;
+use crate::model::{IncidentKind, LaneId};
 use crate::sink::Landing;
 
 /// Why a turn did not end well.
@@ -44,12 +45,30 @@ impl Lander {
             self.commit(batch)?;
         }
         self.publish(set);
+        self.send_incidents();
         Ok(())
     }
 
+    /// What follows when log and database could not be joined: waiting, unless they will never fit.
+    fn not_joined(&self, error: OpenError) -> Failure {
+        match error {
+            OpenError::Sink(error) => Failure::Connection(error),
+            OpenError::Log(error) => Failure::Log { error, groups: (0..self.groups.len()).collect() },
+            never => Failure::Stop {
+                groups: (0..self.groups.len()).collect(),
+                reason: StopReason::Diverged,
+                what: never.to_string(),
+            },
+        }
+    }
+
     /// Has a sink, and knows where the lanes are.
-    fn connect(&mut self) -> Result<(), Failure> {
+    pub(super) fn connect(&mut self) -> Result<(), Failure> {
+        if !self.progress.is_joined() {
+            self.join().map_err(|error| self.not_joined(error))?;
+        }
         if self.sink.is_none() {
+            notes::check_database(&*self.log, &*self.database).map_err(|error| self.not_joined(error))?;
             let sink = self.database.sink(self.context.clone()).map_err(Failure::Connection)?;
             self.sink = Some(sink);
             self.unsure = true;
@@ -162,8 +181,13 @@ impl Lander {
         }
     }
 
-    fn fail(&mut self, failure: Failure) {
+    pub(super) fn fail(&mut self, failure: Failure) {
         match failure {
+            Failure::Connection(error @ SinkError::OtherStart { .. }) => {
+                let what = error.to_string();
+                self.incidents.declare(IncidentKind::Fenced, None, (0, 0), &what);
+                self.stop(&(0..self.groups.len()).collect(), StopReason::Fenced, &what);
+            }
             Failure::Connection(error) => {
                 self.progress.counters.failure(&error);
                 self.reconnect(&error, &BTreeSet::new());
@@ -198,7 +222,10 @@ impl Lander {
                 | LogError::Trimmed { .. }
                 | LogError::TooLarge { .. } => self.stop(&groups, StopReason::LogFailed, &error.to_string()),
             },
-            Failure::Stop { groups, reason, what } => self.stop(&groups, reason, &what),
+            Failure::Stop { groups, reason, what } => {
+                self.incidents.declare(IncidentKind::Diverged, None, (0, 0), &what);
+                self.stop(&groups, reason, &what);
+            }
         }
     }
 

@@ -55,6 +55,8 @@ pub struct Progress {
     /// The end of a requested close in nanoseconds of the monotonic clock; `u64::MAX`: none.
     stop_at_nanos: AtomicU64,
     ended: AtomicBool,
+    /// Whether the database was found to be the one of this log.
+    joined: AtomicBool,
     /// What was landed and retried, summed once.
     pub counters: Counters,
 }
@@ -92,6 +94,7 @@ impl Progress {
             flush_requests: AtomicU64::new(0),
             stop_at_nanos: AtomicU64::new(u64::MAX),
             ended: AtomicBool::new(false),
+            joined: AtomicBool::new(false),
             counters: Counters::default(),
         }
     }
@@ -116,6 +119,11 @@ impl Progress {
     /// How often the lane's landed position went back, because the database lost commits.
     pub fn rewinds(&self, lane: LaneId) -> u64 {
         self.lanes.get(&lane).map_or(0, |numbers| numbers.rewinds.load(Ordering::Acquire))
+    }
+
+    /// Whether the database was reached and found to be the one of this log.
+    pub fn is_joined(&self) -> bool {
+        self.joined.load(Ordering::Acquire)
     }
 
     /// The state of every group.
@@ -320,6 +328,10 @@ impl Progress {
 
     pub(super) fn set_connection(&self, status: ConnectionStatus) {
         *self.connection.lock() = status;
+    }
+
+    pub(super) fn set_joined(&self) {
+        self.joined.store(true, Ordering::Release);
     }
 
     pub(super) fn set_ended(&self) {

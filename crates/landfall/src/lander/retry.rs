@@ -66,9 +66,11 @@ pub(super) fn remedy(error: &SinkError, records: usize) -> Remedy {
         // the transaction.
         SinkError::Unavailable(_) | SinkError::Unknown(_) => Remedy::Reconnect,
         // A person has to act; the connection is made anew so that what was repaired is seen.
-        SinkError::ForeignLineage { .. } | SinkError::LaneMissing { .. } | SinkError::Unusable(_) => {
-            Remedy::Reconnect
-        }
+        SinkError::ForeignLineage { .. }
+        | SinkError::LaneMissing { .. }
+        | SinkError::OtherStart { .. }
+        | SinkError::WrongDatabase { .. }
+        | SinkError::Unusable(_) => Remedy::Reconnect,
         SinkError::Busy(_) => Remedy::Wait,
         SinkError::Fenced { .. } => Remedy::TakeOver,
         SinkError::Refused { .. } if records > 1 => Remedy::Split(records / 2),

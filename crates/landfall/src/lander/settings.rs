@@ -36,9 +36,8 @@ pub struct LanderSettings {
     pub backoff_ms_min: u64,
     /// The bound of every wait after a failure.
     pub backoff_ms_max: u64,
-    /// How often another owner may take a lane before this one stops. 2: one take-over may be an accident,
-    /// two are a second live owner, and two owners must not steal from each other for ever.
-    pub stolen_max: u32,
+    /// How often the database is looked at while nothing lands. 0: never.
+    pub check_ms: u64,
 }
 
 impl Default for LanderSettings {
@@ -54,7 +53,7 @@ impl Default for LanderSettings {
             batch_read_ms_max: 1_000,
             backoff_ms_min: 100,
             backoff_ms_max: 30_000,
-            stolen_max: 2,
+            check_ms: 0,
         }
     }
 }

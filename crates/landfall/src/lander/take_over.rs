@@ -1,5 +1,5 @@
 //! Takes all lanes over and acts on what the database says: adopts what has landed, goes back where it lost
-//! commits, and stops a lane whose history is another or that another owner keeps taking.
+//! commits, and stops a lane whose history is another.
 //! It must never move a watermark.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use super::progress::status::StopReason;
 use super::retry::{Mark, Verdict, landed_in_part, verdict};
 use crate::buffer::log::{Log, LogError};
 use crate::error::SinkError;
-use crate::model::{Anchor, Epoch, LaneId, Watermark};
+use crate::model::{Anchor, Epoch, IncidentKind, LaneId, Watermark};
 
 /// The log's anchor at a position, if it still has it.
 pub(super) fn anchor_of(log: &dyn Log, lane: LaneId, position: u64) -> Result<Option<Anchor>, LogError> {
@@ -34,13 +34,11 @@ impl Lander {
         let Some(sink) = &mut self.sink else {
             return Err(Failure::Connection(SinkError::Unavailable("not connected".into())));
         };
-        self.take_overs += 1;
-        let watermarks = sink.take_over(&self.lineage, &lanes).map_err(Failure::Connection)?;
-        let raised = std::mem::take(&mut self.take_overs);
+        let watermarks = sink.take_over(&self.owner, &lanes).map_err(Failure::Connection)?;
         let mut found = Vec::with_capacity(lanes.len());
         for (id, watermark) in lanes.into_iter().zip(watermarks) {
             // Before anything can fail: an epoch that was raised and not noted would look like another owner's.
-            self.note_epoch(id, watermark.epoch, raised);
+            self.note_epoch(id, watermark.epoch);
             found.push((id, watermark));
         }
         let found = found
@@ -57,11 +55,8 @@ impl Lander {
         Ok(())
     }
 
-    /// Notes the epoch, and whether another owner had the lane since the last one that was noted: our own
-    /// take-overs, answered or not, account for `raised` of the difference at most.
-    fn note_epoch(&mut self, id: LaneId, epoch: Epoch, raised: Epoch) {
+    fn note_epoch(&mut self, id: LaneId, epoch: Epoch) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.stolen += u32::from(epoch > lane.epoch + raised);
             lane.epoch = epoch;
             self.progress.set_epoch(id, epoch);
         }
@@ -99,7 +94,6 @@ impl Lander {
     fn adopt(&mut self, id: LaneId, watermark: &Watermark, verdict: Verdict) -> Result<(), Failure> {
         let Some(lane) = self.lanes.get_mut(&id) else { return Ok(()) };
         let at = lane.group;
-        let stolen = lane.stolen >= self.settings.stolen_max;
         if self.groups[at].stopped {
             return Ok(());
         }
@@ -118,14 +112,14 @@ impl Lander {
             }
             Verdict::WentBack => self.go_back(id, mark)?,
             Verdict::Diverged(what) => {
-                let what = format!("lane {id} at position {}: {what}", mark.position);
+                let what = format!(
+                    "lane {id} at position {}: {what}. Nothing more lands there; stop the server and use the data directory and the database that belong together, or, if one of them is lost, run `landfall adopt`",
+                    mark.position
+                );
+                let positions = (mark.position, self.log.head(id).position);
+                self.incidents.declare(IncidentKind::Diverged, Some(id), positions, &what);
                 self.stop(&BTreeSet::from([at]), StopReason::Diverged, &what);
             }
-        }
-        if stolen {
-            let what =
-                format!("another live Landfall keeps taking lane {id}: two owners of one log and database");
-            self.stop(&BTreeSet::from([at]), StopReason::Fenced, &what);
         }
         Ok(())
     }
@@ -147,9 +141,11 @@ impl Lander {
             Err(LogError::Trimmed { .. }) => {
                 let what = format!(
                     "the database went back to position {} of lane {id}, and the log no longer keeps what is \
-                     missing there",
+                     missing there. Restore a newer state of the database, or, if there is none, stop the server and run `landfall adopt`",
                     mark.position
                 );
+                let missing = (mark.position + 1, self.progress.landed(id));
+                self.incidents.declare(IncidentKind::DatabaseBehind, Some(id), missing, &what);
                 self.stop(&BTreeSet::from([at]), StopReason::Diverged, &what);
                 Ok(())
             }

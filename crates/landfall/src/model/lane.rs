@@ -34,6 +34,11 @@ impl fmt::Display for Lineage {
     }
 }
 
+/// Bytes as people see them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl fmt::Debug for Lineage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Lineage({self})")

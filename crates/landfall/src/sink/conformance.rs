@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::{Database, Landing, LandingContext, LandingOp, LaneStep, Sink, SinkError, Source};
 use crate::model::{
-    Anchor, Catalogue, Change, Epoch, LaneId, Lineage, Name, Position, RowKey, RowState, Value,
+    Anchor, Catalogue, Change, Epoch, LaneId, Lineage, Name, Position, RowKey, RowState, Start, Value,
 };
 
 mod generate;
@@ -23,6 +23,12 @@ pub(crate) use tables::*;
 
 pub(crate) const OURS: Lineage = Lineage([7; 16]);
 pub(crate) const LANE: LaneId = LaneId(3);
+
+/// Our log at its first starts, of which it remembers all.
+pub(crate) fn us(boot: u64) -> crate::model::Owner {
+    let start = |boot: u64| Start { boot, run: [boot as u8; 16] };
+    crate::model::Owner { lineage: OURS, start: start(boot), earlier: (1..boot).map(start).collect() }
+}
 
 /// Somebody who lands in one lane and reads back.
 pub(crate) struct Owner {
@@ -46,11 +52,15 @@ impl Owner {
 
     pub(crate) fn with(database: &dyn Database, context: LandingContext) -> Owner {
         let mut sink = database.sink(context.clone()).unwrap();
-        sink.create_lanes(&OURS, &[LANE]).unwrap();
-        let taken = sink.take_over(&OURS, &[LANE]).unwrap()[0];
+        sink.create_lanes(&us(1), &[LANE]).unwrap();
+        let taken = sink.take_over(&us(1), &[LANE]).unwrap()[0];
         let source = database.source(context).unwrap();
         let at = (taken.position, taken.anchor);
         Owner { sink, source, epoch: taken.epoch, at, ordered: true, time_ms: 0 }
+    }
+
+    pub(crate) fn sink(&mut self) -> &mut dyn Sink {
+        &mut *self.sink
     }
 
     fn landing(&self, ops: Vec<LandingOp>) -> Landing {
@@ -157,6 +167,10 @@ macro_rules! suite {
             a_lane_that_is_elsewhere_fences_the_landing,
             a_take_over_fences_the_older_owner,
             lanes_belong_to_one_log,
+            a_start_that_the_owner_does_not_follow_keeps_its_lanes,
+            a_lane_is_adopted_only_as_it_was_found,
+            a_database_has_one_identity_for_ever,
+            an_incident_is_kept_once,
             a_load_sees_row_and_watermark_of_one_moment,
             a_refused_row_leaves_rows_and_watermark_as_they_were,
             constraints_refuse_with_the_table,

@@ -3,22 +3,25 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::parts::{check_lineage, row_name};
-use super::{Database, Landing, LandingContext, LandingOp, Loaded, Sink, SinkError, Source};
+use super::parts::row_name;
+use super::{Adopted, Database, Landing, LandingContext, LandingOp, Loaded, Sink, SinkError, Source};
 use crate::model::row::RowName;
-use crate::model::{Catalogue, LaneId, Lineage, Name, RowKey, Table, Value, Watermark};
+use crate::model::{Catalogue, Incident, LaneId, LaneRow, Name, Owner, RowKey, Table, Value, Watermark};
 
+mod lanes;
 mod tables;
 
+use lanes::{Lanes, keep};
 use tables::Tables;
 
 /// A database in memory. Clones are handles of the same database.
 ///
 /// ```
-/// use landfall::model::{Anchor, Change, LaneId, Lineage, Name, RowKey, Value, Catalogue};
+/// use landfall::model::{Anchor, Catalogue, Change, LaneId, Lineage, Name, Owner, RowKey, Start, Value};
 /// use landfall::sink::memory::MemoryDatabase;
 /// use landfall::sink::{Database, LaneStep, Landing, LandingContext, LandingOp};
 ///
@@ -26,8 +29,9 @@ use tables::Tables;
 /// let context = LandingContext { catalogue: database.catalogue()?.into(), audits: Vec::new().into() };
 /// let (lane, lineage) = (LaneId(0), Lineage([7; 16]));
 /// let mut sink = database.sink(context)?;
-/// sink.create_lanes(&lineage, &[lane])?;
-/// let epoch = sink.take_over(&lineage, &[lane])?[0].epoch;
+/// let owner = Owner::new(lineage, Start { boot: 1, run: [1; 16] });
+/// sink.create_lanes(&owner, &[lane])?;
+/// let epoch = sink.take_over(&owner, &[lane])?[0].epoch;
 /// let row = RowKey::of_key(b"user:1:name");
 /// let change = Change::replace([(Name::from_bytes(Name::STRING), Value::bytes(b"Alice"))]);
 /// sink.land(&Landing {
@@ -45,6 +49,7 @@ use tables::Tables;
 pub struct MemoryDatabase {
     catalogue: Arc<Catalogue>,
     state: Arc<Mutex<State>>,
+    identity: [u8; 16],
 }
 
 /// What becomes of a landing instead of success.
@@ -65,7 +70,8 @@ pub enum Failure {
 #[derive(Default)]
 struct State {
     tables: Tables,
-    lanes: BTreeMap<LaneId, Watermark>,
+    lanes: Lanes,
+    incidents: Vec<Incident>,
     failures: VecDeque<Failure>,
     is_down: bool,
     landings: u64,
@@ -74,8 +80,15 @@ struct State {
 impl MemoryDatabase {
     /// An empty database of these tables.
     pub fn new(tables: impl IntoIterator<Item = Table>) -> MemoryDatabase {
+        static MADE: AtomicU64 = AtomicU64::new(1);
         let catalogue = Arc::new(Catalogue::new(tables, Vec::new()));
-        MemoryDatabase { catalogue, state: Arc::default() }
+        let identity = u128::from(MADE.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
+        MemoryDatabase { catalogue, state: Arc::default(), identity }
+    }
+
+    /// An empty database that says it is the same as `other`, as one restored from a backup or a replica does.
+    pub fn empty_twin(other: &MemoryDatabase) -> MemoryDatabase {
+        MemoryDatabase { catalogue: other.catalogue.clone(), state: Arc::default(), identity: other.identity }
     }
 
     /// The next landing ends like this; further calls queue up behind it.
@@ -100,7 +113,12 @@ impl MemoryDatabase {
 
     /// A lane's watermark, or none before it was created.
     pub fn watermark(&self, lane: LaneId) -> Option<Watermark> {
-        self.state.lock().lanes.get(&lane).copied()
+        self.state.lock().lanes.row(lane).map(|row| row.watermark)
+    }
+
+    /// The incidents that were declared here.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.state.lock().incidents.clone()
     }
 
     /// How many landings were committed.
@@ -116,6 +134,11 @@ impl Database for MemoryDatabase {
 
     fn set_up(&self) -> Result<(), SinkError> {
         self.state.lock().check_up()
+    }
+
+    fn identity(&self) -> Result<Option<[u8; 16]>, SinkError> {
+        self.state.lock().check_up()?;
+        Ok(Some(self.identity))
     }
 
     fn catalogue(&self) -> Result<Catalogue, SinkError> {
@@ -144,36 +167,37 @@ struct Connection {
 }
 
 impl Sink for Connection {
-    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
+    fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
         let mut state = self.state.lock();
         state.check_up()?;
-        for lane in lanes {
-            if let Some(found) = state.lanes.get(lane) {
-                check_lineage(*lane, Some(found.lineage), lineage)?;
-            }
-        }
-        let fresh =
-            Watermark { lineage: *lineage, epoch: 0, position: 0, anchor: crate::model::Anchor::START };
-        for lane in lanes {
-            state.lanes.entry(*lane).or_insert(fresh);
-        }
+        state.lanes.create(owner, lanes)
+    }
+
+    fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        let mut state = self.state.lock();
+        state.check_up()?;
+        state.lanes.take_over(owner, lanes)
+    }
+
+    fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
+        let state = self.state.lock();
+        state.check_up()?;
+        Ok(lanes.iter().map(|&lane| state.lanes.row(lane)).collect())
+    }
+
+    fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
+        let mut state = self.state.lock();
+        state.check_up()?;
+        state.lanes.adopt(lanes)?;
+        keep(&mut state.incidents, incidents);
         Ok(())
     }
 
-    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+    fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
         let mut state = self.state.lock();
         state.check_up()?;
-        for lane in lanes {
-            check_lineage(*lane, state.lanes.get(lane).map(|found| found.lineage), lineage)?;
-        }
-        Ok(lanes
-            .iter()
-            .filter_map(|lane| {
-                let watermark = state.lanes.get_mut(lane)?;
-                watermark.epoch += 1;
-                Some(*watermark)
-            })
-            .collect())
+        keep(&mut state.incidents, incidents);
+        Ok(())
     }
 
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
@@ -199,7 +223,7 @@ impl Source for Connection {
     fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
         let state = self.state.lock();
         state.check_up()?;
-        let watermark = *state.lanes.get(&lane).ok_or(SinkError::LaneMissing { lane })?;
+        let watermark = state.lanes.row(lane).ok_or(SinkError::LaneMissing { lane })?.watermark;
         let row = state.tables.row(row).map(|columns| columns.clone().into_iter().collect());
         Ok(Loaded { row, watermark })
     }
@@ -217,17 +241,7 @@ impl State {
     }
 
     fn land(&mut self, catalogue: &Catalogue, landing: &Landing) -> Result<(), SinkError> {
-        for step in &landing.lanes {
-            let expected = Watermark {
-                lineage: landing.lineage,
-                epoch: step.epoch,
-                position: step.from.0,
-                anchor: step.from.1,
-            };
-            if self.lanes.get(&step.lane) != Some(&expected) {
-                return Err(SinkError::Fenced { lane: step.lane });
-            }
-        }
+        self.lanes.compare(landing)?;
         self.tables.begin();
         for op in &landing.ops {
             if let Err(error) = self.write(catalogue, op) {
@@ -236,11 +250,7 @@ impl State {
             }
         }
         self.tables.commit();
-        for step in &landing.lanes {
-            if let Some(watermark) = self.lanes.get_mut(&step.lane) {
-                (watermark.position, watermark.anchor) = step.to;
-            }
-        }
+        self.lanes.advance(landing);
         self.landings += 1;
         Ok(())
     }

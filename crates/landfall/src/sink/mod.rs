@@ -11,7 +11,9 @@
 //! - After any error the transaction is rolled back before the call returns; no later statement runs in it.
 //! - Operations run in the order of [`Landing::ops`] as far as they touch the same row; in an ordered landing, all
 //!   of them do.
-//! - [`Sink::take_over`] waits for a transaction of an older owner, so the watermark it returns is final.
+//! - [`Sink::take_over`] waits for a transaction of an older owner, so the watermark it returns is final. It takes all
+//!   lanes or none, and none that a start took last which the owner does not follow ([`Owner::follows`]).
+//! - No call lands in a database that was put in the place of the one it was opened on.
 //! - [`Source::load`] reads the row and the lane's watermark in one snapshot.
 //!
 //! # What a caller may assume
@@ -31,7 +33,8 @@ use std::sync::Arc;
 
 pub use crate::error::SinkError;
 use crate::model::{
-    Anchor, Catalogue, Change, Epoch, LaneId, Lineage, Name, Position, RowKey, Value, Watermark,
+    Anchor, Catalogue, Change, Epoch, Incident, LaneId, LaneRow, Lineage, Name, Owner, Position, RowKey,
+    Value, Watermark,
 };
 
 pub mod memory;
@@ -52,6 +55,12 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// [`SinkError::Unusable`] with what to run when the rights are missing.
     fn set_up(&self) -> Result<(), SinkError>;
+
+    /// The identity that [`Database::set_up`] gave this database, which copies of it share; none before.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot be read.
+    fn identity(&self) -> Result<Option<[u8; 16]>, SinkError>;
 
     /// Reads the tables, their types and constraints.
     ///
@@ -92,19 +101,48 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// [`SinkError::ForeignLineage`] when a lane belongs to another log.
-    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError>;
+    fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError>;
 
-    /// Raises the epoch of the lanes and returns their watermarks, in the order asked.
+    /// Raises the epoch of the lanes, puts the owner's start into them, and returns their watermarks, in the order asked.
     ///
     /// # Errors
-    /// [`SinkError::LaneMissing`], [`SinkError::ForeignLineage`], or what the database answers.
-    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError>;
+    /// [`SinkError::LaneMissing`], [`SinkError::ForeignLineage`], [`SinkError::OtherStart`], or what the database answers.
+    fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError>;
+
+    /// The rows of the lanes, in the order asked and of one moment; none for a lane without a row. Changes nothing.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer.
+    fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError>;
+
+    /// Gives lanes the rows that a person has decided on, and keeps the incidents that tell of it, in one transaction.
+    ///
+    /// # Errors
+    /// [`SinkError::Fenced`] when a lane's row is not what was found before: nothing was changed.
+    fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError>;
+
+    /// Keeps incidents, those it has already under their id included.
+    ///
+    /// # Errors
+    /// [`SinkError`] when they cannot be kept now.
+    fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError>;
 
     /// Lands one batch in one transaction.
     ///
     /// # Errors
     /// See the module: everything but [`SinkError::Unknown`] means that nothing was written.
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError>;
+}
+
+/// How a person's decision changes a lane's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// The lane.
+    pub lane: LaneId,
+    /// The row as it has to be.
+    pub found: Option<LaneRow>,
+    /// The row as it becomes.
+    pub becomes: LaneRow,
 }
 
 /// Loads rows.

@@ -5,7 +5,7 @@ use bigdecimal::BigDecimal;
 
 use crate::error::SinkError;
 use crate::model::row::RowName;
-use crate::model::{Column, LaneId, Name, RowKey, Table, Value, types};
+use crate::model::{Column, LaneId, LaneRow, Name, Owner, RowKey, Table, Value, types};
 
 /// The most digits of a number inside a key-value key that is added to.
 const NUMBER_BYTES_MAX: usize = 1024;
@@ -139,6 +139,17 @@ pub(crate) fn check_lineage(
         Some(found) if found != *ours => Err(SinkError::ForeignLineage { lane, found, ours: *ours }),
         Some(_) => Ok(()),
     }
+}
+
+/// The row that a take-over leaves, or why it may not.
+pub(crate) fn taken_over(lane: LaneId, found: Option<&LaneRow>, owner: &Owner) -> Result<LaneRow, SinkError> {
+    check_lineage(lane, found.map(|row| row.watermark.lineage), &owner.lineage)?;
+    let Some(found) = found else { return Err(SinkError::LaneMissing { lane }) };
+    if !owner.follows(&found.start) {
+        return Err(SinkError::OtherStart { lane, found: found.start.boot, ours: owner.start.boot });
+    }
+    let watermark = crate::model::Watermark { epoch: found.watermark.epoch + 1, ..found.watermark };
+    Ok(LaneRow { watermark, start: owner.start })
 }
 
 #[cfg(test)]

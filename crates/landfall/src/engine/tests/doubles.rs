@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::model::{Catalogue, LaneId, Lineage, RowKey, Table, Watermark};
+use crate::model::{Catalogue, Incident, LaneId, LaneRow, Owner, RowKey, Table, Watermark};
 use crate::sink::memory::{Failure, MemoryDatabase};
-use crate::sink::{Database, Landing, LandingContext, Loaded, Sink, SinkError, Source};
+use crate::sink::{Adopted, Database, Landing, LandingContext, Loaded, Sink, SinkError, Source};
 
 /// Clones are handles of the same database.
 #[derive(Clone)]
@@ -28,9 +28,10 @@ struct Connection(Double, LandingContext);
 
 impl Double {
     pub(super) fn new(tables: Vec<Table>) -> Double {
+        let primary = MemoryDatabase::new(tables);
         Double(Arc::new(Inner {
-            primary: Mutex::new(MemoryDatabase::new(tables.clone())),
-            replica: MemoryDatabase::new(tables),
+            replica: MemoryDatabase::empty_twin(&primary),
+            primary: Mutex::new(primary),
             replicates: AtomicBool::new(true),
             failed_over: AtomicBool::new(false),
             loads: AtomicU64::new(0),
@@ -88,6 +89,10 @@ impl Database for Double {
         self.primary().set_up()
     }
 
+    fn identity(&self) -> Result<Option<[u8; 16]>, SinkError> {
+        self.primary().identity()
+    }
+
     fn catalogue(&self) -> Result<Catalogue, SinkError> {
         self.primary().catalogue()
     }
@@ -117,15 +122,27 @@ impl Connection {
 }
 
 impl Sink for Connection {
-    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
-        self.on_both(|sink| sink.create_lanes(lineage, lanes))
+    fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.create_lanes(owner, lanes))
     }
 
-    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+    fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
+        self.0.primary().sink(self.1.clone())?.lanes(lanes)
+    }
+
+    fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.adopt(lanes, incidents))
+    }
+
+    fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
+        self.on_both(|sink| sink.declare(incidents))
+    }
+
+    fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
         if self.0.0.failed_over.swap(false, Ordering::SeqCst) {
             (0..3).for_each(|_| self.0.primary().fail_next_landing(Failure::Busy));
         }
-        self.on_both(|sink| sink.take_over(lineage, lanes))
+        self.on_both(|sink| sink.take_over(owner, lanes))
     }
 
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {

@@ -8,6 +8,7 @@ use crate::lander::fakes::{
     Failover, KEYS, PAGE, World, env, groups, log, open, page, put_firm, set_key, tables, view,
 };
 use crate::lander::{LanderSettings, LaneNote, OpenError};
+use crate::model::IncidentKind;
 
 fn notes(log: &dyn Log) -> Vec<LaneNote> {
     log.lanes().into_iter().map(|(_, lane)| LaneNote { lane, landed: 0 }).collect()
@@ -31,6 +32,9 @@ fn a_database_without_our_lanes_is_refused_when_they_were_created_before() {
     let world = World::new();
     let empty = Failover::new(&tables());
     let opened = open(&world.env, &world.log, &empty, &world.settings, &groups(), &notes(&*world.log));
+    assert!(matches!(opened.err(), Some(OpenError::Sink(SinkError::WrongDatabase { .. }))));
+    let emptied = Failover::empty_twin(&world.database);
+    let opened = open(&world.env, &world.log, &emptied, &world.settings, &groups(), &notes(&*world.log));
     assert!(matches!(opened.err(), Some(OpenError::Sink(SinkError::LaneMissing { .. }))));
 }
 
@@ -49,7 +53,7 @@ fn a_copy_of_the_log_that_went_another_way_is_refused_and_nothing_is_written() {
     world.write(&[view(1)]);
     assert!(world.settle());
     // The same seed gives the same lineage: a restored copy of the data directory.
-    let twin = World::with(LanderSettings::default());
+    let twin = world.twin();
     assert_eq!(twin.log.lineage(), world.log.lineage());
     twin.write(&[view(2)]);
     twin.write(&[view(2)]);
@@ -65,13 +69,16 @@ fn a_log_that_lost_its_end_gets_a_gap_and_no_position_is_used_twice() {
         world.write(&[view(1)]);
     }
     assert!(world.settle());
-    let mut short = World::with(LanderSettings::default());
+    let mut short = world.twin();
     short.write(&[view(1)]);
     short.lander =
         open(&short.env, &short.log, &world.database, &short.settings, &groups(), &notes(&*short.log))
             .expect("a gap is marked");
     short.database = world.database.clone();
     assert_eq!(short.lander.progress().landed(PAGE), 3);
+    let incident = short.lander.incidents().all().remove(0);
+    let expected = (IncidentKind::LogBehind, Some(PAGE), (2, 3));
+    assert_eq!((incident.kind, incident.lane, incident.positions), expected);
     assert_eq!(short.write(&[view(1)]), [(PAGE, 4)]);
     assert!(short.settle());
     assert_eq!(short.number(&page(1), "views"), Some(4));
@@ -137,4 +144,26 @@ fn nothing_of_the_present_groups_lands_while_a_retired_lane_cannot() {
     assert_eq!(world.watermark(PAGE), 0);
     world.lander.progress().resume(None).expect("all groups");
     assert!(world.settle());
+}
+
+#[test]
+fn a_copy_of_the_data_directory_is_refused_once_another_copy_has_run() {
+    let world = World::new();
+    let starts = world.log.note("starts").expect("a note").expect("a start");
+    drop(world.reopen().expect("the other copy runs"));
+    world.log.set_note("starts", &starts).expect("a note");
+    for _ in 0..5 {
+        // Again and again, as a supervisor starts it.
+        let refused = world.reopen().err();
+        assert!(matches!(refused, Some(OpenError::Sink(SinkError::OtherStart { .. }))), "{refused:?}");
+    }
+}
+
+#[test]
+fn another_database_is_refused_before_anything_is_written_there() {
+    let world = World::new();
+    let other = Failover::new(&tables());
+    let refused = open(&world.env, &world.log, &other, &world.settings, &groups(), &[]).err();
+    assert!(matches!(refused, Some(OpenError::Sink(SinkError::WrongDatabase { .. }))), "{refused:?}");
+    assert_eq!(other.primary.lock().watermark(PAGE), None);
 }

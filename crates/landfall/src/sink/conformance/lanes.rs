@@ -1,9 +1,9 @@
 //! What every database owes to a lane: compare-and-set, take-over, lineage.
 //! A landing that is fenced must write nothing.
 
-use super::{LANE, OURS, Owner, context, op, put, row};
-use crate::model::{Anchor, LaneId, Lineage, Value};
-use crate::sink::{Database, Landing, LaneStep, SinkError};
+use super::{LANE, OURS, Owner, context, op, put, row, us};
+use crate::model::{self, Anchor, Incident, IncidentKind, LaneId, LaneRow, Lineage, Start, Value};
+use crate::sink::{Adopted, Database, Landing, LaneStep, SinkError};
 
 fn is_fenced(outcome: Result<(), SinkError>) -> bool {
     matches!(outcome, Err(SinkError::Fenced { lane: LANE }))
@@ -51,19 +51,87 @@ pub(crate) fn a_take_over_fences_the_older_owner(database: &dyn Database) {
 pub(crate) fn lanes_belong_to_one_log(database: &dyn Database) {
     let mut owner = Owner::new(database);
     owner.change(&row("page", 1), put(&[])).unwrap();
-    let (theirs, other) = (Lineage([8; 16]), LaneId(4));
+    let (theirs, other) = (model::Owner { lineage: Lineage([8; 16]), ..us(1) }, LaneId(4));
     let sink = &mut owner.sink;
-    let is_foreign = |error| matches!(error, SinkError::ForeignLineage { lane: LANE, found: OURS, ours } if ours == theirs);
+    let is_foreign = |error| {
+        let SinkError::ForeignLineage { lane: LANE, found: OURS, ours } = error else { return false };
+        ours == theirs.lineage
+    };
     assert!(is_foreign(sink.create_lanes(&theirs, &[other, LANE]).unwrap_err()));
     assert!(
-        matches!(sink.take_over(&OURS, &[LANE, other]), Err(SinkError::LaneMissing { lane }) if lane == other)
+        matches!(sink.take_over(&us(1), &[LANE, other]), Err(SinkError::LaneMissing { lane }) if lane == other)
     );
     assert!(is_foreign(sink.take_over(&theirs, &[LANE]).unwrap_err()));
-    sink.create_lanes(&OURS, &[other, LANE]).unwrap();
-    let taken = sink.take_over(&OURS, &[other, LANE]).unwrap();
+    sink.create_lanes(&us(1), &[other, LANE]).unwrap();
+    let taken = sink.take_over(&us(1), &[other, LANE]).unwrap();
     assert_eq!((taken[0].position, taken[0].epoch), (0, 1), "a refused take-over raised no epoch");
     assert_eq!((taken[1].position, taken[1].epoch), (10, 2), "an existing lane keeps its watermark");
     assert!(matches!(owner.source.load(&row("page", 1), LaneId(99)), Err(SinkError::LaneMissing { .. })));
+}
+
+pub(crate) fn a_start_that_the_owner_does_not_follow_keeps_its_lanes(database: &dyn Database) {
+    let sink = &mut Owner::new(database).sink;
+    sink.take_over(&us(4), &[LANE]).unwrap();
+    let before = sink.lanes(&[LANE]).unwrap();
+    assert_eq!(before[0].unwrap().start, us(4).start);
+    let run = [99; 16];
+    let copies = [2, 4, 9].map(|boot| model::Owner { start: Start { boot, run }, ..us(boot.min(4)) });
+    for copy in copies {
+        let refused = sink.take_over(&copy, &[LANE]);
+        let (boot, expected) =
+            (copy.start.boot, matches!(refused, Err(SinkError::OtherStart { found: 4, .. })));
+        assert!(expected, "{boot}: {refused:?}");
+        assert_eq!(sink.lanes(&[LANE]).unwrap(), before, "a refused take-over changes nothing");
+    }
+    sink.take_over(&us(5), &[LANE]).unwrap();
+    assert_eq!(sink.lanes(&[LANE, LaneId(9)]).unwrap()[1], None);
+}
+
+pub(crate) fn a_lane_is_adopted_only_as_it_was_found(database: &dyn Database) {
+    let mut owner = Owner::new(database);
+    owner.change(&row("page", 1), put(&[])).unwrap();
+    let found = owner.sink.lanes(&[LANE]).unwrap()[0];
+    let watermark = model::Watermark {
+        lineage: Lineage([8; 16]),
+        epoch: found.unwrap().watermark.epoch + 1,
+        position: 3,
+        anchor: Anchor([3; 16]),
+    };
+    let becomes = LaneRow { watermark, start: Start { boot: 7, run: [7; 16] } };
+    let (new, wrong) = (LaneId(8), Adopted { lane: LANE, found: None, becomes });
+    let create = Adopted { lane: new, found: None, becomes };
+    assert!(is_fenced(owner.sink.adopt(&[create, wrong], &[incident()])));
+    assert_eq!(owner.sink.lanes(&[LANE, new]).unwrap(), [found, None], "all or nothing");
+    owner.sink.adopt(&[create, Adopted { found, ..wrong }], &[incident()]).unwrap();
+    assert_eq!(owner.sink.lanes(&[LANE, new]).unwrap(), [Some(becomes); 2]);
+    assert!(is_fenced(owner.change(&row("page", 1), put(&[]))), "whoever landed before is fenced");
+}
+
+pub(crate) fn a_database_has_one_identity_for_ever(database: &dyn Database) {
+    let identity = database.identity().unwrap();
+    assert!(identity.is_some());
+    database.set_up().unwrap();
+    assert_eq!(database.identity().unwrap(), identity);
+}
+
+pub(crate) fn an_incident_is_kept_once(database: &dyn Database) {
+    let mut owner = Owner::new(database);
+    owner.sink.declare(&[incident()]).unwrap();
+    owner.sink.declare(&[Incident { acknowledged_ms: Some(9), ..incident() }]).unwrap();
+    owner.sink.declare(&[]).unwrap();
+}
+
+fn incident() -> Incident {
+    Incident {
+        id: [5; 16],
+        time_ms: 1,
+        kind: IncidentKind::Adopted,
+        lineage: OURS,
+        lane: Some(LANE),
+        positions: (1, 2),
+        what: "a test".into(),
+        acknowledged_ms: None,
+    }
 }
 
 /// While somebody lands, every load finds the row exactly as its watermark says: no older and no newer.

@@ -8,13 +8,14 @@ use rusqlite::Connection;
 
 use super::audit::Audit;
 use super::errors::{classify, classify_commit};
+use super::place::Place;
 use super::rows::Mapped;
-use super::{SqliteDatabase, connect, key_value, lanes};
+use super::{SqliteDatabase, connect, incidents, key_value, lanes};
 use crate::error::SinkError;
 use crate::model::row::RowName;
-use crate::model::{Change, LaneId, Lineage, Name, Value, Watermark};
+use crate::model::{Change, Incident, LaneId, LaneRow, Name, Owner, Value, Watermark};
 use crate::sink::parts::{no_such_table, row_name};
-use crate::sink::{Landing, LandingContext, LandingOp, Sink};
+use crate::sink::{Adopted, Landing, LandingContext, LandingOp, Sink};
 
 /// The writing connection.
 pub(super) struct SqliteSink {
@@ -36,11 +37,28 @@ impl SqliteSink {
         tables: impl FnOnce() -> String,
         work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
+        self.within("BEGIN IMMEDIATE", tables, work)
+    }
+
+    /// Runs `work`, which only reads, in a transaction, so that all it reads is of one moment.
+    fn reading<T>(
+        &mut self,
+        work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        self.within("BEGIN", lane_table, work)
+    }
+
+    fn within<T>(
+        &mut self,
+        begin: &str,
+        tables: impl FnOnce() -> String,
+        work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
             None => Writer::open(&self.database)?,
         };
-        let outcome = writer.transaction(&self.context, tables, work);
+        let outcome = writer.transaction(begin, &self.context, tables, work);
         let is_sound = match &outcome {
             Ok(_) => true,
             // SQLite answered, and the transaction is over: the connection can go on.
@@ -55,12 +73,30 @@ impl SqliteSink {
 }
 
 impl Sink for SqliteSink {
-    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
-        self.transaction(lane_table, |writer, _| lanes::create(&writer.connection, lineage, lanes))
+    fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.transaction(lane_table, |writer, _| lanes::create(&writer.connection, owner, lanes))
     }
 
-    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
-        self.transaction(lane_table, |writer, _| lanes::take_over(&writer.connection, lineage, lanes))
+    fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        self.transaction(lane_table, |writer, _| lanes::take_over(&writer.connection, owner, lanes))
+    }
+
+    fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
+        self.reading(|writer, _| lanes.iter().map(|&lane| lanes::row(&writer.connection, lane)).collect())
+    }
+
+    fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
+        self.transaction(lane_table, |writer, _| {
+            lanes::adopt(&writer.connection, lanes)?;
+            incidents::declare(&writer.connection, incidents)
+        })
+    }
+
+    fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
+        self.transaction(
+            || "landfall_incident".into(),
+            |writer, _| incidents::declare(&writer.connection, incidents),
+        )
     }
 
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
@@ -81,6 +117,7 @@ impl Sink for SqliteSink {
 
 struct Writer {
     connection: Connection,
+    place: Place,
     tables: HashMap<String, Arc<Target>>,
 }
 
@@ -92,18 +129,24 @@ struct Target {
 
 impl Writer {
     fn open(database: &SqliteDatabase) -> Result<Writer, SinkError> {
+        let place = Place::of(&database.path)?;
         let connection = connect::writer(&database.path, &database.settings)?;
-        Ok(Writer { connection, tables: HashMap::new() })
+        place.check()?;
+        Ok(Writer { connection, place, tables: HashMap::new() })
     }
 
     fn transaction<T>(
         &mut self,
+        begin: &str,
         context: &LandingContext,
         tables: impl FnOnce() -> String,
         work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
-        self.run("BEGIN IMMEDIATE").map_err(|error| classify("landfall_lane", &error))?;
-        let outcome = work(self, context).and_then(|done| match self.run("COMMIT") {
+        self.place.check()?;
+        self.run(begin).map_err(|error| classify("landfall_lane", &error))?;
+        // Asked again at the end: what is committed into a file without a name is gone with the connection.
+        let worked = work(self, context).and_then(|done| self.place.check().map(|()| done));
+        let outcome = worked.and_then(|done| match self.run("COMMIT") {
             Ok(()) => Ok(done),
             Err(error) => Err(classify_commit(&tables(), &error)),
         });

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::errors::classify;
+use super::place::Place;
 use super::rows::Mapped;
 use super::{SqliteDatabase, connect, convert, key_value, lanes};
 use crate::error::SinkError;
@@ -25,13 +26,16 @@ pub(super) struct SqliteSource {
 
 struct Reader {
     connection: Connection,
+    place: Place,
     tables: HashMap<String, Mapped>,
 }
 
 impl Reader {
     fn open(database: &SqliteDatabase) -> Result<Reader, SinkError> {
+        let place = Place::of(&database.path)?;
         let connection = connect::reader(&database.path, &database.settings)?;
-        Ok(Reader { connection, tables: HashMap::new() })
+        place.check()?;
+        Ok(Reader { connection, place, tables: HashMap::new() })
     }
 
     fn run(&self, sql: &str) -> Result<(), SinkError> {
@@ -58,6 +62,7 @@ impl SqliteSource {
             Some(reader) => reader,
             None => Reader::open(&self.database)?,
         };
+        reader.place.check()?;
         reader.run("BEGIN")?;
         let outcome = work(&mut reader, &self.context)?;
         reader.run("COMMIT")?;
@@ -92,7 +97,7 @@ fn load_row(
     key: &[Value],
 ) -> Result<Option<Vec<(Name, Value)>>, SinkError> {
     let table = context.catalogue.table(table).ok_or_else(|| no_such_table(table))?;
-    let Reader { connection, tables } = reader;
+    let Reader { connection, tables, .. } = reader;
     let mapped = match tables.entry(table.name.to_string()) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(unknown) => unknown.insert(Mapped::new(connection, table)?),

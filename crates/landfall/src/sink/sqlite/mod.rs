@@ -26,10 +26,12 @@ mod connect;
 mod convert;
 mod declared;
 mod errors;
+mod incidents;
 mod key_value;
 mod land;
 mod lanes;
 mod load;
+mod place;
 mod rows;
 mod schema;
 mod statements;
@@ -106,6 +108,10 @@ impl Database for SqliteDatabase {
 
     fn set_up(&self) -> Result<(), SinkError> {
         schema::set_up(&connect::writer(&self.path, &self.settings)?)
+    }
+
+    fn identity(&self) -> Result<Option<[u8; 16]>, SinkError> {
+        schema::identity(&connect::reader(&self.path, &self.settings)?)
     }
 
     fn catalogue(&self) -> Result<Catalogue, SinkError> {

@@ -7,7 +7,7 @@ use super::errors::classify;
 use crate::error::SinkError;
 
 /// What [`SCHEMA`] makes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// The statements that create Landfall's own tables, for `landfall setup` to print.
 ///
@@ -26,6 +26,18 @@ CREATE TABLE IF NOT EXISTS landfall_lane (
   server TEXT NOT NULL DEFAULT '',
   boot INTEGER NOT NULL DEFAULT 0,
   generation INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS landfall_database (id BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS landfall_incident (
+  id BLOB NOT NULL PRIMARY KEY,
+  time_ms INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  lineage BLOB NOT NULL,
+  lane INTEGER,
+  first_position INTEGER NOT NULL,
+  last_position INTEGER NOT NULL,
+  what TEXT NOT NULL,
+  acknowledged_ms INTEGER
 );
 CREATE TABLE IF NOT EXISTS landfall_key (
   key BLOB NOT NULL PRIMARY KEY,
@@ -62,7 +74,8 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
     }
     let made = connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {SCHEMA} \
-         INSERT INTO landfall_schema SELECT {VERSION} WHERE NOT EXISTS (SELECT 1 FROM landfall_schema); COMMIT"
+         INSERT INTO landfall_database SELECT randomblob(16) WHERE NOT EXISTS (SELECT 1 FROM landfall_database); \
+         DELETE FROM landfall_schema; INSERT INTO landfall_schema VALUES ({VERSION}); COMMIT"
     ));
     made.map_err(|error| {
         // Dropping the connection would roll back as well; the caller may keep it.
@@ -76,13 +89,28 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
 }
 
 fn version(connection: &Connection) -> Result<Option<i64>, SinkError> {
+    only_value(connection, "landfall_schema", "version")
+}
+
+/// The identity of this database, once it has one.
+pub(super) fn identity(connection: &Connection) -> Result<Option<[u8; 16]>, SinkError> {
+    let Some(id) = only_value::<Vec<u8>>(connection, "landfall_database", "id")? else { return Ok(None) };
+    id.try_into().map(Some).map_err(|_| {
+        SinkError::Unusable(
+            "the row of landfall_database was changed by hand; restore it from a backup".into(),
+        )
+    })
+}
+
+/// The value in a table of one row; none when the table or the row is not there.
+fn only_value<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    table: &str,
+    column: &str,
+) -> Result<Option<T>, SinkError> {
     let failed = |error| classify("landfall_schema", &error);
     let is_there = connection
-        .query_row(
-            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'landfall_schema'",
-            [],
-            |_| Ok(()),
-        )
+        .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table], |_| Ok(()))
         .optional()
         .map_err(failed)?
         .is_some();
@@ -90,7 +118,7 @@ fn version(connection: &Connection) -> Result<Option<i64>, SinkError> {
         return Ok(None);
     }
     connection
-        .query_row("SELECT version FROM landfall_schema", [], |row| row.get(0))
+        .query_row(&format!("SELECT {column} FROM {table}"), [], |row| row.get(0))
         .optional()
         .map_err(failed)
 }

@@ -54,6 +54,10 @@ impl Database for Fixture {
         self.database.describe()
     }
 
+    fn identity(&self) -> Result<Option<[u8; 16]>, SinkError> {
+        self.database.identity()
+    }
+
     fn set_up(&self) -> Result<(), SinkError> {
         self.database.set_up()
     }

@@ -155,6 +155,47 @@ fn a_file_that_went_away_is_not_made_again() {
 }
 
 #[test]
+fn nothing_lands_in_or_loads_from_a_file_that_lost_its_name() {
+    let fixture = with(conformance::TABLES);
+    fixture.raw().execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    let mut owner = Owner::new(&fixture);
+    let (path, moved) = (fixture.database.path().to_owned(), fixture.file("moved.db"));
+    let change = || put(&[("views", Value::Int(1))]);
+    owner.change(&row("page", 1), change()).unwrap();
+    let landed = owner.at;
+    std::fs::rename(&path, &moved).unwrap();
+    std::fs::copy(&moved, &path).unwrap();
+    let replaced = owner.change(&row("page", 1), change());
+    assert!(
+        matches!(&replaced, Err(SinkError::Unavailable(words)) if words.contains("in the place of")),
+        "{replaced:?}"
+    );
+    std::fs::remove_file(&path).unwrap();
+    let missing = owner.change(&row("page", 1), change());
+    assert!(
+        matches!(&missing, Err(SinkError::Unavailable(words)) if words.contains("put it back")),
+        "{missing:?}"
+    );
+    std::fs::rename(&moved, &path).unwrap();
+    assert_eq!(owner.at, landed, "the load finds the watermark as it was");
+    assert_eq!(owner.cell(&row("page", 1), "views"), "1");
+    owner.change(&row("page", 1), change()).unwrap();
+}
+
+#[test]
+fn a_file_of_an_older_version_gets_what_is_missing_and_keeps_its_lanes() {
+    let fixture = with(
+        "DROP TABLE landfall_incident; DROP TABLE landfall_database; UPDATE landfall_schema SET version = 1",
+    );
+    let mut owner = Owner::new(&fixture);
+    fixture.raw().execute_batch("UPDATE landfall_lane SET owner = '', boot = 0").unwrap();
+    assert_eq!(fixture.database.identity().unwrap(), None);
+    fixture.set_up().unwrap();
+    assert!(fixture.database.identity().unwrap().is_some());
+    owner.sink().take_over(&conformance::us(3), &[conformance::LANE]).unwrap();
+}
+
+#[test]
 fn tables_of_a_newer_program_are_refused() {
     let fixture = with("UPDATE landfall_schema SET version = 99");
     match fixture.set_up() {

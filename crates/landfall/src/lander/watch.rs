@@ -1,0 +1,67 @@
+//! Looks at the database now and then, also while nothing is owed: a failover, a restore, another owner or a file that was
+//! replaced is noticed before the next write needs to land. A look changes nothing.
+
+use std::time::Duration;
+
+use super::Lander;
+use super::pass::Failure;
+use super::retry::Mark;
+use crate::model::LaneId;
+
+impl Lander {
+    /// When the next look is due; never, when they are switched off.
+    pub(super) fn look_at(&self) -> Option<Duration> {
+        let every = Duration::from_millis(self.settings.check_ms);
+        let next = (!every.is_zero() && !self.closing).then_some(self.looked + every);
+        // A database that does not answer is asked when its backoff is over.
+        next.map(|next| self.connection.until.map_or(next, |until| next.max(until)))
+    }
+
+    /// Looks, when it is time; whether it did.
+    pub(super) fn watch(&mut self, now: Duration) -> bool {
+        if self.look_at().is_none_or(|at| at > now) || self.groups.iter().all(|group| group.stopped) {
+            return false;
+        }
+        self.looked = now;
+        if let Err(failure) = self.look_closer() {
+            self.fail(failure);
+        }
+        true
+    }
+
+    fn look_closer(&mut self) -> Result<(), Failure> {
+        let trusted = self.sink.is_some() && !self.unsure;
+        self.connect()?;
+        if trusted {
+            let ids: Vec<LaneId> =
+                self.lanes.iter().filter(|(_, l)| !self.groups[l.group].stopped).map(|(&id, _)| id).collect();
+            let Some(sink) = &mut self.sink else { return Ok(()) };
+            let rows = sink.lanes(&ids).map_err(Failure::Connection)?;
+            let is_ours = |(id, row): (&LaneId, &Option<crate::model::LaneRow>)| {
+                let Some((lane, row)) = self.lanes.get(id).zip(row.as_ref()) else { return false };
+                let at = Mark { position: row.watermark.position, anchor: row.watermark.anchor };
+                (at, row.watermark.epoch, row.watermark.lineage) == (lane.at, lane.epoch, self.lineage)
+            };
+            if !ids.iter().zip(&rows).all(is_ours) {
+                // The take-over judges what happened, and refuses a lane that is gone or somebody else's.
+                self.unsure = true;
+                self.connect()?;
+            }
+        }
+        self.send_incidents();
+        Ok(())
+    }
+
+    /// Tells the database of incidents that it does not have yet. They are kept beside the log until it took them.
+    pub(super) fn send_incidents(&mut self) {
+        let unsent = self.incidents.unsent();
+        if unsent.is_empty() {
+            return;
+        }
+        if let Some(sink) = &mut self.sink
+            && sink.declare(&unsent).is_ok()
+        {
+            self.incidents.sent(&unsent);
+        }
+    }
+}
