@@ -13,6 +13,8 @@ pub mod audit;
 pub mod chance;
 pub mod checker;
 pub mod client;
+#[cfg(feature = "core")]
+pub mod core;
 
 pub mod load;
 pub mod servers;

@@ -19,13 +19,13 @@ use crate::sink::Database;
 /// An open engine whose threads are played by the caller.
 ///
 /// The engine may be used from everywhere at any time, also from within a step (from a call of the database or of the
-/// disk): that is what other threads would do.
+/// disk): that is what other threads would do. Steps of other parts may be taken there too; a part that is in the
+/// middle of a step of its own takes none.
 pub struct Stepwise {
     engine: Arc<Engine>,
-    lander: Lander,
-    ended: bool,
-    keeping: Keeping,
-    loaders: Vec<Loader>,
+    lander: Mutex<(Lander, bool)>,
+    keeping: Mutex<Keeping>,
+    loaders: Vec<Mutex<Loader>>,
 }
 
 /// What a loader did in a step.
@@ -33,6 +33,8 @@ pub struct Stepwise {
 pub enum LoadStep {
     /// There is nothing to load.
     Idle,
+    /// It is in the middle of a step already.
+    Busy,
     /// It read a row from the database, and has not taken it in yet.
     Read,
     /// It took in what it read, or told who asked that it cannot be had.
@@ -53,10 +55,15 @@ impl Stepwise {
         database: Arc<dyn Database>,
     ) -> Result<(Stepwise, Opened), OpenError> {
         let Assembled { core, commits, lander, opened } = Assembled::new(env, settings, log, database)?;
-        let loaders = (0..core.settings.loads_at_once).map(|_| Loader::default()).collect();
-        let keeping = Keeping::new(&core);
+        let loaders = (0..core.settings.loads_at_once).map(|_| Mutex::default()).collect();
+        let keeping = Mutex::new(Keeping::new(&core));
         let engine = Arc::new(Engine { core, commits, threads: Mutex::new(None) });
-        Ok((Stepwise { engine, lander, ended: false, keeping, loaders }, opened))
+        Ok((Stepwise { engine, lander: Mutex::new((lander, false)), keeping, loaders }, opened))
+    }
+
+    /// Lands at most so many records at once, from now on.
+    pub fn limit_batches(&self, records_max: usize) {
+        self.lander.lock().0.limit_batches(records_max);
     }
 
     /// The engine, for commands and status.
@@ -64,19 +71,23 @@ impl Stepwise {
         &self.engine
     }
 
-    /// One turn of `landfall-lander`.
-    pub fn lander_turn(&mut self) -> Turn {
-        if self.ended {
-            return Turn::Ended;
+    /// One turn of `landfall-lander`; none when it is in the middle of one.
+    pub fn lander_turn(&self) -> Option<Turn> {
+        let mut lander = self.lander.try_lock()?;
+        let (lander, ended) = &mut *lander;
+        if *ended {
+            return Some(Turn::Ended);
         }
-        let turn = self.lander.turn();
-        self.ended = turn == Turn::Ended;
-        turn
+        let turn = lander.turn();
+        *ended = turn == Turn::Ended;
+        Some(turn)
     }
 
     /// One round of `landfall-keeper`: landed rows become clean, expiries are logged.
-    pub fn keeper_round(&mut self) {
-        self.keeping.step(&self.engine.core);
+    pub fn keeper_round(&self) {
+        if let Some(mut keeping) = self.keeping.try_lock() {
+            keeping.step(&self.engine.core);
+        }
     }
 
     /// One round of `landfall-segments`; whether all of it could be done.
@@ -95,8 +106,10 @@ impl Stepwise {
     }
 
     /// Half a step of one `landfall-load`: it takes the next row and reads it, or takes in what it read before.
-    pub fn load_step(&mut self, loader: usize) -> LoadStep {
-        let Some(loader) = self.loaders.get_mut(loader) else { return LoadStep::Idle };
+    pub fn load_step(&self, loader: usize) -> LoadStep {
+        let Some(loader) = self.loaders.get(loader) else { return LoadStep::Idle };
+        let Some(mut loader) = loader.try_lock() else { return LoadStep::Busy };
+        let loader = &mut *loader;
         let core = &self.engine.core;
         if loader.has_read() {
             return match core.fill_step(loader) {

@@ -227,6 +227,12 @@ impl Lander {
         Turn::Wait { until, wake_at_changes: seen.saturating_add(changes) }
     }
 
+    /// Lands at most so many records at once, so that a landing has many parts.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn limit_batches(&mut self, records_max: usize) {
+        self.settings.batch_records_max = records_max;
+    }
+
     /// What each group owes now.
     pub fn left(&self) -> Vec<Left> {
         let statuses = self.progress.groups();

@@ -1,0 +1,395 @@
+//! A database in memory that fails in every way that a real one does, and keeps its promises all the same: transactions
+//! are whole, a take-over waits for what is in flight. It checks every commit against the history of the log.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use landfall::error::SinkError;
+use landfall::model::row::RowName;
+use landfall::model::{Anchor, Catalogue, LaneId, Lineage, Name, RowKey, Value, Watermark};
+use landfall::sink::{Database, Landing, LandingContext, Loaded, Sink, Source};
+use parking_lot::Mutex;
+
+use super::context::{Context, Gap, let_others};
+use super::history::{History, Rows};
+use super::tables::{catalogue, statement};
+
+/// How many committed states are kept, for a replica that lags.
+const PAST_STATES_MAX: usize = 12;
+/// How many landings of paused owners wait at most.
+const ZOMBIES_MAX: usize = 4;
+
+/// A committed state.
+#[derive(Clone, Default)]
+pub(super) struct Snapshot {
+    pub(super) rows: Rows,
+    pub(super) lanes: BTreeMap<LaneId, Watermark>,
+}
+
+#[derive(Default)]
+struct State {
+    now: Snapshot,
+    past: VecDeque<Snapshot>,
+    /// Raised when all connections break.
+    generation: u64,
+    is_down: bool,
+    /// Every statement on a row is refused, as by a trigger that somebody added.
+    is_refusing: bool,
+    /// A transaction whose COMMIT was sent and whose end nobody has seen.
+    in_flight: Option<Landing>,
+    /// Landings of owners that were paused before their first statement.
+    zombies: Vec<Landing>,
+}
+
+/// See the module. Clones are handles of the same database.
+#[derive(Clone)]
+pub(super) struct SimulatedDatabase(Arc<Inner>);
+
+struct Inner {
+    context: Arc<Context>,
+    history: Arc<Mutex<History>>,
+    catalogue: Catalogue,
+    state: Mutex<State>,
+}
+
+struct Connection {
+    database: SimulatedDatabase,
+    generation: u64,
+}
+
+fn unavailable(what: &str) -> SinkError {
+    SinkError::Unavailable(what.into())
+}
+
+impl SimulatedDatabase {
+    pub(super) fn new(context: Arc<Context>, history: Arc<Mutex<History>>) -> SimulatedDatabase {
+        SimulatedDatabase(Arc::new(Inner {
+            context,
+            history,
+            catalogue: catalogue(),
+            state: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.0.state.lock().now.clone()
+    }
+
+    pub(super) fn set_down(&self, is_down: bool) {
+        let state = &mut *self.0.state.lock();
+        state.is_down = is_down;
+        state.generation += 1;
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.0.state.lock().is_down
+    }
+
+    pub(super) fn set_refusing(&self, is_refusing: bool) {
+        self.0.state.lock().is_refusing = is_refusing;
+    }
+
+    /// The server restarts or drops everybody: what is in flight ends one way or the other.
+    pub(super) fn drop_connections(&self) {
+        self.settle();
+        self.0.state.lock().generation += 1;
+    }
+
+    /// A replica that lags takes over, or a backup is restored: so many of the last commits never happened.
+    pub(super) fn go_back(&self, commits: usize) -> usize {
+        self.settle();
+        let state = &mut *self.0.state.lock();
+        let mut lost = 0;
+        while lost < commits {
+            let Some(before) = state.past.pop_back() else { break };
+            state.now = before;
+            lost += 1;
+        }
+        state.generation += 1;
+        lost
+    }
+
+    /// A paused owner goes on with the landing that it was about to begin.
+    pub(super) fn wake_zombie(&self) {
+        let zombie = self.0.state.lock().zombies.pop();
+        if let Some(landing) = zombie {
+            self.settle();
+            match self.run(&landing) {
+                Ok(after) => {
+                    self.0.context.reached("a paused owner landed");
+                    self.commit(&landing, after);
+                }
+                Err(_) => self.0.context.reached("a paused owner was fenced"),
+            }
+        }
+    }
+
+    /// Ends the transaction in flight, one way or the other.
+    pub(super) fn settle(&self) {
+        let landing = self.0.state.lock().in_flight.take();
+        let Some(landing) = landing else { return };
+        if self.0.context.one_in(2) {
+            return self.0.context.reached("a transaction in flight was rolled back");
+        }
+        if let Ok(after) = self.run(&landing) {
+            self.0.context.reached("a transaction in flight was committed late");
+            self.commit(&landing, after);
+        }
+    }
+
+    /// The state after a landing, without faults.
+    fn run(&self, landing: &Landing) -> Result<Snapshot, SinkError> {
+        let mut after = self.0.state.lock().now.clone();
+        compare_and_set(&mut after, landing)?;
+        landing.ops.iter().try_for_each(|op| statement(&mut after.rows, op))?;
+        Ok(after)
+    }
+
+    /// Makes a state the present one, after it was compared with what the log says.
+    fn commit(&self, landing: &Landing, after: Snapshot) {
+        let context = &self.0.context;
+        let steps: Vec<_> = landing.lanes.iter().map(|step| (step.lane, step.from, step.to)).collect();
+        let state = &mut *self.0.state.lock();
+        match self.0.history.lock().land(&state.now.rows, &steps) {
+            Err(what) => context.violation(what),
+            Ok(expected) if expected != after.rows => {
+                let what = difference(&expected, &after.rows);
+                context.violation(format!("a landing wrote something else than the log holds: {what}"));
+            }
+            Ok(_) => {}
+        }
+        for step in &landing.lanes {
+            context.mix(u64::from(step.lane.0) << 40 | step.to.0);
+        }
+        context.tell(|| format!("committed {steps:?}"));
+        let before = std::mem::replace(&mut state.now, after);
+        state.past.push_back(before);
+        if state.past.len() > PAST_STATES_MAX {
+            state.past.pop_front();
+        }
+    }
+}
+
+/// The first statement of a landing.
+fn compare_and_set(state: &mut Snapshot, landing: &Landing) -> Result<(), SinkError> {
+    for step in &landing.lanes {
+        let expected = Watermark {
+            lineage: landing.lineage,
+            epoch: step.epoch,
+            position: step.from.0,
+            anchor: step.from.1,
+        };
+        match state.lanes.get_mut(&step.lane) {
+            Some(row) if *row == expected => (row.position, row.anchor) = step.to,
+            _ => return Err(SinkError::Fenced { lane: step.lane }),
+        }
+    }
+    Ok(())
+}
+
+/// The first difference between two states, for people.
+pub(super) fn difference(expected: &Rows, found: &Rows) -> String {
+    for row in expected.rows.keys().chain(found.rows.keys()) {
+        let (one, other) = (expected.rows.get(row), found.rows.get(row));
+        if one != other {
+            return format!("{row:?} is {other:?}, and should be {one:?}");
+        }
+    }
+    for event in expected.events.keys().chain(found.events.keys()) {
+        let (one, other) = (expected.events.get(event), found.events.get(event));
+        if one != other {
+            return format!("event {event:?} is there {other:?} times, and should be {one:?}");
+        }
+    }
+    "nothing".into()
+}
+
+impl Database for SimulatedDatabase {
+    fn describe(&self) -> String {
+        "simulated".into()
+    }
+
+    fn set_up(&self) -> Result<(), SinkError> {
+        self.connect().map(drop)
+    }
+
+    fn catalogue(&self) -> Result<Catalogue, SinkError> {
+        self.connect()?;
+        Ok(self.0.catalogue.clone())
+    }
+
+    fn sink(&self, _: LandingContext) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(Box::new(self.connect()?))
+    }
+
+    fn source(&self, _: LandingContext) -> Result<Box<dyn Source>, SinkError> {
+        Ok(Box::new(self.connect()?))
+    }
+
+    fn sinks_max(&self) -> usize {
+        1
+    }
+}
+
+impl SimulatedDatabase {
+    fn connect(&self) -> Result<Connection, SinkError> {
+        let generation = self.0.state.lock().generation;
+        let connection = Connection { database: self.clone(), generation };
+        connection.step()?;
+        Ok(connection)
+    }
+}
+
+impl Connection {
+    /// A statement reaches the database and is not refused for a reason of the connection.
+    fn step(&self) -> Result<(), SinkError> {
+        let inner = &self.database.0;
+        inner.context.step().map_err(|_| unavailable("the connection is gone"))?;
+        let state = inner.state.lock();
+        if state.is_down || state.generation != self.generation {
+            return Err(unavailable("the connection was closed"));
+        }
+        drop(state);
+        if inner.context.fault("db: connection lost") {
+            return Err(unavailable("the connection was reset"));
+        }
+        Ok(())
+    }
+
+    fn commit(&self, landing: &Landing, after: Snapshot) -> Result<(), SinkError> {
+        let (database, context) = (&self.database, &self.database.0.context);
+        let unknown = || Err(SinkError::Unknown("the connection was lost at COMMIT".into()));
+        let reaches = self.step().is_ok();
+        if !reaches && !context.is_crashed() {
+            // COMMIT never came there, as far as the client knows.
+            return unknown();
+        }
+        if context.is_crashed() {
+            if context.one_in(2) {
+                context.reached("killed behind a COMMIT that was done");
+                database.commit(landing, after);
+            }
+            return unknown();
+        }
+        if context.fault("db: unknown, rolled back") {
+            return unknown();
+        }
+        if context.fault("db: unknown, in flight") {
+            database.0.state.lock().in_flight = Some(landing.clone());
+            return unknown();
+        }
+        database.commit(landing, after);
+        if context.fault("db: unknown, committed") { unknown() } else { Ok(()) }
+    }
+}
+
+impl Sink for Connection {
+    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.step()?;
+        self.database.settle();
+        let state = &mut *self.database.0.state.lock();
+        for lane in lanes {
+            if let Some(found) = state.now.lanes.get(lane)
+                && found.lineage != *lineage
+            {
+                return Err(SinkError::ForeignLineage { lane: *lane, found: found.lineage, ours: *lineage });
+            }
+        }
+        let fresh = Watermark { lineage: *lineage, epoch: 0, position: 0, anchor: Anchor::START };
+        for lane in lanes {
+            state.now.lanes.entry(*lane).or_insert(fresh);
+        }
+        // A replica or a backup from before this log is another story: a person has to adopt it.
+        state.past.clear();
+        Ok(())
+    }
+
+    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        self.step()?;
+        self.database.settle();
+        let context = &self.database.0.context;
+        let mut found = Vec::new();
+        {
+            let state = &mut *self.database.0.state.lock();
+            for lane in lanes {
+                let row = state.now.lanes.get_mut(lane).ok_or(SinkError::LaneMissing { lane: *lane })?;
+                if row.lineage != *lineage {
+                    let (found, ours) = (row.lineage, *lineage);
+                    return Err(SinkError::ForeignLineage { lane: *lane, found, ours });
+                }
+                row.epoch += 1;
+                found.push(*row);
+            }
+        }
+        if context.fault("db: take-over without answer") {
+            return Err(unavailable("the connection was lost behind the take-over"));
+        }
+        Ok(found)
+    }
+
+    fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
+        let (database, context) = (self.database.clone(), self.database.0.context.clone());
+        self.step()?;
+        if context.fault("db: slow") {
+            context.pass(50 + context.below(3_000));
+        }
+        if context.fault("db: owner paused") {
+            let state = &mut *database.0.state.lock();
+            if state.zombies.len() < ZOMBIES_MAX {
+                state.zombies.push(landing.clone());
+            }
+            return Err(unavailable("the server does not answer"));
+        }
+        let_others(Gap::Landing);
+        database.settle();
+        let mut after = database.0.state.lock().now.clone();
+        compare_and_set(&mut after, landing)?;
+        for op in &landing.ops {
+            self.step()?;
+            if context.fault("db: deadlock or lock wait") {
+                return Err(SinkError::Busy("deadlock detected".into()));
+            }
+            if database.0.state.lock().is_refusing {
+                context.reached("a row was refused");
+                return Err(SinkError::Refused { table: "page".into(), reason: "a trigger".into() });
+            }
+            if let Err(error) = statement(&mut after.rows, op) {
+                context.violation(format!("a valid write was refused: {error} ({op:?})"));
+                return Err(error);
+            }
+        }
+        if landing.lanes.len() > 1 {
+            context.reached("several lanes landed together");
+        }
+        let committed = self.commit(landing, after);
+        let_others(Gap::Landing);
+        committed
+    }
+}
+
+impl Source for Connection {
+    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        self.step()?;
+        let context = &self.database.0.context;
+        if context.fault("db: busy load") {
+            return Err(SinkError::Busy("locked".into()));
+        }
+        let state = self.database.0.state.lock();
+        let watermark = *state.now.lanes.get(&lane).ok_or(SinkError::LaneMissing { lane })?;
+        let columns = state.now.rows.rows.get(row).map(|columns| {
+            let mut columns = (**columns).clone();
+            if let Ok(RowName::Table { key, .. }) = row.decode()
+                && let Some(Value::Int(id)) = key.first()
+            {
+                columns.insert(Name::column("id"), Value::Int(*id));
+            }
+            columns.into_iter().collect()
+        });
+        Ok(Loaded { row: columns, watermark })
+    }
+
+    fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
+        self.step()?;
+        Ok(!self.database.0.state.lock().now.rows.rows.keys().any(RowKey::is_key_value))
+    }
+}

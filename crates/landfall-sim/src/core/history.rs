@@ -1,0 +1,217 @@
+//! What was ever appended to the log, by its chained hashes, and what rows follow from it.
+//! It applies changes by itself and never asks the product what a change means.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use landfall::model::{Anchor, Change, LaneId, LoggedChange, Name, Op, Position, RowKey, Value};
+
+/// A row: its columns or parts that are not NULL, without the key.
+pub(super) type Row = BTreeMap<Name, Value>;
+
+/// Rows by identity, and events by table and id with how often they are there.
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct Rows {
+    pub(super) rows: BTreeMap<RowKey, Arc<Row>>,
+    pub(super) events: BTreeMap<(Arc<str>, String), u32>,
+}
+
+/// One record as it was appended.
+pub(super) struct Record {
+    pub(super) lanes: Vec<(LaneId, Position)>,
+    pub(super) changes: Vec<(u8, LoggedChange)>,
+}
+
+/// A step of a lane: the anchor before, and the record (none: a gap).
+struct Link {
+    before: Anchor,
+    record: Option<usize>,
+}
+
+/// Everything that was appended in a run.
+#[derive(Default)]
+pub(super) struct History {
+    records: Vec<Record>,
+    links: HashMap<(LaneId, Anchor), Link>,
+    /// The records of the log as it is now, in the order of their appending.
+    pub(super) order: Vec<usize>,
+    /// What readers have to see: the fold of `order`.
+    pub(super) view: Rows,
+    /// For each row the place in `order` behind the last record that touched it.
+    touched: BTreeMap<RowKey, usize>,
+    /// Acknowledged: everything before this place of `order`, and when.
+    pub(super) acks: Vec<(usize, u64)>,
+}
+
+impl Rows {
+    /// What one change does.
+    pub(super) fn apply(&mut self, change: &LoggedChange) {
+        match change {
+            LoggedChange::Row { row, change: Change::Delete } => {
+                self.rows.remove(row);
+            }
+            LoggedChange::Row { row, change: Change::Upsert(upsert) } => {
+                let entry = self.rows.entry(row.clone()).or_default();
+                let columns = Arc::make_mut(entry);
+                if upsert.replace {
+                    columns.clear();
+                }
+                for (name, op) in &upsert.columns {
+                    apply_op(columns, name, op);
+                }
+            }
+            LoggedChange::Append { table, columns } => {
+                let id = event_id(columns);
+                let count = self.events.entry((table.clone(), id)).or_default();
+                // `click` has a unique request id: a repetition changes nothing.
+                *count = if &**table == "click" { 1 } else { *count + 1 };
+            }
+        }
+    }
+}
+
+/// What one op does to a column; sums are whole numbers here.
+pub(super) fn apply_op(columns: &mut Row, name: &Name, op: &Op) {
+    let value = match op {
+        Op::Assign(value) => value.clone(),
+        Op::Add(Value::Int(delta)) => match columns.get(name) {
+            Some(Value::Int(old)) => Value::Int(old + delta),
+            _ => Value::Int(*delta),
+        },
+        Op::Add(other) => other.clone(),
+    };
+    if value.is_null() {
+        columns.remove(name);
+    } else {
+        columns.insert(name.clone(), value);
+    }
+}
+
+/// The first column of an event names it.
+pub(super) fn event_id(columns: &[(Name, Value)]) -> String {
+    let id = columns.iter().find(|(name, _)| matches!(&*name.to_text(), "request_id" | "id"));
+    format!("{:?}", id.map(|(_, value)| value))
+}
+
+impl History {
+    /// Notes an appended record; `links` are each lane's anchors before and behind it.
+    pub(super) fn append(&mut self, record: Record, links: &[(LaneId, Anchor, Anchor)]) {
+        let number = self.records.len();
+        for &(lane, before, behind) in links {
+            self.links.insert((lane, behind), Link { before, record: Some(number) });
+        }
+        self.order.push(number);
+        for (_, change) in &record.changes {
+            self.view.apply(change);
+            if let LoggedChange::Row { row, .. } = change {
+                self.touched.insert(row.clone(), self.order.len());
+            }
+        }
+        self.records.push(record);
+    }
+
+    pub(super) fn gap(&mut self, lane: LaneId, before: Anchor, behind: Anchor) {
+        self.links.insert((lane, behind), Link { before, record: None });
+    }
+
+    /// The place behind the last record that touched one of these rows; 0: none did.
+    pub(super) fn last_touch(&self, rows: &[RowKey]) -> usize {
+        rows.iter().filter_map(|row| self.touched.get(row)).copied().max().unwrap_or(0)
+    }
+
+    /// The records of a lane from one anchor to another, newest first; none when the one does not lead to the other.
+    fn between(&self, lane: LaneId, from: Anchor, to: Anchor) -> Option<Vec<usize>> {
+        let (mut at, mut found) = (to, Vec::new());
+        while at != from {
+            let link = self.links.get(&(lane, at))?;
+            found.extend(link.record);
+            at = link.before;
+        }
+        Some(found)
+    }
+
+    /// What a database has to hold after the lanes moved like this.
+    pub(super) fn land(
+        &self,
+        rows: &Rows,
+        steps: &[(LaneId, (Position, Anchor), (Position, Anchor))],
+    ) -> Result<Rows, String> {
+        let mut times: BTreeMap<usize, usize> = BTreeMap::new();
+        for (lane, from, to) in steps {
+            let passed = self.between(*lane, from.1, to.1).ok_or_else(|| {
+                format!("lane {lane} landed from {} to {}, which the log never held like that", from.0, to.0)
+            })?;
+            if passed.len() as u64 != to.0 - from.0 {
+                return Err(format!(
+                    "lane {lane} landed {} to {} with {} records",
+                    from.0,
+                    to.0,
+                    passed.len()
+                ));
+            }
+            for number in passed {
+                *times.entry(number).or_default() += 1;
+            }
+        }
+        let mut rows = rows.clone();
+        for (number, times) in times {
+            let record = &self.records[number];
+            if times != record.lanes.len() {
+                return Err(format!("a record of {} lanes landed for {times} of them", record.lanes.len()));
+            }
+            record.changes.iter().for_each(|(_, change)| rows.apply(change));
+        }
+        Ok(rows)
+    }
+
+    /// Finds what a restart has kept: `heads` are the ends of all lanes. The place in the order behind what is kept.
+    pub(super) fn survived(&self, heads: &BTreeMap<LaneId, (Position, Anchor)>) -> Result<usize, String> {
+        let mut kept = 0;
+        let mut ended = false;
+        for (place, &number) in self.order.iter().enumerate() {
+            let record = &self.records[number];
+            let of_lanes: Vec<bool> = record
+                .lanes
+                .iter()
+                .map(|(lane, position)| heads.get(lane).is_some_and(|head| head.0 >= *position))
+                .collect();
+            let here = of_lanes.iter().all(|here| *here);
+            if !here && of_lanes.iter().any(|here| *here) {
+                return Err(format!("record {place} of several lanes came back for some of them only"));
+            }
+            if here && ended {
+                return Err(format!("record {place} came back, and one before it did not"));
+            }
+            ended |= !here;
+            kept = if here { place + 1 } else { kept };
+        }
+        for (lane, (position, anchor)) in heads {
+            let last = self.order[..kept].iter().rev().find_map(|&number| {
+                self.records[number].lanes.iter().find(|(have, _)| have == lane).map(|found| found.1)
+            });
+            if last.unwrap_or(0) != *position {
+                return Err(format!("lane {lane} came back at {position}, and its last record is {last:?}"));
+            }
+            if *position > 0 && !self.links.contains_key(&(*lane, *anchor)) {
+                return Err(format!("lane {lane} came back at {position} with another history"));
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Forgets what did not come back. The view is what is left.
+    pub(super) fn cut(&mut self, kept: usize) {
+        self.order.truncate(kept);
+        self.acks.retain(|(place, _)| *place <= kept);
+        self.view = Rows::default();
+        self.touched.clear();
+        for (place, &number) in self.order.iter().enumerate() {
+            for (_, change) in &self.records[number].changes {
+                self.view.apply(change);
+                if let LoggedChange::Row { row, .. } = change {
+                    self.touched.insert(row.clone(), place + 1);
+                }
+            }
+        }
+    }
+}

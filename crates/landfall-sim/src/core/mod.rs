@@ -1,0 +1,139 @@
+//! A simulation of the library's core: the real log, lander, engine and cache on a simulated disk, database and clock, in
+//! one thread. One seed is one run, repeated exactly; it must never ask anything outside of the run.
+//!
+//! [`run`] plays a seed: a random choice of faults, chaos, healing, and the check that everything acknowledged is where it
+//! has to be. [`run_scenario`] plays steps that the caller chooses on the same world, for example with a fault at each
+//! step in turn ([`Config::fault_at`], [`Report::steps`]).
+//!
+//! What is checked, and where:
+//!
+//! - every answer is the one that follows from the log's order (`commands`), also in the middle of a landing or a sync;
+//! - every commit of the database is compared with the fold of exactly the records that it claims to land, found by
+//!   their chained hashes (`history`, `database`): nothing lost, doubled, reordered, merged wrongly, or landed in part;
+//! - after every restart the log is a prefix of what was appended, whole records only, with everything acknowledged that
+//!   the policy promises (`world`); the database is never ahead of it (`traced_log`);
+//! - after healing everything lands in time, and the database, the view and a cold cache agree.
+
+mod commands;
+mod context;
+mod database;
+mod history;
+mod swarm;
+mod tables;
+mod traced_log;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use world::{Crash, Simulation};
+
+/// What a fault does at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The step fails once.
+    ErrorOnce,
+    /// This step and all later ones fail, until the simulation heals.
+    ErrorForEver,
+    /// The process ends there: nothing of the step happens (a COMMIT may).
+    Crash,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Mode::ErrorOnce => "an error at a step",
+            Mode::ErrorForEver => "errors from a step on",
+            Mode::Crash => "a crash at a step",
+        }
+    }
+}
+
+/// A fault at one step of the disk or the database, counted from 1 over a whole run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultAt {
+    /// The step.
+    pub step: u64,
+    /// What happens there.
+    pub mode: Mode,
+}
+
+/// How a run is played.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How many moves the chaos has.
+    pub moves: u64,
+    /// A fault at a step that is chosen beforehand.
+    pub fault_at: Option<FaultAt>,
+    /// Whether the run tells what happens.
+    pub trace: bool,
+    /// Whether faults are chosen by the seed.
+    pub faults: bool,
+    /// Kinds of faults that are left out, for shrinking.
+    pub without: Vec<&'static str>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { moves: 160, fault_at: None, trace: false, faults: true, without: Vec::new() }
+    }
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Every broken promise, the first few.
+    pub violations: Vec<String>,
+    /// Faults that happened, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Rare states that were reached.
+    pub reached: BTreeMap<&'static str, u64>,
+    /// Steps of the disk and the database.
+    pub steps: u64,
+    /// Units that clients ran.
+    pub operations: u64,
+    /// Equal for equal runs.
+    pub hash: u64,
+    /// What happened, if it was asked for.
+    pub trace: Vec<String>,
+}
+
+/// Plays one seed.
+pub fn run(seed: u64, config: &Config) -> Report {
+    run_scenario(seed, config, |simulation| simulation.chaos(config.moves))
+}
+
+/// Plays a scenario: after it, the world heals and everything is checked.
+pub fn run_scenario(seed: u64, config: &Config, scenario: impl FnOnce(&Simulation)) -> Report {
+    let simulation = Simulation::new(seed, config);
+    scenario(&simulation);
+    simulation.finish()
+}
+
+/// Leaves out faults and moves as long as the run still fails: the smallest configuration found, and its report.
+pub fn shrink(seed: u64, config: &Config) -> (Config, Report) {
+    let (mut best, mut report) = (config.clone(), run(seed, config));
+    for kind in swarm::kinds() {
+        let smaller = Config { without: [&best.without[..], &[kind]].concat(), ..best.clone() };
+        let other = run(seed, &smaller);
+        if !other.violations.is_empty() {
+            (best, report) = (smaller, other);
+        }
+    }
+    let mut cut = best.moves / 2;
+    while cut > 0 {
+        let smaller = Config { moves: best.moves - cut, ..best.clone() };
+        let other = run(seed, &smaller);
+        if other.violations.is_empty() {
+            cut /= 2;
+        } else {
+            (best, report) = (smaller, other);
+            cut = cut.min(best.moves / 2);
+        }
+    }
+    (best, report)
+}

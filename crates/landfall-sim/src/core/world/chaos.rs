@@ -1,0 +1,99 @@
+//! The moves of the chaos: everybody works in any order, and what can break breaks now and then.
+//! Every fault is one that the product has to survive without a person.
+
+use super::World;
+
+impl World {
+    /// So many moves with faults.
+    pub(super) fn chaos(&self, moves: u64) {
+        self.context.set_chaos(true);
+        for _ in 0..moves {
+            self.any_move();
+            self.any_fault();
+            self.end_if_crashed();
+            if self.context.has_failed() {
+                break;
+            }
+        }
+    }
+
+    fn any_move(&self) {
+        let Some(engine) = self.with(|process| process.steps.engine().clone()) else { return };
+        match self.context.below(100) {
+            0..=44 => self.client_move(),
+            45..=57 => self.commit_move(),
+            58..=70 => drop(self.lander_move()),
+            71..=80 => drop(self.load_move()),
+            81..=85 => self.keeper_move(),
+            86..=88 => drop(self.with(|process| process.steps.segments_round())),
+            89..=94 => self.pass(1 + self.context.below(40)),
+            95 => self.pass(1 + self.context.below(4_000)),
+            96 => drop(engine.evict_clean()),
+            97 => engine.flush(),
+            98 if self.context.one_in(2) => self.pause(),
+            _ => {
+                // All groups exist.
+                let _ = engine.resume(None);
+            }
+        }
+    }
+
+    fn pause(&self) {
+        self.with(|process| {
+            let groups = process.steps.engine().status().groups;
+            let group = &groups[self.context.below(groups.len() as u64) as usize].status.name;
+            self.context.reached("a group was paused");
+            let _ = process.steps.engine().pause(Some(group));
+        });
+    }
+
+    fn any_fault(&self) {
+        let (context, database) = (&self.context, &self.database);
+        if context.fault("kill") {
+            self.crash(super::Crash::Kill);
+        }
+        if context.fault("power cut") {
+            let how = std::iter::repeat_with(|| self.any_crash()).find(|how| *how != super::Crash::Kill);
+            how.into_iter().for_each(|how| self.crash(how));
+        }
+        if context.fault("crash at a step") {
+            context.crash_within(30);
+        }
+        if context.has("disk: full") {
+            let full = self.clients.borrow().disk_is_full;
+            if full && context.one_in(20) {
+                self.disk.limit_room(None);
+                self.clients.borrow_mut().disk_is_full = false;
+            } else if !full && context.fault("disk: full") {
+                self.disk.limit_room(Some(self.disk.bytes() + context.below(3_000)));
+                self.clients.borrow_mut().disk_is_full = true;
+            }
+        }
+        if database.is_down() && context.one_in(15) {
+            database.set_down(false);
+        } else if !database.is_down() && context.fault("db: down") {
+            database.set_down(true);
+        }
+        if context.fault("db: drops connections") {
+            database.drop_connections();
+        }
+        if self.setup.keeps_much
+            && context.fault("db: failover")
+            && database.go_back(1 + context.below(4) as usize) > 0
+        {
+            context.reached("the database lost commits");
+        }
+        if context.fault("db: refuses rows") {
+            database.set_refusing(true);
+        } else if context.one_in(10) {
+            database.set_refusing(false);
+        }
+        if context.fault("clock jump") {
+            let jump = context.below(4_000_000) as i64 - 2_000_000;
+            context.jump(jump);
+        }
+        if context.one_in(30) {
+            database.wake_zombie();
+        }
+    }
+}

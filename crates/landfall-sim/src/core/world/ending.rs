@@ -1,0 +1,133 @@
+//! The end of a run: the world heals, everything has to land in time, and log, view, database and a cold cache agree.
+//! It looks at everything, so that what the chaos hid shows here.
+
+use std::time::Duration;
+
+use landfall::lander::{Phase, Turn};
+
+use super::World;
+use crate::core::commands::Command;
+use crate::core::database::difference;
+
+/// After healing everything lands within so many rounds, each of which lets some time pass.
+const ROUNDS_MAX: u64 = 3_000;
+/// What a round lets pass: all rounds together are far longer than the longest backoff.
+const ROUND_MS: u64 = 25;
+
+impl World {
+    /// Heals, lands, compares, closes.
+    pub(super) fn finish(&self) {
+        if self.context.has_failed() {
+            return;
+        }
+        if self.context.is_crashed() {
+            self.crash(self.any_crash());
+        }
+        self.heal();
+        self.database.wake_zombie();
+        self.database.settle();
+        let poisoned = self.with(|process| process.log.log_is_poisoned()).unwrap_or(true);
+        if poisoned {
+            self.crash(self.any_crash());
+        }
+        self.with(|process| drop(process.steps.engine().resume(None)));
+        if self.context.has_failed() || !self.land_everything() {
+            return;
+        }
+        self.compare("landed");
+        self.read_cold();
+        self.land_everything();
+        self.close();
+    }
+
+    /// Liveness: what was accepted lands.
+    fn land_everything(&self) -> bool {
+        for _ in 0..ROUNDS_MAX {
+            self.commit_move();
+            for _ in 0..4 {
+                self.load_move();
+            }
+            self.finish_clients();
+            self.with(|process| process.steps.engine().flush());
+            let mut turns = 0;
+            while self.lander_move() == Some(Turn::Again) && turns < 50 {
+                turns += 1;
+            }
+            self.keeper_move();
+            self.with(|process| process.steps.segments_round());
+            self.pass(ROUND_MS);
+            let owed = self.with(|process| process.steps.engine().status().owed.records).unwrap_or(1);
+            if owed == 0 && self.clients_are_quiet() {
+                return true;
+            }
+            if self.context.has_failed() {
+                return false;
+            }
+        }
+        let status = self.with(|process| process.steps.engine().status());
+        let told = status.map(|status| {
+            let groups = status.groups.iter().filter(|group| group.status.phase != Phase::Idle);
+            let groups: Vec<String> = groups.map(|group| format!("{:?}", group.status)).collect();
+            format!("{} records owed; {}; {:?}", status.owed.records, groups.join("; "), status.connection)
+        });
+        self.context.violation(format!("not everything has landed after healing: {told:?}"));
+        false
+    }
+
+    /// Nothing is owed: the database holds exactly the view.
+    fn compare(&self, when: &str) {
+        let (history, snapshot) = (self.history.lock(), self.database.snapshot());
+        if history.view != snapshot.rows {
+            let what = difference(&history.view, &snapshot.rows);
+            drop(history);
+            self.context.violation(format!("{when}: the database differs from the log: {what}"));
+        }
+    }
+
+    /// Every row is read from the database, and is what the history says.
+    fn read_cold(&self) {
+        self.with(|process| process.steps.engine().evict_clean());
+        let tables = ["page", "parent", "child", "account"];
+        let rows = (1..=4).flat_map(|row| tables.map(|table| Command::Read(table, row)));
+        let keys = (0..3).flat_map(|key| [Command::Get(key), Command::Fields(key)]);
+        for command in rows.chain(keys) {
+            self.run(0, vec![command], 0);
+            for _ in 0..200 {
+                if self.clients_are_quiet() {
+                    break;
+                }
+                self.load_move();
+                self.commit_move();
+                self.finish_clients();
+                self.lander_move();
+                self.pass(5);
+            }
+        }
+    }
+
+    /// A close in order leaves nothing behind, and the next start finds nothing owed.
+    fn close(&self) {
+        self.with(|process| process.steps.begin_close(World::drain_time()));
+        for _ in 0..1_000 {
+            match self.lander_move() {
+                Some(Turn::Ended) | None => break,
+                Some(Turn::Again) => {}
+                Some(Turn::Wait { .. }) => self.context.pass(10),
+            }
+        }
+        let closed = self.with(|process| {
+            process.steps.end_loads();
+            process.steps.engine().close(Duration::ZERO)
+        });
+        match closed {
+            Some(Ok(remaining)) if remaining.changes == 0 => {}
+            other => self.context.violation(format!("the close left something: {other:?}")),
+        }
+        self.compare("closed");
+        self.crash(super::Crash::Power(landfall::simulation::strict_disk::Keep::Nothing));
+        let owed = self.with(|process| process.steps.engine().status().owed.records);
+        if owed != Some(0) {
+            self.context.violation(format!("after a close in order {owed:?} records are owed"));
+        }
+    }
+}
