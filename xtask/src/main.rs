@@ -2,12 +2,14 @@
 //! They look at the code from outside and never become part of what users run.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod checks;
 mod committed_list;
+mod fuzz;
 mod install;
 mod proof;
 mod requirements;
@@ -38,6 +40,18 @@ enum Task {
     },
     /// List the requirements with the tests that show them
     Requirements,
+    /// Search for inputs that break what must hold for any input; each search goes on where the last one ended
+    Fuzz {
+        /// How long each target runs
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        seconds: u32,
+        /// How long all targets together run, in place of `--seconds`
+        #[arg(long, conflicts_with = "seconds", value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: Option<u32>,
+        /// Run only this target; may be given more than once
+        #[arg(long, value_name = "NAME")]
+        target: Vec<String>,
+    },
     /// Run a long proof and add its result to docs/reliability.md
     Proof {
         /// Which proof
@@ -73,6 +87,13 @@ fn run(task: Task) -> Result<bool> {
         }
         Task::Test { no_install, only } => test_command::run(&root, !no_install, &only),
         Task::Requirements => Ok(requirements::print(&workspace::Workspace::read(&root)?)),
+        Task::Fuzz { seconds, minutes, target } => {
+            let time = match minutes {
+                Some(minutes) => fuzz::Time::Together(Duration::from_secs(u64::from(minutes) * 60)),
+                None => fuzz::Time::Each(Duration::from_secs(seconds.into())),
+            };
+            fuzz::run(&root, time, &target)
+        }
         Task::Proof { name, minutes } => proof::run(&root, &name, minutes),
     }
 }

@@ -17,7 +17,10 @@ const PAGE_HEAD: &str = "# Reliability\n\n\
     What long runs have shown, newest last. `cargo xtask proof NAME --minutes N` runs one and adds its line.\n\n\
     | date | command | commit | result |\n|---|---|---|---|\n";
 
-/// One long run: a test target of the release build that reads `LANDFALL_PROOF_MINUTES`.
+/// The package of a proof that is no test target but a task of this program, with `--minutes`.
+const OWN: &str = "xtask";
+
+/// One long run: a test target of the release build that reads `LANDFALL_PROOF_MINUTES`, or a task of [`OWN`].
 struct Proof {
     name: &'static str,
     package: &'static str,
@@ -25,12 +28,20 @@ struct Proof {
     shows: &'static str,
 }
 
-const PROOFS: &[Proof] = &[Proof {
-    name: "kills",
-    package: "landfall-server",
-    target: "kills",
-    shows: "a server killed with -9 again and again under load loses and doubles nothing",
-}];
+const PROOFS: &[Proof] = &[
+    Proof {
+        name: "kills",
+        package: "landfall-server",
+        target: "kills",
+        shows: "a server killed with -9 again and again under load loses and doubles nothing",
+    },
+    Proof {
+        name: "fuzz",
+        package: OWN,
+        target: "fuzz",
+        shows: "what must hold for any input holds for every input that the search found",
+    },
+];
 
 /// Runs one proof and writes its result down; `false` when it failed.
 pub(crate) fn run(root: &Path, name: &str, minutes: u32) -> Result<bool> {
@@ -55,6 +66,13 @@ pub(crate) fn run(root: &Path, name: &str, minutes: u32) -> Result<bool> {
 
 /// The command, and the same as text for the page.
 fn command_of(root: &Path, proof: &Proof, minutes: u32) -> Result<(Command, String)> {
+    let shown = format!("cargo xtask proof {} --minutes {minutes}", proof.name);
+    if proof.package == OWN {
+        // Linux can start the running program even when its file was replaced meanwhile.
+        let mut command = Command::new("/proc/self/exe");
+        command.current_dir(root).args([proof.target, "--minutes", &minutes.to_string()]);
+        return Ok((command, shown));
+    }
     let target_folder =
         metadata(root)?["target_directory"].as_str().context("cargo names no target folder")?.to_owned();
     let arguments =
@@ -65,7 +83,7 @@ fn command_of(root: &Path, proof: &Proof, minutes: u32) -> Result<(Command, Stri
         .env("LANDFALL_PROOF_MINUTES", minutes.to_string())
         .env("LANDFALL_E2E", "1")
         .env("LANDFALL_BIN", format!("{target_folder}/release/landfall"));
-    Ok((command, format!("cargo xtask proof {} --minutes {minutes}", proof.name)))
+    Ok((command, shown))
 }
 
 /// Runs a command, passes its output on, and keeps the last result that it printed.

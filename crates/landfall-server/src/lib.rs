@@ -6,6 +6,8 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod demo;
+#[cfg(feature = "fuzz")]
+pub mod doors;
 pub mod failure;
 pub mod front;
 pub mod sample;

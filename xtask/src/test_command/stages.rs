@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use crate::fuzz;
 use crate::install;
 use crate::workspace;
 
@@ -100,6 +101,10 @@ pub(super) fn all(metadata: &Value, target_folder: &Path) -> Result<Vec<Stage>> 
         let exists = targets.contains(&(entry.package.to_owned(), entry.target.to_owned()));
         stages.push(entry.stage(exists, &binary));
     }
+    stages.push(Stage {
+        skip: fuzz::lacks().map(|tool| format!("this machine lacks {tool}, which builds the engine")),
+        ..Stage::of_itself("fuzz", CommandLine::xtask(words("fuzz --seconds 10")))
+    });
     Ok(stages)
 }
 

@@ -246,8 +246,12 @@ impl<'a> Reader<'a> {
                 Value::Float(f64::from_bits(u64::from_le_bytes(bits)))
             }
             5 => {
-                let number: BigDecimal =
-                    self.text("decimal")?.parse().map_err(|_| CodecError::Malformed("decimal"))?;
+                let text = self.text("decimal")?;
+                // Ten bytes with an exponent would become a number of a billion digits.
+                if text.contains(['e', 'E']) {
+                    return Err(CodecError::Malformed("decimal with an exponent"));
+                }
+                let number: BigDecimal = text.parse().map_err(|_| CodecError::Malformed("decimal"))?;
                 Value::decimal(number)
             }
             6 => Value::from(self.text("text")?),
@@ -331,6 +335,15 @@ mod tests {
             prop::collection::vec((name, value()), 0..4)
                 .prop_map(|columns| LoggedChange::Append { table: "click".into(), columns }),
         ]
+    }
+
+    #[test]
+    fn a_decimal_with_an_exponent_is_refused_and_not_spelled_out() {
+        for text in ["6e1", "1E999999999", "1e-999999999"] {
+            let mut bytes = vec![5];
+            put_bytes(&mut bytes, text.as_bytes());
+            assert!(Reader::new(&bytes).value().is_err(), "{text}");
+        }
     }
 
     proptest! {

@@ -25,6 +25,8 @@ mod catalogue;
 mod connect;
 mod convert;
 mod declared;
+#[cfg(feature = "fuzz")]
+pub mod doors;
 mod errors;
 mod incidents;
 mod key_value;

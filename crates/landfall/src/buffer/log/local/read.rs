@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         let bytes = self.loaded(offset, offset + length).ok_or_else(short)?;
         match record::decode(bytes, segment.seed) {
             Ok(view) => Ok(Some(view)),
-            Err(NoRecord::Bad(what)) => Err(bad(what)),
+            Err(NoRecord::Bad(what) | NoRecord::Foreign(what)) => Err(bad(what)),
             Err(NoRecord::End) => Err(short()),
         }
     }

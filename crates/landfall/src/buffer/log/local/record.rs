@@ -46,6 +46,8 @@ pub(super) enum NoRecord {
     End,
     /// Something else.
     Bad(&'static str),
+    /// Bytes with the right checksum that are no record of this format: written like this, and never torn.
+    Foreign(&'static str),
 }
 
 /// The checksum that every record of one segment starts from, so that no other segment's record is valid in it.
@@ -110,11 +112,11 @@ pub(super) fn decode(bytes: &[u8], seed: u32) -> Result<View<'_>, NoRecord> {
         1 => Kind::Data,
         2 => Kind::Lanes,
         3 => Kind::Gap,
-        _ => return Err(NoRecord::Bad("a record has an unknown kind")),
+        _ => return Err(NoRecord::Foreign("a record has an unknown kind")),
     };
     let body = HEAD_BYTES + LANE_BYTES * usize::from(record[9]);
     if body > length {
-        return Err(NoRecord::Bad("a record is too short for its lanes"));
+        return Err(NoRecord::Foreign("a record is too short for its lanes"));
     }
     let mut time = [0; 8];
     time[..6].copy_from_slice(&record[10..16]);
@@ -216,6 +218,17 @@ mod tests {
             assert!(decode(&changed, 5).is_err(), "bit {bit}");
         }
         assert_eq!(decode(&[0; 64], 5).unwrap_err(), NoRecord::End);
+    }
+
+    #[test]
+    fn a_whole_record_of_an_unknown_form_is_not_taken_for_a_torn_one() {
+        for (at, byte) in [(8, 4), (8, 0), (9, 200)] {
+            let mut bytes = sample(5);
+            bytes[at] = byte;
+            let sum = crc32c::crc32c_append(5, &bytes[4..]);
+            bytes[..4].copy_from_slice(&sum.to_le_bytes());
+            assert!(matches!(decode(&bytes, 5), Err(NoRecord::Foreign(_))), "byte {at}");
+        }
     }
 
     #[test]

@@ -203,6 +203,7 @@ impl Replay {
                     self.record(&view, address).map_err(|what| damaged(path, offset, what))?;
                     offset += view.length as u64;
                 }
+                Err(NoRecord::Foreign(what)) => return Err(damaged(path, offset, what)),
                 Err(reason) if offset >= required => return Ok((offset, Some(reason))),
                 Err(NoRecord::Bad(what)) => return Err(damaged(path, offset, what)),
                 Err(NoRecord::End) => return Err(damaged(path, offset, "records that were here are gone")),
@@ -252,7 +253,7 @@ impl Replay {
         for (lane, position) in view.lanes() {
             let head =
                 self.heads.get_mut(lane.0 as usize).ok_or("a record has a lane that is not in the map")?;
-            if position != head.position + 1 {
+            if head.position.checked_add(1) != Some(position) {
                 return Err("a record does not follow the one before it in its lane");
             }
             if self.copying.is_none() {
