@@ -123,7 +123,13 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
     if let Some(reason) = ended.failed {
         return Err(ServeError { code: 1, sentence: reason });
     }
-    let Some(engine) = ended.engine else { return Ok(()) };
+    let Some(engine) = ended.engine else {
+        // Whoever opens the engine anew is not waited for: it may wait for a database that is locked or gone.
+        say!(
+            "landfall: ended while the tables were being read again; what has not landed is in the log and lands after the next start"
+        );
+        return Ok(());
+    };
     let remaining = engine.close(options.drain)?;
     farewell(&remaining);
     Ok(())

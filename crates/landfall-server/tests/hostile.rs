@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use common::{PATIENCE, Place, Server};
+use common::{PATIENCE, Place, Server, wait_until};
 use landfall_resp::encode_request;
 
 fn requests(all: &[&[&str]]) -> Vec<u8> {
@@ -113,6 +113,49 @@ fn exec_while_the_tables_are_read_again_ends_the_transaction() {
     let mut replies = String::new();
     stream.read_to_string(&mut replies).unwrap();
     assert!(!replies.contains("QUEUED"), "{replies}");
+}
+
+#[test]
+fn waitaof_knows_that_what_was_written_before_a_reload_is_on_the_disk() {
+    let place = Place::new();
+    // Old segments go, so that the log that is opened anew is shorter than the one that was written to.
+    place.write(
+        "landfall.toml",
+        "fsync = \"os\"\nsegment-bytes = \"64KiB\"\nretention = \"0s\"\nretention-bytes = \"0B\"\n",
+    );
+    let server = place.serve(&[]);
+    let value = "x".repeat(5000);
+    let set: &[&str] = &["SET", "a", &value];
+    let mut requests = vec![set; 100];
+    requests.extend_from_slice(&[
+        &["LANDFALL.FLUSH"],
+        &["LANDFALL.RELOAD"],
+        &["WAITAOF", "1", "0", "0"],
+        &["ECHO", "end"],
+    ]);
+    let replies = exchange(&server, &requests);
+    assert!(replies.ends_with("+OK\r\n+OK\r\n*2\r\n:1\r\n:0\r\n$3\r\nend\r\n"), "{replies}");
+}
+
+#[test]
+fn sigterm_while_the_tables_are_read_again_says_that_what_is_left_is_in_the_log() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut database = rusqlite::Connection::open(place.path().join("landfall-data/landfall.db")).unwrap();
+    let lock = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    server.cli(&["SET", "a", "1"]);
+    let mut reloading = connect(&server);
+    reloading.write_all(&requests(&[&["LANDFALL.RELOAD"]])).unwrap();
+    wait_until("the engine is closed", || {
+        format!("{:?}", server.cli_ended(&["GET", "a"])).contains("LOADING")
+    });
+    let status = server.terminate();
+    assert_eq!(status.code(), Some(0));
+    drop(lock);
+    let said = std::fs::read_to_string(place.path().join("log")).unwrap();
+    assert!(said.contains("what has not landed is in the log and lands after the next start"), "{said}");
+    let server = place.serve(&[]);
+    assert_eq!(server.cli(&["GET", "a"]), "1");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub enum FlushMode {
     Hybrid,
     /// The interval alone.
     Time,
-    /// The count alone.
+    /// The count alone; a last few changes wait for more, a flush or the close.
     Count,
 }
 

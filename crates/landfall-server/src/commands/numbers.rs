@@ -1,7 +1,7 @@
 //! INCR and its kin.
 //! Sums are computed where the row is locked; this file only reads arguments and writes replies.
 
-use landfall::engine::ops::numbers;
+use landfall::engine::ops::numbers::{self, fractions};
 use landfall::engine::{Refusal, Stop};
 
 use super::Call;
@@ -36,6 +36,22 @@ pub fn hincrby(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     let field = call.request.arg(2).unwrap_or_default();
     let sum = numbers::increment_field(call.unit, call.base, &call.targets[0], field, delta)?;
     call.reply.integer(sum);
+    Ok(())
+}
+
+/// INCRBYFLOAT key delta
+pub fn incrbyfloat(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    let delta = call.request.arg(2).unwrap_or_default();
+    let sum = fractions::increment(call.unit, call.base, &call.targets[0], delta)?;
+    call.reply.bulk(&sum);
+    Ok(())
+}
+
+/// HINCRBYFLOAT key field delta
+pub fn hincrbyfloat(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    let (field, delta) = (call.request.arg(2).unwrap_or_default(), call.request.arg(3).unwrap_or_default());
+    let sum = fractions::increment_field(call.unit, call.base, &call.targets[0], field, delta)?;
+    call.reply.bulk(&sum);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Runs one request: looks the command up, locks its rows, runs it, logs what it did, and writes exactly one reply.
 //! It never waits: what needs the database is parked, and run again when the rows are there.
 
+use landfall::engine::ops::names_a_table;
 use landfall::engine::{Engine, Refusal, Stop, Written};
 use landfall::model::mapping::Target;
 use landfall::model::{LaneId, RowKey};
@@ -177,15 +178,6 @@ fn targets_of(engine: &Engine, spec: &Spec, request: &Request<'_>) -> Result<Tar
         targets.push(target);
     }
     Ok(targets)
-}
-
-fn names_a_table(table: &landfall::model::Table) -> Refusal {
-    let form: Vec<&str> = table.primary_key.iter().map(|&at| &*table.columns[at].name).collect();
-    let hint = match form.is_empty() {
-        true => format!("append an event with XADD {} * column value ..", table.name),
-        false => format!("name a row as {}:<{}>", table.name, form.join(">:<")),
-    };
-    Refusal::Invalid(format!("{} is a table; {hint}", table.name))
 }
 
 /// Where a queued command finds its keys.

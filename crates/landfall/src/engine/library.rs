@@ -211,7 +211,7 @@ impl Landfall {
                 let cells = rows::cells(table, own, row);
                 cells.map(|(column, value)| (column.name.to_string(), value.clone())).collect()
             })),
-            Target::Table(table) => Err(names_a_table(table)),
+            Target::Table(table) => Err(names_a_table(table).into()),
             Target::Cell(table, _, column) => Err(Refusal::invalid(format!(
                 "the key names the column {} of a row of table {}; read a cell with get_string, or leave the column out",
                 table.columns[*column].name, table.name

@@ -18,9 +18,9 @@ use crate::buffer::cache::Cache;
 use crate::buffer::log::{Log, LogError};
 use crate::env::Env;
 use crate::lander::notes::{has_database, read_landed};
-use crate::lander::{self, FlushMode as LanderFlush, Lander, LanderParts, LanderSettings};
+use crate::lander::{self, Lander, LanderParts, LanderSettings};
 use crate::model::{LaneId, Unmapped, landing_groups};
-use crate::settings::{FlushMode, Settings};
+use crate::settings::Settings;
 use crate::sink::{Database, SinkError};
 use crate::tasks::OnFailure;
 
@@ -217,11 +217,7 @@ fn check_tables(settings: &Settings, catalogue: &crate::model::Catalogue) -> Res
 
 fn lander_settings(settings: &Settings) -> LanderSettings {
     LanderSettings {
-        flush_mode: match settings.flush {
-            FlushMode::Hybrid => LanderFlush::Hybrid,
-            FlushMode::Time => LanderFlush::Time,
-            FlushMode::Count => LanderFlush::Count,
-        },
+        flush_mode: settings.flush,
         flush_interval_ms: settings.flush_interval.as_millis() as u64,
         flush_count_changes: settings.flush_count,
         throttle_at_changes: settings.throttle_at,

@@ -222,6 +222,7 @@ pub(super) fn tables() -> Vec<Table> {
                 declared: "integer".into(),
                 nullable: *name != "need",
                 has_default: false,
+                default: None,
                 generated: false,
             })
             .collect(),

@@ -53,7 +53,7 @@ pub use incidents::Incidents;
 pub use open::{LanderParts, LaneNote, OpenError, Opened};
 pub use progress::status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};
 pub use progress::{Progress, Subscriber};
-pub use settings::{FlushMode, LanderSettings};
+pub use settings::LanderSettings;
 
 use batch::Attempt;
 use plan::Rules;

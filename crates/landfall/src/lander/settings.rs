@@ -1,16 +1,7 @@
 //! What the lander can be told: when it lands, how large a batch gets, how long it waits after a failure.
 //! A setting is never repaired here; whoever reads the configuration refuses it first.
 
-/// What makes the lander start: the age of the oldest change, the number of changes, or whichever comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlushMode {
-    /// Time or count, whichever comes first.
-    Hybrid,
-    /// Time alone.
-    Time,
-    /// Count alone; a last few changes wait for more, a flush or the close.
-    Count,
-}
+use crate::settings::FlushMode;
 
 /// The settings of a lander.
 #[derive(Debug, Clone)]

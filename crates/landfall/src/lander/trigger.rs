@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::settings::{FlushMode, LanderSettings};
+use super::settings::LanderSettings;
+use crate::settings::FlushMode;
 
 /// What waits to be landed by groups that could start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Value;
+
 /// The tables of a database, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
@@ -61,6 +63,8 @@ pub struct Column {
     pub nullable: bool,
     /// Whether the database fills the column when an insert does not name it.
     pub has_default: bool,
+    /// The default, where it is a constant that the column can hold; none also where the database computes it.
+    pub default: Option<Value>,
     /// Whether the database computes the column; it cannot be written.
     pub generated: bool,
 }
@@ -100,7 +104,12 @@ pub enum ColumnType {
     /// A date and time, in UTC and without a zone: `2025-10-01T11:19:00`.
     Timestamp,
     /// A JSON document.
-    Json,
+    Json {
+        /// Whether the document may be a number alone; SQLite would make a number of its own of its text.
+        bare_numbers: bool,
+    },
+    /// A UUID: 32 hexadecimal digits in groups, as written.
+    Uuid,
     /// A type that Landfall does not know: its columns are readable as text and not writable.
     Unknown,
 }

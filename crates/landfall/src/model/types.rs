@@ -11,7 +11,8 @@
 //! | bytes | anything | as written |
 //! | date, time | `2025-10-01`, `11:19:00.5` | without zeros at the end of a fraction |
 //! | timestamp | `2025-10-01T11:19:00+02:00`; also with a space or without a zone (UTC) | in UTC, `2025-10-01T09:19:00` |
-//! | JSON | a document | as written |
+//! | JSON | a document; in SQLite not a number alone | as written |
+//! | UUID | `123e4567-e89b-12d3-a456-426614174000` | as written |
 
 use bigdecimal::BigDecimal;
 
@@ -42,6 +43,7 @@ pub struct Misfit {
 ///     declared: "decimal(10,2)".into(),
 ///     nullable: false,
 ///     has_default: false,
+///     default: None,
 ///     generated: false,
 /// };
 /// let price = types::parse(&column, b"5").unwrap();
@@ -64,7 +66,8 @@ pub fn parse(column: &Column, text: &[u8]) -> Result<Value, Misfit> {
         ColumnType::Date => utf8(text).and_then(moment::date).map(|text| Value::from(&*text)),
         ColumnType::Time => utf8(text).and_then(moment::time).map(|text| Value::from(&*text)),
         ColumnType::Timestamp => utf8(text).and_then(moment::timestamp).map(|text| Value::from(&*text)),
-        ColumnType::Json => json(text),
+        ColumnType::Json { bare_numbers } => json(text, *bare_numbers),
+        ColumnType::Uuid => uuid(text),
         ColumnType::Unknown => Err("Landfall does not know this type; the column can only be read".into()),
     };
     parsed.map_err(|hint| misfit(column, hint))
@@ -143,7 +146,7 @@ pub fn fits(column: &Column, value: &Value) -> Result<(), Misfit> {
             characters(text.as_bytes(), *chars_max).map(|_| ())
         }
         (ColumnType::Date | ColumnType::Time | ColumnType::Timestamp, Value::Text(_)) => Ok(()),
-        (ColumnType::Json, Value::Text(_)) => Ok(()),
+        (ColumnType::Json { .. } | ColumnType::Uuid, Value::Text(_)) => Ok(()),
         _ => Err("the value is of another type than the column".into()),
     };
     fit.map_err(|hint| misfit(column, hint))
@@ -197,7 +200,8 @@ pub fn expected(column: &Column) -> String {
         ColumnType::Date => format!("{declared} YYYY-MM-DD"),
         ColumnType::Time => format!("{declared} HH:MM:SS"),
         ColumnType::Timestamp => format!("{declared} YYYY-MM-DDTHH:MM:SS"),
-        ColumnType::Json => format!("{declared} a JSON document"),
+        ColumnType::Json { .. } => format!("{declared} a JSON document"),
+        ColumnType::Uuid => format!("{declared} 32 hexadecimal digits as 8-4-4-4-12"),
         ColumnType::Unknown => format!("{declared} nothing: the column can only be read"),
     }
 }
@@ -364,11 +368,29 @@ fn characters(text: &[u8], chars_max: Option<u32>) -> Result<&str, String> {
     }
 }
 
-fn json(text: &[u8]) -> Result<Value, String> {
+fn json(text: &[u8], bare_numbers: bool) -> Result<Value, String> {
     let text = characters(text, None)?;
     // The parser's words name a line and a column, and no content.
-    serde_json::from_str::<serde_json::Value>(text).map_err(|error| format!("not valid JSON: {error}"))?;
-    Ok(Value::from(text))
+    let document = serde_json::from_str::<serde_json::Value>(text);
+    match document.map_err(|error| format!("not valid JSON: {error}"))? {
+        serde_json::Value::Number(_) if !bare_numbers => Err(
+            "the database would not keep a number alone as it is written; put it into an object or an array"
+                .into(),
+        ),
+        _ => Ok(Value::from(text)),
+    }
+}
+
+fn uuid(text: &[u8]) -> Result<Value, String> {
+    let is_uuid = text.len() == 36
+        && text.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    match is_uuid {
+        true => utf8(text).map(Value::from),
+        false => Err("write it like 123e4567-e89b-12d3-a456-426614174000".into()),
+    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,15 @@ impl Value {
         Value::Bytes(bytes.into())
     }
 
+    /// The whole number that this is, whatever its digits behind the point: 5 for the decimal 5.00.
+    pub fn as_whole(&self) -> Option<i64> {
+        match self {
+            Value::Int(n) => Some(*n),
+            Value::Decimal(n) if n.is_integer() => n.to_i64(),
+            _ => None,
+        }
+    }
+
     /// Whether this is NULL.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
@@ -196,6 +205,15 @@ mod tests {
         let over = Value::Int(i64::MAX).plus(&Value::Int(1));
         assert!(matches!(over, Value::Decimal(_)));
         assert_eq!(over.plus(&Value::Int(-1)), Value::Int(i64::MAX));
+    }
+
+    #[test]
+    fn a_decimal_without_a_fraction_is_a_whole_number() {
+        let decimal = |text: &str| Value::decimal(text.parse().unwrap());
+        assert_eq!(decimal("5.00").as_whole(), Some(5));
+        assert_eq!(decimal("5.01").as_whole(), None);
+        assert_eq!(decimal("9223372036854775808").as_whole(), None);
+        assert_eq!(Value::Null.as_whole(), None);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub fn put(unit: &mut Unit<'_>, at: usize, target: &Target, values: &[(&str, Val
     for (name, value) in values {
         let column = rows::column(table, name.as_bytes())?;
         let given = match value {
-            Value::Null => rows::cleared(table, column)?,
+            Value::Null => rows::null(table, column)?,
             value if table.is_key_column(column) && same_key(table, key, column, &text(value))? => continue,
             value => {
                 rows::not_key(table, column)?;
@@ -153,7 +153,7 @@ pub fn get_all(
     Ok(())
 }
 
-/// HDEL: removes fields, or clears columns. Answers how many were there.
+/// HDEL: removes fields, or clears columns to NULL or their default. Answers how many were there.
 ///
 /// # Errors
 /// [`Stop`].
@@ -196,7 +196,7 @@ fn row_only(target: &Target) -> Result<Option<RowTarget<'_>>, Stop> {
             table.columns[*column].name, table.name
         ))
         .into()),
-        Target::Table(table) => Err(names_a_table(table)),
+        Target::Table(table) => Err(names_a_table(table).into()),
         target => Ok(row_of(target)),
     }
 }

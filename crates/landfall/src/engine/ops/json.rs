@@ -58,7 +58,7 @@ pub fn to_put(table: &Table, key: &[Value], document: &[u8], ignore: &[String]) 
             None => return Err(rows::column(table, name.as_bytes()).err().unwrap_or(Refusal::WrongType)),
         };
         let value = match member {
-            Json::Null => rows::cleared(table, at)?,
+            Json::Null => rows::null(table, at)?,
             member => rows::value(table, at, text_of(member).as_bytes())?,
         };
         match table.primary_key.iter().position(|&have| have == at) {

@@ -25,7 +25,7 @@ pub enum Ttl {
 /// [`Stop`].
 pub fn delete(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<bool, Stop> {
     match target {
-        Target::Table(table) => Err(names_a_table(table)),
+        Target::Table(table) => Err(names_a_table(table).into()),
         Target::Cell(table, _, column) => {
             let cleared = rows::cleared(table, *column)?;
             // Clearing a cell of a row that is not there would make the row, so it is loaded first.
@@ -110,7 +110,7 @@ pub fn kind(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<&'static 
         return Ok(if rows::exists(unit, at, target)? { "string" } else { "none" });
     }
     if let Target::Table(table) = target {
-        return Err(names_a_table(table));
+        return Err(names_a_table(table).into());
     }
     Ok(match unit.see(at)?.view {
         View::Unknown | View::Absent => "none",

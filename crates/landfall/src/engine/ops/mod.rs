@@ -10,7 +10,7 @@ pub mod strings;
 
 use std::sync::Arc;
 
-use super::refusal::{Refusal, Stop};
+use super::refusal::Refusal;
 use crate::model::mapping::Target;
 use crate::model::{Table, Value};
 
@@ -23,11 +23,11 @@ pub(super) fn row_of(target: &Target) -> Option<(&Arc<Table>, &[Value])> {
 }
 
 /// The refusal for a key that names a table where a row is wanted.
-pub(super) fn names_a_table(table: &Table) -> Stop {
+pub fn names_a_table(table: &Table) -> Refusal {
     let form: Vec<&str> = table.primary_key.iter().map(|&at| &*table.columns[at].name).collect();
     let hint = match form.is_empty() {
-        true => "append an event with XADD".to_owned(),
+        true => format!("append an event with XADD {} * column value ..", table.name),
         false => format!("name a row as {}:<{}>", table.name, form.join(">:<")),
     };
-    Refusal::invalid(format!("{} is a table; {hint}", table.name)).into()
+    Refusal::invalid(format!("{} is a table; {hint}", table.name))
 }

@@ -1,5 +1,6 @@
-//! INCR, HINCRBY and LANDFALL.ADD: counters of key-value keys, and columns that grow.
-//! A column that grows is logged as `add`, so increments sum up wherever they meet; floats do not grow.
+//! INCR, HINCRBY and LANDFALL.ADD: counters of key-value keys, and columns that grow. Fractions are in [`fractions`].
+//! A column that grows is logged as `add`, so increments sum up wherever they meet; a float cannot be added to
+//! exactly, so its new value is logged.
 
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use crate::engine::refusal::{Refusal, Stop};
 use crate::engine::unit::Unit;
 use crate::model::mapping::Target;
 use crate::model::{Change, ColumnType, Name, Table, Value, types};
+
+pub mod fractions;
 
 const NOT_AN_INTEGER: &str = "value is not an integer or out of range";
 const OVERFLOW: &str = "increment or decrement would overflow";
@@ -49,7 +52,7 @@ pub fn increment_field(
         return grow_whole(unit, at, target, table, (column, delta));
     }
     if let Target::Table(table) = target {
-        return Err(names_a_table(table));
+        return Err(names_a_table(table).into());
     }
     let old = match unit.hash(at)?.and_then(|hash| hash.get(field)) {
         Some(text) => integer(text).map_err(|_| Refusal::invalid("hash value is not an integer"))?,
@@ -79,7 +82,7 @@ pub fn add(unit: &mut Unit<'_>, at: usize, target: &Target, field: &[u8], delta:
     }
     let delta =
         types::parse_delta(described, delta).map_err(|misfit| rows::misfit(table, described, &misfit))?;
-    add_to_column(unit, at, target, table, (column, &delta), false)?;
+    add_to_column(unit, at, target, table, (column, &delta), Answer::Nothing)?;
     Ok(())
 }
 
@@ -91,36 +94,42 @@ fn grow_whole(
     table: &Arc<Table>,
     (column, delta): (usize, i64),
 ) -> Result<i64, Stop> {
-    let described = &table.columns[column];
-    let delta = match described.kind {
-        ColumnType::Int { .. } | ColumnType::Decimal { scale: 0, .. } => Value::Int(delta),
-        ColumnType::Decimal { .. } | ColumnType::Float => return Err(more_than_whole(table, column).into()),
-        _ => return Err(not_addable(table, column).into()),
+    let delta = match table.columns[column].kind {
+        ColumnType::Decimal { scale, .. } => types::with_scale(Value::Int(delta), scale),
+        ColumnType::Float => return fractions::grow_whole_float(unit, at, target, table, (column, delta)),
+        _ => Value::Int(delta),
     };
-    match add_to_column(unit, at, target, table, (column, &delta), true)? {
-        Some(Value::Int(sum)) => Ok(sum),
-        _ => Err(more_than_whole(table, column).into()),
-    }
+    let sum = add_to_column(unit, at, target, table, (column, &delta), Answer::Whole)?;
+    Ok(sum.as_ref().and_then(Value::as_whole).ok_or_else(|| more_than_whole(table, column))?)
 }
 
-/// Adds to a column and answers the sum when the row is known; with `want_sum` it is loaded if it is not.
+/// What an addition has to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Nothing: the row need not be known.
+    Nothing,
+    /// The sum, which has to be a whole number.
+    Whole,
+    /// The sum.
+    Sum,
+}
+
+/// Adds to a column and answers the sum when the row is known; it is loaded when the sum has to be answered.
 fn add_to_column(
     unit: &mut Unit<'_>,
     at: usize,
     target: &Target,
     table: &Arc<Table>,
     (column, delta): (usize, &Value),
-    want_sum: bool,
+    answer: Answer,
 ) -> Result<Option<Value>, Stop> {
     let described = &table.columns[column];
-    if table.is_key_column(column) || described.generated {
-        return Err(not_addable(table, column).into());
-    }
-    if !matches!(described.kind, ColumnType::Int { .. } | ColumnType::Decimal { .. }) {
+    let exact = matches!(described.kind, ColumnType::Int { .. } | ColumnType::Decimal { .. });
+    if !exact || table.is_key_column(column) || described.generated {
         return Err(not_addable(table, column).into());
     }
     let key = row_of(target).map_or(&[][..], |(_, key)| key);
-    if want_sum {
+    if answer != Answer::Nothing {
         unit.see(at)?;
     }
     let known = unit.peek(at).is_some();
@@ -134,7 +143,7 @@ fn add_to_column(
         check_sum(table, column, &sum)?;
     }
     // Refused before anything is noted: other commands of the same transaction may go on.
-    if want_sum && !matches!(sum, Value::Int(_)) {
+    if answer == Answer::Whole && sum.as_whole().is_none() {
         return Err(more_than_whole(table, column).into());
     }
     rows::write(unit, at, table, Change::add(name, delta.clone()))?;
@@ -152,7 +161,7 @@ fn check_sum(table: &Table, column: usize, sum: &Value) -> Result<(), Refusal> {
 
 fn more_than_whole(table: &Table, column: usize) -> Refusal {
     Refusal::invalid(format!(
-        "{}.{} is {} and holds more than a whole number; use HINCRBYFLOAT or LANDFALL.ADD",
+        "the sum is no whole number of 64 bits: {}.{} is {}; use INCRBYFLOAT or HINCRBYFLOAT",
         table.name, table.columns[column].name, table.columns[column].declared
     ))
 }
@@ -170,7 +179,7 @@ pub fn integer(text: &[u8]) -> Result<i64, Refusal> {
 
 fn not_addable(table: &Table, column: usize) -> Refusal {
     Refusal::invalid(format!(
-        "{}.{} is {} and cannot be added to; whole numbers and decimals can",
+        "{}.{} is {} and cannot be added to; columns of numbers outside the key can",
         table.name, table.columns[column].name, table.columns[column].declared
     ))
 }

@@ -148,7 +148,7 @@ pub fn write(unit: &mut Unit<'_>, at: usize, table: &Arc<Table>, change: Change)
     Ok(())
 }
 
-/// The value that `HDEL` leaves in a column: its default, or NULL.
+/// The value that `HDEL` leaves in a column: NULL, or the default where the column is NOT NULL.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] when the column takes neither.
@@ -156,11 +156,35 @@ pub fn cleared(table: &Table, column: usize) -> Result<Value, Refusal> {
     not_key(table, column)?;
     let column = &table.columns[column];
     writable(table, column)?;
+    match (column.nullable, &column.default) {
+        (true, _) => Ok(Value::Null),
+        (false, Some(default)) => Ok(default.clone()),
+        (false, None) => Err(Refusal::invalid(format!(
+            "{}.{} is NOT NULL {} and cannot be cleared; write a value, or DEL the row",
+            table.name,
+            column.name,
+            if column.has_default {
+                "with a default that the database computes"
+            } else {
+                "without a default"
+            }
+        ))),
+    }
+}
+
+/// NULL for a column, where somebody wrote it: unlike [`cleared`], it never means the default.
+///
+/// # Errors
+/// [`Refusal::Invalid`] when the column is NOT NULL, generated, or of the key.
+pub fn null(table: &Table, column: usize) -> Result<Value, Refusal> {
+    not_key(table, column)?;
+    let column = &table.columns[column];
+    writable(table, column)?;
     match column.nullable {
         true => Ok(Value::Null),
         false => Err(Refusal::invalid(format!(
-            "{}.{} is NOT NULL and cannot be cleared; write a value, or DEL the row",
-            table.name, column.name
+            "{}.{} is {} NOT NULL and takes a value",
+            table.name, column.name, column.declared
         ))),
     }
 }
@@ -200,7 +224,7 @@ pub fn event(table: &Table, columns: &[(&[u8], &[u8])]) -> Result<Vec<(Name, Val
 /// [`Stop`].
 pub fn exists(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<bool, Stop> {
     if let Target::Table(table) = target {
-        return Err(super::names_a_table(table));
+        return Err(super::names_a_table(table).into());
     }
     if let (Target::Cell(_, _, column), Some((table, key))) = (target, row_of(target)) {
         let Some(row) = unit.row(at)? else { return Ok(false) };

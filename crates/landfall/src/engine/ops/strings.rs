@@ -56,7 +56,7 @@ pub fn get(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<Option<Arc
             let Some(row) = unit.row(at)? else { return Ok(None) };
             Ok(Some(json::of_row(table, key, row).into()))
         }
-        Target::Table(table) => Err(names_a_table(table)),
+        Target::Table(table) => Err(names_a_table(table).into()),
     }
 }
 
@@ -102,7 +102,7 @@ pub fn set(
             let change = json::to_put(table, key, value, ignore)?;
             rows::write(unit, at, table, change)?;
         }
-        Target::Table(table) => return Err(names_a_table(table)),
+        Target::Table(table) => return Err(names_a_table(table).into()),
     }
     Ok((true, old))
 }

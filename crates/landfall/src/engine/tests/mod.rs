@@ -19,6 +19,8 @@ use crate::sink::Database;
 use crate::sink::memory::MemoryDatabase;
 
 mod bugs;
+#[cfg(feature = "sqlite")]
+mod columns;
 mod doubles;
 mod history;
 #[cfg(feature = "sqlite")]
@@ -77,6 +79,7 @@ fn tables() -> Vec<Table> {
         kind,
         nullable,
         has_default,
+        default: None,
         generated: false,
     };
     let whole = ColumnType::Int { min: i64::MIN, max: i64::MAX };

@@ -20,6 +20,7 @@ fn table(name: &str, columns: &[&str], unique: &[usize], references: &[(usize, &
                 declared: "integer".into(),
                 nullable: *name != "need",
                 has_default: false,
+                default: None,
                 generated: false,
             })
             .collect(),

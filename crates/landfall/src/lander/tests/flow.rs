@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::buffer::log::Log;
 use crate::lander::fakes::{FIRM, KEYS, PAGE, World, firm, page, put_firm, set_key, view};
-use crate::lander::{FlushMode, LanderSettings, Left, Phase, Turn, Waited};
+use crate::lander::{LanderSettings, Left, Phase, Turn, Waited};
 use crate::model::{Name, RowKey, Value};
+use crate::settings::FlushMode;
 
 fn wait_ms(turn: Turn, world: &World) -> Option<u64> {
     match turn {

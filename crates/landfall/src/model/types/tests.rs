@@ -11,6 +11,7 @@ fn column(declared: &str, kind: ColumnType) -> Column {
         declared: declared.into(),
         nullable: true,
         has_default: false,
+        default: None,
         generated: false,
     }
 }
@@ -183,7 +184,7 @@ fn moments_come_to_utc_without_a_zone() {
 
 #[test]
 fn json_is_checked_and_kept_as_written() {
-    let json = column("json", ColumnType::Json);
+    let json = column("json", ColumnType::Json { bare_numbers: true });
     assert_outcomes(
         &json,
         &[
@@ -253,7 +254,7 @@ fn any_column() -> impl Strategy<Value = Column> {
         Just(column("date", ColumnType::Date)),
         Just(column("time", ColumnType::Time)),
         Just(column("timestamp", ColumnType::Timestamp)),
-        Just(column("json", ColumnType::Json)),
+        Just(column("json", ColumnType::Json { bare_numbers: true })),
     ]
 }
 

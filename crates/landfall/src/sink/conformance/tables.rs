@@ -130,6 +130,7 @@ fn table(name: &str, columns: &[(&str, ColumnType, &str)], key: &[usize]) -> Tab
         declared: declared.trim_end_matches('!').into(),
         nullable: !declared.ends_with('!'),
         has_default: false,
+        default: None,
         generated: false,
     });
     let keyless = || "it has no primary key, so it takes events only (XADD)".to_owned();

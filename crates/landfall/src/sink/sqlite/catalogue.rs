@@ -9,7 +9,7 @@ use super::convert::Affinity;
 use super::declared;
 use super::errors::classify;
 use crate::error::SinkError;
-use crate::model::{Catalogue, Column, ColumnType, Reference, Table, Unmapped};
+use crate::model::{Catalogue, Column, ColumnType, Reference, Table, Unmapped, Value, types};
 
 /// The catalogue of the file.
 pub(super) fn read(connection: &Connection) -> Result<Catalogue, SinkError> {
@@ -80,19 +80,35 @@ fn describe(row: &Row<'_>) -> rusqlite::Result<Described> {
     let declared: String = row.get(1)?;
     let key = row.get::<_, u32>(4)? as usize;
     let shown = if declared.is_empty() { declared::NONE.to_owned() } else { declared.clone() };
-    Ok(Described {
-        column: Column {
-            name: name.into(),
-            kind: declared::kind(&declared),
-            declared: shown,
-            // SQLite lets the columns of most primary keys be NULL; a row with such a key has no name here, and
-            // the key of a row that Landfall writes is never NULL.
-            nullable: !row.get::<_, bool>(2)? && key == 0,
-            has_default: row.get_ref(3)? != rusqlite::types::ValueRef::Null,
-            generated: row.get::<_, i64>(5)? > 1,
-        },
-        key,
-    })
+    let default: Option<String> = row.get(3)?;
+    let mut column = Column {
+        name: name.into(),
+        kind: declared::kind(&declared),
+        declared: shown,
+        // SQLite lets the columns of most primary keys be NULL; a row with such a key has no name here, and
+        // the key of a row that Landfall writes is never NULL.
+        nullable: !row.get::<_, bool>(2)? && key == 0,
+        has_default: default.is_some(),
+        default: None,
+        generated: row.get::<_, i64>(5)? > 1,
+    };
+    column.default = default.and_then(|written| constant(&column, &written));
+    Ok(Described { column, key })
+}
+
+/// The value of a default that is written as a number, a text or a truth value; none for any other expression.
+fn constant(column: &Column, written: &str) -> Option<Value> {
+    let written = written.trim();
+    let text = match written.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+        // A quote inside a text is written twice; one alone would end it.
+        Some(inside) if inside.replace("''", "").contains('\'') => return None,
+        Some(inside) => inside.replace("''", "'"),
+        None if written.eq_ignore_ascii_case("true") => "1".to_owned(),
+        None if written.eq_ignore_ascii_case("false") => "0".to_owned(),
+        None if written.parse::<f64>().is_ok_and(f64::is_finite) => written.to_owned(),
+        None => return None,
+    };
+    types::parse(column, text.as_bytes()).ok()
 }
 
 fn table(
@@ -149,7 +165,7 @@ fn keyless(columns: &[Column], key: &[usize], index: Option<&Index>) -> Option<S
     key.iter().map(|&at| &columns[at]).find_map(|column| {
         let why = match column.kind {
             ColumnType::Float => "a float, which has no one spelling",
-            ColumnType::Json => "JSON, which has no one spelling",
+            ColumnType::Json { .. } => "JSON, which has no one spelling",
             ColumnType::Unknown => "of a type that Landfall does not know",
             ColumnType::Text { .. } if is_coerced(column) => {
                 "declared with a type whose texts SQLite turns into numbers; declare it as text"
@@ -160,10 +176,9 @@ fn keyless(columns: &[Column], key: &[usize], index: Option<&Index>) -> Option<S
     })
 }
 
-/// Whether SQLite would change some texts of this column. A UUID has 36 characters and never looks like a number.
+/// Whether SQLite would change some texts of this column.
 fn is_coerced(column: &Column) -> bool {
-    !column.declared.eq_ignore_ascii_case("uuid")
-        && column.declared != declared::NONE
+    column.declared != declared::NONE
         && !matches!(Affinity::of(&column.declared), Affinity::Text | Affinity::Blob)
 }
 

@@ -37,8 +37,9 @@ pub(super) fn kind(declared: &str) -> ColumnType {
         ("date", _) => ColumnType::Date,
         ("time", _) => ColumnType::Time,
         ("timestamp" | "datetime", _) => ColumnType::Timestamp,
-        ("json", _) => ColumnType::Json,
-        ("uuid", _) => ColumnType::Text { chars_max: Some(36) },
+        // Both have numeric affinity: a text that looks like a number would become one.
+        ("json", _) => ColumnType::Json { bare_numbers: false },
+        ("uuid", _) => ColumnType::Uuid,
         // A column without a type keeps what it gets.
         ("", _) => ColumnType::Text { chars_max: None },
         _ => by_affinity(&declared),
@@ -104,8 +105,8 @@ mod tests {
             ("date", ColumnType::Date),
             ("time", ColumnType::Time),
             ("DATETIME", ColumnType::Timestamp),
-            ("json", ColumnType::Json),
-            ("uuid", text(Some(36))),
+            ("json", ColumnType::Json { bare_numbers: false }),
+            ("uuid", ColumnType::Uuid),
             ("STRING", ColumnType::Unknown),
             ("geometry", ColumnType::Unknown),
             ("ANY", ColumnType::Unknown),
