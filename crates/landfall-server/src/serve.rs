@@ -150,6 +150,9 @@ fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engi
             settings.data_dir.join("quarantine").display()
         );
     }
+    for incident in LocalLog::incidents(env, &settings.data_dir)? {
+        eprintln!("landfall: an incident is noted beside the log: {incident}");
+    }
     let log: Arc<dyn Log> = Arc::new(log);
     let database: Arc<dyn Database> =
         Arc::new(SqliteDatabase::open(&options.database, SqliteSettings::default())?);

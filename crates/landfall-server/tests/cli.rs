@@ -283,3 +283,86 @@ fn output_into_a_pipe_that_closes_early_is_no_error() {
     assert!(output.stderr.is_empty(), "{output:?}");
     assert_eq!(output.status.code(), Some(0));
 }
+
+/// Ends a server in order with `a` and `b` not landed, and flips a byte of the record of `a`.
+fn damage_a_log(place: &Place) {
+    let server = place.serve_with(&[], &[("LANDFALL_DRAIN_TIMEOUT", "20ms")]);
+    server.cli(&["LANDFALL.PAUSE"]);
+    server.cli(&["SET", "a", "the first value"]);
+    server.cli(&["SET", "b", "the second value"]);
+    assert_eq!(server.terminate().code(), Some(0));
+    let segments = std::fs::read_dir(place.path().join("landfall-data/log")).unwrap();
+    for path in segments.map(|entry| entry.unwrap().path()) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(9).position(|bytes| bytes == b"the first") {
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            return;
+        }
+    }
+    panic!("the value is in no file of the log");
+}
+
+#[test]
+fn a_damaged_log_is_refused_with_file_and_offset_and_the_commands_that_help() {
+    let place = Place::new();
+    damage_a_log(&place);
+    let refused = place.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(refused.code, Some(69), "{refused:?}");
+    for part in [".seg at offset", "landfall log check landfall-data", "landfall log repair landfall-data"] {
+        assert!(refused.err.contains(part), "{part} is missing in {}", refused.err);
+    }
+    let checked = place.run(&["log", "check", "landfall-data"]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.out.contains("DAMAGED") && checked.out.contains("gone    lane"), "{checked:?}");
+    let json = place.run(&["log", "check", "--json"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["whole"], json["unsure"].as_array().map(Vec::is_empty)), (&false.into(), Some(false)));
+}
+
+#[test]
+fn a_dump_hides_keys_and_values_until_it_is_asked_for_them() {
+    let place = Place::new();
+    damage_a_log(&place);
+    let hidden = place.run(&["log", "dump", "landfall-data"]);
+    assert_eq!(hidden.code, Some(1), "there is damage: {hidden:?}");
+    assert!(hidden.out.contains("key (1 bytes)") && hidden.out.contains("(16 bytes)"), "{hidden:?}");
+    assert!(hidden.out.contains("DAMAGE") && !hidden.out.contains("the second"), "{hidden:?}");
+    let shown = place.run(&["log", "dump", "landfall-data", "--values", "--from", "1"]).out;
+    assert!(shown.contains("put key") || shown.contains("replace key \"b\""), "{shown}");
+    assert!(shown.contains("the second value") && !shown.contains("lanes:"), "{shown}");
+    for line in place.run(&["log", "dump", "--json"]).out.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_repair_lists_the_loss_wants_it_confirmed_and_the_next_start_reports_it() {
+    let place = Place::new();
+    damage_a_log(&place);
+    let dry = place.run(&["log", "repair", "landfall-data"]);
+    assert_eq!(dry.code, Some(1), "{dry:?}");
+    assert!(dry.out.contains("LOST      lane") && dry.out.contains("nothing was changed"), "{dry:?}");
+    let refused = place.run(&["log", "repair", "landfall-data", "--apply"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.out.contains("--declare-loss"), "{refused:?}");
+    let done = place.run(&["log", "repair", "landfall-data", "--apply", "--declare-loss"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(place.run(&["log", "check", "landfall-data"]).code, Some(0));
+    let server = place.serve(&[]);
+    assert!(server.said().contains("kind=declared-loss lane="), "{}", server.said());
+    assert_eq!(server.cli(&["GET", "b"]), "the second value");
+    assert_eq!(server.cli(&["GET", "a"]), "");
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    assert_eq!(server.terminate().code(), Some(0));
+    assert_eq!(place.run(&["log", "repair", "landfall-data"]).code, Some(0), "nothing is left to repair");
+}
+
+#[test]
+fn a_repair_without_the_log_s_database_changes_nothing() {
+    let place = Place::new();
+    damage_a_log(&place);
+    let missing = place.run(&["log", "repair", "landfall-data", "--database", "sqlite:none.db", "--apply"]);
+    assert_eq!(missing.code, Some(69), "{missing:?}");
+    assert!(!place.path().join("none.db").exists());
+}

@@ -1,7 +1,7 @@
 //! The errors of the library: whose fault, whether trying again helps, what to do.
 //! Messages never carry a value, a key's content from the database path, or a password.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::model::{LaneId, Lineage, Position};
 
@@ -35,7 +35,7 @@ pub enum LogError {
     },
     /// Acknowledged bytes of the log are damaged.
     #[error(
-        "the log is damaged: {file} at offset {offset}: {what}. Nothing was changed. Run `landfall log check --data-dir DIR`, restore the file, or ask for help before you delete anything"
+        "the log is damaged: {file} at offset {offset}: {what}. Nothing was changed. Restore the file, or see what is lost with `landfall log check {dir}` and what `landfall log repair {dir}` would do", dir = data_dir_of(file).display()
     )]
     Damaged {
         /// The segment.
@@ -79,6 +79,13 @@ pub enum LogError {
         /// The position.
         position: Position,
     },
+}
+
+/// The data directory that a file of a log is in.
+fn data_dir_of(file: &Path) -> &Path {
+    let folder = file.parent().unwrap_or(file);
+    let inner = folder.file_name().is_some_and(|name| name == "log" || name == "notes");
+    if inner { folder.parent().unwrap_or(folder) } else { folder }
 }
 
 /// Why a database did not do what it was asked.

@@ -18,7 +18,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Database, LandingContext, Sink, SinkError, Source};
-use crate::model::Catalogue;
+use crate::model::{Catalogue, LaneId, Watermark};
 
 mod audit;
 mod catalogue;
@@ -95,6 +95,14 @@ impl SqliteDatabase {
         let path = path.as_ref().to_path_buf();
         connect::prepare_file(&path, &settings)?;
         Ok(SqliteDatabase { path, settings })
+    }
+
+    /// Where a lane is, or none when it has no row; unlike a take-over it changes nothing.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the file cannot be read, or has never had lanes.
+    pub fn watermark(&self, lane: LaneId) -> Result<Option<Watermark>, SinkError> {
+        lanes::watermark(&connect::reader(&self.path, &self.settings)?, lane)
     }
 
     /// The file.

@@ -70,7 +70,7 @@ fn follows(found: &Found, next: &Found) -> Result<(), LogError> {
     Ok(())
 }
 
-fn read_head(disk: &Arc<dyn Disk>, path: &Path) -> Result<Found, LogError> {
+pub(super) fn read_head(disk: &Arc<dyn Disk>, path: &Path) -> Result<Found, LogError> {
     let file = disk.open(path).map_err(|reason| failed("open", path, &reason))?;
     let mut page = vec![0; DATA_START as usize];
     let got = file.read_at(&mut page, 0).map_err(|reason| failed("read", path, &reason))?;

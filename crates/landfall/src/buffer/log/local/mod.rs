@@ -45,19 +45,26 @@ mod owed;
 mod read;
 mod record;
 mod recover;
+mod repair;
 mod scan;
 mod segment;
 mod settings;
 mod small_file;
+mod survey;
 mod tail;
+mod tools;
 mod upkeep;
+mod walk;
 
 #[cfg(test)]
 mod tests;
 
 pub use recover::{Checked, Recovery};
+pub use repair::{INCIDENTS_NOTE, Permission, Repair, WatermarkOf};
 pub use settings::LocalLogSettings;
 pub use small_file::{Meta, read_meta};
+pub use survey::{Content, DumpEntry, Dumped, LaneFound, Lost, Survey};
+pub use walk::{Damage, OnProgress};
 
 use segment::{Segment, Spare};
 use tail::Tail;
@@ -121,14 +128,6 @@ impl LocalLog {
     pub fn open(env: Env, dir: &Path, settings: LocalLogSettings) -> Result<(LocalLog, Recovery), LogError> {
         settings.check()?;
         recover::open(env, Folders::new(dir), settings)
-    }
-
-    /// Verifies the log in this data directory and changes nothing. No process may have it open.
-    ///
-    /// # Errors
-    /// As [`LocalLog::open`].
-    pub fn check(env: &Env, dir: &Path, settings: &LocalLogSettings) -> Result<Checked, LogError> {
-        recover::check(env, &Folders::new(dir), settings)
     }
 
     /// What the directory says of this log.

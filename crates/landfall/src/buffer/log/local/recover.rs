@@ -19,6 +19,7 @@ use super::segment::{self, DATA_START, Header, Mark, NotBegun, Segment, Spare, f
 use super::small_file::{Meta, read_meta, replace, write_meta};
 use super::tail::Tail;
 use super::upkeep::{DRAFT, SPARE};
+use super::walk::OnProgress;
 use super::{Folders, LocalLog, LocalLogSettings, damaged, failed, read};
 use crate::env::{Disk, Env};
 use crate::model::Lineage;
@@ -55,7 +56,12 @@ pub struct Checked {
     pub torn_bytes: u64,
 }
 
-pub(super) fn check(env: &Env, folders: &Folders, settings: &LocalLogSettings) -> Result<Checked, LogError> {
+pub(super) fn check(
+    env: &Env,
+    folders: &Folders,
+    settings: &LocalLogSettings,
+    progress: OnProgress<'_>,
+) -> Result<Checked, LogError> {
     // Before the lock, which would make the folder.
     if read_meta(&env.disk, &folders.dir)?.is_none() {
         let names =
@@ -65,7 +71,7 @@ pub(super) fn check(env: &Env, folders: &Folders, settings: &LocalLogSettings) -
         }
     }
     let _alone = lock(&env.disk, &folders.dir)?;
-    let (meta, found) = read_log(env, folders, settings)?;
+    let (meta, found) = read_log(env, folders, settings, progress)?;
     let torn = found.as_ref().map_or(&[][..], |scan| &scan.torn);
     Ok(Checked {
         meta,
@@ -83,7 +89,7 @@ pub(super) fn open(
     let disk = env.disk.clone();
     let lock = lock(&disk, &folders.dir)?;
     make_folders(&disk, &folders)?;
-    let (mut meta, found) = read_log(&env, &folders, &settings)?;
+    let (mut meta, found) = read_log(&env, &folders, &settings, &mut |_, _| {})?;
     meta.boot += 1;
     write_meta(&disk, &folders.dir, &meta)?;
     let torn = found.as_ref().map_or(&[][..], |scan| &scan.torn);
@@ -111,7 +117,7 @@ pub(super) fn open(
     Ok((log, recovery))
 }
 
-fn lock(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Box<dyn Send + Sync>, LogError> {
+pub(super) fn lock(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Box<dyn Send + Sync>, LogError> {
     disk.create_dir(dir).map_err(|reason| failed("make the folder", dir, &reason))?;
     let path = dir.join("LOCK");
     if let Some(lock) = disk.lock(&path).map_err(|reason| failed("lock", &path, &reason))? {
@@ -147,6 +153,7 @@ fn read_log(
     env: &Env,
     folders: &Folders,
     settings: &LocalLogSettings,
+    progress: OnProgress<'_>,
 ) -> Result<(Meta, Option<Scan>), LogError> {
     let (disk, log) = (&env.disk, &folders.log);
     let Some(meta) = read_meta(disk, &folders.dir)? else {
@@ -157,7 +164,7 @@ fn read_log(
         let created_ms = env.clock.unix_ms();
         return Ok((Meta { lineage: Lineage(env.random_128()), boot: 0, created_ms, begun: false }, None));
     };
-    let found = scan(disk, log, meta.lineage, settings.segment_bytes)?;
+    let found = scan(disk, log, meta.lineage, settings.segment_bytes, progress)?;
     if meta.begun && found.is_none() {
         return Err(damaged(log, 0, "the log was begun, and every segment is missing"));
     }
@@ -190,7 +197,7 @@ fn quarantine(disk: &Arc<dyn Disk>, dir: &Path, torn: &[Torn], boot: u64) -> Res
 }
 
 /// The whole file that the last run prepared, if it left one. What else it left there and nobody needs is removed.
-fn take_spare(disk: &Arc<dyn Disk>, log: &Path) -> Result<Option<Spare>, LogError> {
+pub(super) fn take_spare(disk: &Arc<dyn Disk>, log: &Path) -> Result<Option<Spare>, LogError> {
     let names = disk.list(log).map_err(|reason| failed("list", log, &reason))?;
     let mut spares = names.iter().filter(|name| name.starts_with(SPARE));
     let spare = match spares.next() {
@@ -207,7 +214,11 @@ fn take_spare(disk: &Arc<dyn Disk>, log: &Path) -> Result<Option<Spare>, LogErro
     Ok(spare)
 }
 
-fn remove(disk: &Arc<dyn Disk>, log: &Path, names: impl Iterator<Item = String>) -> Result<(), LogError> {
+pub(super) fn remove(
+    disk: &Arc<dyn Disk>,
+    log: &Path,
+    names: impl Iterator<Item = String>,
+) -> Result<(), LogError> {
     let mut removed = false;
     for name in names {
         let path = log.join(name);
@@ -221,7 +232,7 @@ fn remove(disk: &Arc<dyn Disk>, log: &Path, names: impl Iterator<Item = String>)
 }
 
 /// Begins the new segment, with a copy of what has to be copied, all of it durable.
-fn begin(
+pub(super) fn begin(
     env: &Env,
     folders: &Folders,
     settings: &LocalLogSettings,

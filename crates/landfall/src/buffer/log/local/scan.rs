@@ -13,6 +13,7 @@ use super::index::LaneIndex;
 use super::record::{self, Kind, NoRecord, View};
 use super::segment::{DATA_START, Segment, id_of};
 use super::tail::TIME_STEP_MS;
+use super::walk::OnProgress;
 use super::{damaged, failed};
 use crate::env::Disk;
 use crate::model::{Anchor, LaneId, Lineage, Position};
@@ -70,6 +71,7 @@ pub(super) fn scan(
     dir: &Path,
     lineage: Lineage,
     segment_bytes: u64,
+    progress: OnProgress<'_>,
 ) -> Result<Option<Scan>, LogError> {
     let names = disk.list(dir).map_err(|reason| failed("list", dir, &reason))?;
     let ids: BTreeSet<u64> = names.iter().filter_map(|name| id_of(name)).collect();
@@ -84,6 +86,7 @@ pub(super) fn scan(
     let mut torn = Vec::new();
     let mut cut = false;
     for (nth, found) in chain.iter().enumerate() {
+        progress(nth as u64, chain.len() as u64);
         let bytes = read_whole(found)?;
         let mut end = DATA_START;
         let mut clean = false;

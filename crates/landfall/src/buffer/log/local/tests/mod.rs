@@ -13,6 +13,7 @@ mod crash;
 mod damage;
 mod fixture;
 mod group_commit;
+mod repair;
 mod room;
 
 /// Small segments, and nothing landed is retained.
