@@ -64,6 +64,36 @@ fn a_pipeline_whose_replies_fill_the_socket_is_answered_to_the_end() {
 }
 
 #[test]
+fn what_lies_ahead_in_a_pipeline_changes_no_reply_before_it() {
+    let place = Place::new();
+    with_database(&place, "CREATE TABLE page (id INTEGER PRIMARY KEY, views INTEGER NOT NULL DEFAULT 0)");
+    let server = place.serve(&["--database", "sqlite:app.db"]);
+    // More than is looked at ahead, of every kind: one key again and again, many keys, no key, no command, a table, a row
+    // whose key is wrong, and at last bytes that are no request.
+    let mut bytes = Vec::new();
+    let mut expected = String::new();
+    for n in 1..=200 {
+        bytes.extend(requests(&[
+            &["INCR", "n"],
+            &["MSET", "a", "1", "b", "2"],
+            &["PING"],
+            &["EXISTS", "a", "b", "c"],
+        ]));
+        expected += &format!(":{n}\r\n+OK\r\n+PONG\r\n:2\r\n");
+    }
+    bytes.extend(requests(&[&["NOSUCH", "x"], &["GET", "page"], &["GET", "page:01"], &["SET", "late", "1"]]));
+    bytes.extend_from_slice(b"*1\r\n!garbage\r\n");
+    let mut stream = connect(&server);
+    stream.write_all(&bytes).unwrap();
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).unwrap();
+    let rest = replies.strip_prefix(&expected).unwrap_or_else(|| panic!("{replies}"));
+    let rest: Vec<&str> = rest.split("\r\n").map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(rest, ["-ERR", "-ERR", "-ERR", "+OK", "-ERR", ""]);
+    assert_eq!(server.cli(&["GET", "late"]), "1");
+}
+
+#[test]
 fn letting_the_cache_go_in_a_transaction_is_refused_and_stops_nobody() {
     let place = Place::new();
     let server = place.serve(&[]);

@@ -22,12 +22,14 @@ use slab::Slab;
 
 pub mod connection;
 pub mod execute;
+mod foresight;
 pub mod run;
 pub mod session;
 pub mod shared;
 pub mod waiting;
 
 use connection::Connection;
+use foresight::Foresight;
 use session::Session;
 use shared::{Post, Shared, Who};
 
@@ -63,6 +65,7 @@ pub struct Front {
     /// Who waits for the engine to be opened anew.
     reloading: Vec<Who>,
     buffer: Vec<u8>,
+    foresight: Foresight,
     next_id: u64,
     /// Clients wait to be accepted, and no event will tell.
     accept_again: bool,
@@ -101,6 +104,7 @@ impl Front {
             reopen,
             reloading: Vec::new(),
             buffer: vec![0; READ_BYTES],
+            foresight: Foresight::new(),
             next_id: 1,
             accept_again: false,
             stop: false,

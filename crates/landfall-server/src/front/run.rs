@@ -96,7 +96,7 @@ impl Front {
 
     /// Runs the requests in `input` until one is parked or the end; returns how many bytes they took.
     fn run_requests(&mut self, token: usize, input: &[u8]) -> usize {
-        let mut used = 0;
+        let (mut used, mut foreseen) = (0, 0);
         while used < input.len() {
             let Some(connection) = self.connections.get_mut(token) else { return input.len() };
             if !connection.may_run() {
@@ -108,6 +108,11 @@ impl Front {
                     used += consumed;
                     Shared::count(&self.shared.commands);
                     let engine = self.engine.as_deref();
+                    if foreseen > 0 {
+                        foreseen -= 1;
+                    } else if let Some(engine) = engine {
+                        foreseen = self.foresight.look(engine, &request, &input[used..]);
+                    }
                     run_one(
                         engine,
                         &mut connection.session,

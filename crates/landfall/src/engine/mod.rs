@@ -46,6 +46,8 @@ pub use refusal::{Refusal, Stop};
 pub use status::Status;
 pub use unit::Unit;
 
+pub use crate::buffer::cache::FORESEEN_MAX;
+
 use self::core::Core;
 use self::keeper::Threads;
 
@@ -66,6 +68,18 @@ impl Engine {
     /// [`Refusal::Invalid`] when it names a table but no row of it.
     pub fn resolve(&self, key: &[u8]) -> Result<Target, Refusal> {
         mapping::resolve(&self.core.catalogue, key).map_err(Refusal::Invalid)
+    }
+
+    /// A number that stands for the row of a key in [`Engine::foresee`]; none for a key that names no row.
+    pub fn foreshadow(&self, key: &[u8]) -> Option<u64> {
+        let target = mapping::resolve(&self.core.catalogue, key).ok()?;
+        Some(self.core.cache.hash(&unit::identity(key, &target)?))
+    }
+
+    /// Says which rows will be asked for soon, at most [`FORESEEN_MAX`] of them, so that they are on the way from memory
+    /// by then. A hint: it changes no row and no reply, and waits for nothing.
+    pub fn foresee(&self, rows: &[u64]) {
+        self.core.cache.foresee(rows);
     }
 
     /// Starts a unit over the rows of `targets`, each with the key that it was resolved from. With

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::commits::Written;
 use super::core::Core;
 use super::effect::{Effect, overlaid};
+use super::ops::row_of;
 use super::refusal::{Refusal, Stop};
 use crate::buffer::cache::{FieldEdits, Hash, Shard, View};
 use crate::model::codec::BodyWriter;
@@ -78,6 +79,22 @@ thread_local! {
     static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The identity of the row that a key stands for; none when it names a table.
+pub(super) fn identity(key: &[u8], target: &Target) -> Option<Row> {
+    let mut row = Row::new();
+    match target {
+        Target::Key => {
+            row.push(0);
+            row.extend_from_slice(key);
+        }
+        Target::Row(table, values) | Target::Cell(table, values, _) => {
+            row.extend_from_slice(RowKey::of_table(&table.name, values).as_bytes());
+        }
+        Target::Table(_) => return None,
+    }
+    Some(row)
+}
+
 impl<'e> Unit<'e> {
     /// Locks the rows of `targets` (with the key that each was resolved from).
     pub(super) fn new(core: &'e Core, targets: &[(&[u8], &Target)], several_commands: bool) -> Unit<'e> {
@@ -103,20 +120,9 @@ impl<'e> Unit<'e> {
     }
 
     fn add_row(&mut self, key: &[u8], target: &Target, known: Option<&mut HashMap<Row, usize>>) -> usize {
-        let mut row = Row::new();
-        let table = match target {
-            Target::Key => {
-                row.push(0);
-                row.extend_from_slice(key);
-                None
-            }
-            Target::Row(table, values) | Target::Cell(table, values, _) => {
-                row.extend_from_slice(RowKey::of_table(&table.name, values).as_bytes());
-                Some(table.clone())
-            }
-            // A table is no row; its events are appended and lock nothing.
-            Target::Table(_) => return usize::MAX,
-        };
+        // A table is no row; its events are appended and lock nothing.
+        let Some(row) = identity(key, target) else { return usize::MAX };
+        let table = row_of(target).map(|(table, _)| table.clone());
         let hash = self.core.cache.hash(&row);
         let next = self.rows.len();
         let found = match known {

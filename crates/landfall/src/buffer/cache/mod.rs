@@ -17,6 +17,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 
 use crate::model::{LaneId, Position};
 
@@ -24,7 +25,9 @@ pub mod edits;
 pub mod entry;
 pub mod fill;
 pub mod hash;
+mod index;
 pub mod owed;
+mod prefetch;
 pub mod shard;
 mod sieve;
 pub mod view;
@@ -40,6 +43,9 @@ pub use shard::Shard;
 pub use view::View;
 
 const SHARDS: usize = 64;
+
+/// As many rows as are worth being foreseen at once: more, and the first are pushed out before they are asked for.
+pub const FORESEEN_MAX: usize = 32;
 
 /// All shards of the cache.
 pub struct Cache {
@@ -108,6 +114,23 @@ impl Cache {
     /// Locks one shard. Whoever locks several does so by rising number.
     pub fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
         self.shards[shard].lock()
+    }
+
+    /// Has the memory fetched that the rows of these hashes lie in, all of them at once: whoever asks for them one after
+    /// the other would wait for each. A hint: what is here, and what is not, stays as it is.
+    pub fn foresee(&self, hashes: &[u64]) {
+        // A shard that somebody holds is left out: a hint is not worth a wait.
+        let shard = |hash: u64| self.shards[self.shard_of(hash)].try_lock();
+        for &hash in hashes {
+            shard(hash).inspect(|shard| shard.fetch_index(hash));
+        }
+        let places: SmallVec<[Option<u32>; FORESEEN_MAX]> =
+            hashes.iter().map(|&hash| shard(hash)?.fetch_entry(hash)).collect();
+        for (&hash, place) in hashes.iter().zip(places) {
+            if let Some(place) = place {
+                shard(hash).inspect(|shard| shard.fetch_value(place));
+            }
+        }
     }
 
     /// How many shards there are.

@@ -4,11 +4,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 
-use hashbrown::HashTable;
-
 use crate::buffer::cache::Cache;
 use crate::buffer::cache::edits::FieldEdits;
 use crate::buffer::cache::entry::{Entry, RowBytes};
+use crate::buffer::cache::index::Index;
+use crate::buffer::cache::prefetch;
 use crate::buffer::cache::sieve::{NONE, Sieve};
 use crate::buffer::cache::view::View;
 use crate::model::{Change, LaneId, Position};
@@ -20,7 +20,7 @@ const EVICTED_AT_ONCE: usize = 16;
 
 /// The rows of one part of the hash space.
 pub struct Shard {
-    table: HashTable<(u64, u32)>,
+    index: Index,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     sieve: Sieve,
@@ -56,7 +56,7 @@ pub enum After {
 impl Shard {
     pub(super) fn new(bytes_max: u64) -> Shard {
         Shard {
-            table: HashTable::new(),
+            index: Index::default(),
             entries: Vec::new(),
             free: Vec::new(),
             sieve: Sieve::new(),
@@ -71,12 +71,28 @@ impl Shard {
     /// The place of a row, for [`Shard::entry`].
     pub fn find(&self, hash: u64, row: &[u8]) -> Option<u32> {
         let entries = &self.entries;
-        self.table
-            .find(hash, |(have, at)| {
-                *have == hash
-                    && entries[*at as usize].as_ref().is_some_and(|entry| entry.row.as_slice() == row)
-            })
-            .map(|(_, at)| *at)
+        self.index
+            .find(hash, |at| entries[at as usize].as_ref().is_some_and(|entry| entry.row.as_slice() == row))
+    }
+
+    /// Has the memory fetched that tells where a row of this hash is.
+    pub(super) fn fetch_index(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Has the entry fetched that a row of this hash has, most likely, and answers its place.
+    pub(super) fn fetch_entry(&self, hash: u64) -> Option<u32> {
+        // Another row of this hash only costs what the hint would have gained.
+        let at = self.index.find(hash, |_| true)?;
+        self.entries.get(at as usize).inspect(|entry| prefetch::lines(*entry));
+        Some(at)
+    }
+
+    /// Has the value fetched that lies behind the entry.
+    pub(super) fn fetch_value(&self, at: u32) {
+        if let Some(entry) = self.entry(at) {
+            entry.view.prefetch();
+        }
     }
 
     /// The row at a place.
@@ -260,7 +276,7 @@ impl Shard {
             .collect();
         assert_eq!(self.expiring, expiring, "the order of expiry");
         assert_eq!(self.bytes, self.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>(), "the bytes");
-        assert_eq!(self.table.len() + self.free.len(), self.entries.len(), "the places");
+        assert_eq!(self.index.len() + self.free.len(), self.entries.len(), "the places");
     }
 
     fn insert(&mut self, cache: &Cache, hash: u64, row: &[u8], lane: LaneId) -> u32 {
@@ -289,15 +305,13 @@ impl Shard {
                 (self.entries.len() - 1) as u32
             }
         };
-        self.table.insert_unique(hash, (hash, at), |(hash, _)| *hash);
+        self.index.insert(hash, at);
         cache.bytes.rows.fetch_add(1, Ordering::Relaxed);
         at
     }
 
     fn remove(&mut self, cache: &Cache, hash: u64, at: u32) {
-        if let Ok(found) = self.table.find_entry(hash, |(_, have)| *have == at) {
-            found.remove();
-        }
+        self.index.remove(hash, at);
         if let Some(entry) = self.entries[at as usize].take() {
             self.expiring.remove(&(entry.expires_ms, at));
             self.bytes -= u64::from(entry.bytes);

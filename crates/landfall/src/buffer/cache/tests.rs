@@ -282,3 +282,19 @@ fn a_write_lets_no_row_go_that_the_next_change_of_its_unit_builds_on() {
     cache.lock(0).relieve(&cache);
     assert!(!holds(&cache, &keys[0]), "the pressure was real");
 }
+
+#[test]
+fn foreseeing_rows_waits_for_no_lock_and_lets_them_stay_what_they_are() {
+    let (cache, keys) = one_shard();
+    load(&cache, &keys[0]);
+    // Rows that are here, rows that are not, and one hash more than once.
+    let hashes: Vec<u64> = keys.iter().chain([&keys[0]; 40]).map(|key| cache.hash(key.as_bytes())).collect();
+    let held: Vec<_> = (0..cache.shards()).map(|shard| cache.lock(shard)).collect();
+    cache.foresee(&hashes);
+    drop(held);
+    cache.foresee(&hashes);
+    cache.foresee(&[]);
+    (0..cache.shards()).for_each(|shard| cache.lock(shard).check_lists());
+    assert!(holds(&cache, &keys[0]));
+    assert!(!holds(&cache, &keys[1]));
+}

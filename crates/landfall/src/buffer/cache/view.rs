@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::edits::FieldEdits;
 use super::hash::Hash;
+use super::prefetch;
 use crate::model::{Change, Name, Op, Value};
 
 /// What is known of a row.
@@ -27,6 +28,16 @@ impl View {
     /// Whether nothing is known.
     pub fn is_unknown(&self) -> bool {
         matches!(self, View::Unknown)
+    }
+
+    /// Has the memory fetched that a read of the value begins with.
+    pub(super) fn prefetch(&self) {
+        match self {
+            View::Unknown | View::Absent => {}
+            View::String(value) => prefetch::line(&**value),
+            View::Hash(hash) => prefetch::lines(&**hash),
+            View::Row(row) => prefetch::line(&**row),
+        }
     }
 
     /// An estimate of the memory held behind the view itself, in bytes.

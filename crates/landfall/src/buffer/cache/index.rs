@@ -1,0 +1,170 @@
+//! Where the rows of a shard are: from the hash of a row's identity to the place of its entry.
+//! It must never hold a row: who asks compares. Its slots lie in one piece, so that one line of memory answers.
+//!
+//! Open addressing with linear probing: a slot is eight bytes, and a search that hits reads one cache line nearly
+//! always. Whoever will ask soon can have that line fetched ([`Index::prefetch`]).
+
+use super::prefetch;
+
+/// No row. No place has this number: a shard holds fewer rows.
+const EMPTY: u64 = u64::MAX;
+
+/// The least number of slots.
+const SLOTS_MIN: usize = 8;
+
+/// The places of a shard's rows. The number of slots is a power of two, and at least a quarter of them is empty.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Each is the low half of a hash, and a place.
+    slots: Vec<u64>,
+    rows: usize,
+}
+
+impl Index {
+    /// How many rows there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// The first place of this hash that `is` the one.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut at = self.home(hash as u32);
+        loop {
+            let slot = *self.slots.get(at)?;
+            if slot == EMPTY {
+                return None;
+            }
+            if tag(slot) == hash as u32 && is(place(slot)) {
+                return Some(place(slot));
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// Has the memory fetched that [`Index::find`] of this hash will read.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(self.home(hash as u32)) {
+            prefetch::line(slot);
+        }
+    }
+
+    /// Adds a place that is not here yet.
+    pub(super) fn insert(&mut self, hash: u64, place: u32) {
+        debug_assert_ne!(place, u32::MAX, "a shard holds fewer rows");
+        if (self.rows + 1) * 4 > self.slots.len() * 3 {
+            self.grow();
+        }
+        self.rows += 1;
+        self.put(u64::from(hash as u32) << 32 | u64::from(place));
+    }
+
+    /// Takes a place away; nothing happens when it is not here.
+    pub(super) fn remove(&mut self, hash: u64, gone: u32) {
+        let mut hole = self.home(hash as u32);
+        loop {
+            match self.slots.get(hole) {
+                None | Some(&EMPTY) => return,
+                Some(&slot) if place(slot) == gone => break,
+                Some(_) => hole = self.next(hole),
+            }
+        }
+        // Those behind move up, or a search would end at the hole before it reaches them.
+        let mut at = self.next(hole);
+        while self.slots[at] != EMPTY {
+            if self.distance(self.home(tag(self.slots[at])), at) >= self.distance(hole, at) {
+                self.slots[hole] = self.slots[at];
+                hole = at;
+            }
+            at = self.next(at);
+        }
+        self.slots[hole] = EMPTY;
+        self.rows -= 1;
+    }
+
+    fn grow(&mut self) {
+        let slots = (self.slots.len() * 2).max(SLOTS_MIN);
+        let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots]);
+        old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| self.put(slot));
+    }
+
+    fn put(&mut self, slot: u64) {
+        let mut at = self.home(tag(slot));
+        while self.slots[at] != EMPTY {
+            at = self.next(at);
+        }
+        self.slots[at] = slot;
+    }
+
+    /// Where a search begins. Without slots it begins and ends nowhere.
+    #[inline]
+    fn home(&self, tag: u32) -> usize {
+        tag as usize & self.slots.len().wrapping_sub(1)
+    }
+
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        (at + 1) & (self.slots.len() - 1)
+    }
+
+    fn distance(&self, from: usize, to: usize) -> usize {
+        to.wrapping_sub(from) & (self.slots.len() - 1)
+    }
+}
+
+fn tag(slot: u64) -> u32 {
+    (slot >> 32) as u32
+}
+
+fn place(slot: u64) -> u32 {
+    slot as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Few hashes, so that rows collide, stand in each other's way and wrap around the end.
+        #[test]
+        fn an_index_finds_what_was_added_and_not_taken_away(
+            steps in prop::collection::vec((any::<bool>(), 0u64..12, 0u32..40), 0..200),
+            low in prop::sample::select(vec![0u64, 5, 14, 0xffff_fff8])
+        ) {
+            let mut index = Index::default();
+            let mut model: BTreeMap<u32, u64> = BTreeMap::new();
+            for (add, hash, place) in steps {
+                let hash = (hash << 40) | low.wrapping_add(hash);
+                match (add, model.get(&place).copied()) {
+                    (true, None) => {
+                        index.insert(hash, place);
+                        model.insert(place, hash);
+                    }
+                    (false, Some(hash)) => {
+                        index.remove(hash, place);
+                        model.remove(&place);
+                    }
+                    (false, None) => index.remove(hash, place),
+                    (true, Some(_)) => {}
+                }
+                prop_assert_eq!(index.len(), model.len());
+                for (place, hash) in &model {
+                    prop_assert_eq!(index.find(*hash, |have| have == *place), Some(*place));
+                }
+                for place in 0..40 {
+                    if !model.contains_key(&place) {
+                        prop_assert_eq!(index.find(hash, |have| have == place), None);
+                    }
+                }
+            }
+        }
+    }
+}
