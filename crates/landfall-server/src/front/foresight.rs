@@ -47,6 +47,23 @@ impl Foresight {
         engine.foresee(&rows);
         requests
     }
+
+    /// Looks at what several connections sent, of each that sent a single request: a pipeline is looked at when it runs.
+    pub(super) fn look_across<'i>(&mut self, engine: &Engine, inputs: impl Iterator<Item = &'i [u8]>) {
+        let mut rows: SmallVec<[u64; FORESEEN_MAX]> = SmallVec::new();
+        for input in inputs {
+            self.decoder.reset();
+            match self.decoder.decode(input) {
+                Ok(Decoded::Complete { request, consumed }) if consumed == input.len() => {
+                    note(engine, &request, &mut rows);
+                }
+                _ => {}
+            }
+        }
+        if rows.len() > 1 {
+            engine.foresee(&rows);
+        }
+    }
 }
 
 /// Notes the rows that a request names.

@@ -23,6 +23,7 @@ use slab::Slab;
 pub mod connection;
 pub mod execute;
 mod foresight;
+mod receive;
 pub mod run;
 pub mod session;
 pub mod shared;
@@ -30,6 +31,7 @@ pub mod waiting;
 
 use connection::Connection;
 use foresight::Foresight;
+use receive::Part;
 use session::Session;
 use shared::{Post, Shared, Who};
 
@@ -41,6 +43,8 @@ const CONNECTIONS_A_TURN: usize = 256;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How much is read from a connection in a turn.
 const READ_BYTES: usize = 64 << 10;
+/// Holds what several connections sent. Twice a read: room for one that sent much behind others that sent little.
+const BUFFER_BYTES: usize = 2 * READ_BYTES;
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -66,6 +70,8 @@ pub struct Front {
     reloading: Vec<Who>,
     buffer: Vec<u8>,
     foresight: Foresight,
+    /// Empty between two calls of [`Front::serve`].
+    parts: Vec<Part>,
     next_id: u64,
     /// Clients wait to be accepted, and no event will tell.
     accept_again: bool,
@@ -103,8 +109,9 @@ impl Front {
             shared: Arc::new(Shared::new(password, listen, waker)),
             reopen,
             reloading: Vec::new(),
-            buffer: vec![0; READ_BYTES],
+            buffer: vec![0; BUFFER_BYTES],
             foresight: Foresight::new(),
+            parts: Vec::new(),
             next_id: 1,
             accept_again: false,
             stop: false,
@@ -142,9 +149,9 @@ impl Front {
                 self.accept();
             }
             self.take_posts();
-            for _ in 0..CONNECTIONS_A_TURN {
-                let Some(token) = self.ready.pop_front() else { break };
-                self.serve(token);
+            let mut left = CONNECTIONS_A_TURN;
+            while left > 0 && !self.ready.is_empty() {
+                left -= self.serve(left);
             }
             self.end_waits();
             if let Some(failed) = self.finish_turn() {

@@ -1,4 +1,4 @@
-//! The parts of a turn: serving a connection, ending waits, making everything safe, replying.
+//! The parts of a turn: running requests, ending waits, making everything safe, replying.
 //! The order is the promise: run, then safe, then reply.
 
 use std::time::Instant;
@@ -7,7 +7,7 @@ use landfall::engine::{Engine, Refusal};
 use landfall::error::LogError;
 use landfall_resp::{Decoded, Limits, OwnedRequest, ReplyWriter, Request};
 
-use super::connection::{Connection, OUTPUT_PAUSE_BYTES, Received};
+use super::connection::{Connection, OUTPUT_PAUSE_BYTES};
 use super::execute::{Outcome, execute};
 use super::shared::{Post, Shared, Who};
 use super::waiting::{Answer, LOAD_ATTEMPTS_MAX, Wait};
@@ -23,66 +23,8 @@ enum Next {
 }
 
 impl Front {
-    /// Reads from a connection and runs what it sent.
-    pub(super) fn serve(&mut self, token: usize) {
-        let Some(connection) = self.connections.get_mut(token) else { return };
-        if !connection.may_run() {
-            // The end of the wait, or of the jam, wakes it again.
-            connection.readable = true;
-            // A client that has sent its last byte may still read what it is owed. Only a wait without end is not
-            // kept for somebody who left.
-            if connection.hung_up && matches!(connection.wait, Some(Wait::Landed { deadline: None, .. })) {
-                self.close_if_gone(token);
-            }
-            return;
-        }
-        begin(connection, &mut self.touched, token);
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let received = connection.receive(&mut buffer);
-        match received {
-            Received::Bytes(count) => {
-                let more = count == buffer.len() || connection.hung_up;
-                connection.readable = more;
-                if connection.input.is_empty() {
-                    let used = self.run_requests(token, &buffer[..count]);
-                    if let Some(connection) = self.connections.get_mut(token) {
-                        connection.input.extend_from_slice(&buffer[used..count]);
-                    }
-                } else {
-                    connection.input.extend_from_slice(&buffer[..count]);
-                    self.run_input(token);
-                }
-                if more {
-                    self.ready.push_back(token);
-                }
-            }
-            Received::Nothing => connection.readable = false,
-            // It may still listen: what it sent this turn is answered at the end of the turn, and then it is closed.
-            Received::Gone => {
-                connection.readable = false;
-                connection.closing = true;
-            }
-        }
-        self.buffer = buffer;
-    }
-
-    /// A client that left while its command waits need not be waited for. What it sent before is kept, within reason.
-    fn close_if_gone(&mut self, token: usize) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        while let Some(connection) = self.connections.get_mut(token) {
-            match connection.receive(&mut buffer) {
-                Received::Bytes(count) if connection.input.len() < OUTPUT_PAUSE_BYTES => {
-                    connection.input.extend_from_slice(&buffer[..count]);
-                }
-                Received::Bytes(_) | Received::Gone => self.close(token),
-                Received::Nothing => break,
-            }
-        }
-        self.buffer = buffer;
-    }
-
     /// Runs the requests in the connection's own input.
-    fn run_input(&mut self, token: usize) {
+    pub(super) fn run_input(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let mut input = std::mem::take(&mut connection.input);
         let used = self.run_requests(token, &input);
@@ -95,7 +37,7 @@ impl Front {
     }
 
     /// Runs the requests in `input` until one is parked or the end; returns how many bytes they took.
-    fn run_requests(&mut self, token: usize, input: &[u8]) -> usize {
+    pub(super) fn run_requests(&mut self, token: usize, input: &[u8]) -> usize {
         let (mut used, mut foreseen) = (0, 0);
         while used < input.len() {
             let Some(connection) = self.connections.get_mut(token) else { return input.len() };
@@ -328,7 +270,7 @@ fn most_loads(request: &OwnedRequest) -> u32 {
     u32::try_from(request.as_request().arg_count() / 256).unwrap_or(u32::MAX)
 }
 
-fn begin(connection: &mut Connection, touched: &mut Vec<usize>, token: usize) {
+pub(super) fn begin(connection: &mut Connection, touched: &mut Vec<usize>, token: usize) {
     if !connection.touched {
         connection.touched = true;
         connection.turn_start = connection.output.len();
