@@ -10,9 +10,7 @@ use super::{Call, syntax_error};
 
 /// GET key
 pub fn get(call: &mut Call<'_, '_>) -> Result<(), Stop> {
-    let value = strings::get(call.unit, call.base, &call.targets[0])?;
-    call.reply.bulk_or_null(value.as_deref());
-    Ok(())
+    strings::visit(call.unit, call.base, &call.targets[0], |value| call.reply.bulk_or_null(value))
 }
 
 /// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
@@ -98,8 +96,9 @@ pub fn strlen(call: &mut Call<'_, '_>) -> Result<(), Stop> {
 pub fn mget(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     call.reply.array_header(call.targets.len());
     for (at, target) in call.targets.iter().enumerate() {
-        match strings::get(call.unit, call.base + at, target) {
-            Ok(value) => call.reply.bulk_or_null(value.as_deref()),
+        let reply = &mut call.reply;
+        match strings::visit(call.unit, call.base + at, target, |value| reply.bulk_or_null(value)) {
+            Ok(()) => {}
             // As in Redis, a key of another type counts as absent here.
             Err(Stop::Refused(Refusal::WrongType)) => call.reply.null(),
             Err(stop) => return Err(stop),

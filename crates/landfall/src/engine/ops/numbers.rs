@@ -23,8 +23,8 @@ const OVERFLOW: &str = "increment or decrement would overflow";
 pub fn increment(unit: &mut Unit<'_>, at: usize, target: &Target, delta: i64) -> Result<i64, Stop> {
     match target {
         Target::Key => {
-            let (old, expires_ms) = match unit.string(at)? {
-                Some((text, expires_ms)) => (integer(&text)?, expires_ms),
+            let (old, expires_ms) = match unit.string_seen(at)? {
+                Some((text, expires_ms)) => (integer(text)?, expires_ms),
                 None => (0, 0),
             };
             let new = old.checked_add(delta).ok_or_else(|| Refusal::invalid(OVERFLOW))?;

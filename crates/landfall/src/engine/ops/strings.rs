@@ -60,6 +60,23 @@ pub fn get(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<Option<Arc
     }
 }
 
+/// Reads the same and hands it to `visit`; a string of a key-value key is not copied for that.
+///
+/// # Errors
+/// [`Stop`].
+pub fn visit(
+    unit: &mut Unit<'_>,
+    at: usize,
+    target: &Target,
+    visit: impl FnOnce(Option<&[u8]>),
+) -> Result<(), Stop> {
+    match target {
+        Target::Key => visit(unit.string_seen(at)?.map(|(value, _)| &**value)),
+        _ => visit(get(unit, at, target)?.as_deref()),
+    }
+    Ok(())
+}
+
 /// SET. Answers whether it wrote, and the old value when `want_old`.
 ///
 /// # Errors

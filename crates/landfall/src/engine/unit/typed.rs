@@ -16,10 +16,18 @@ impl Unit<'_> {
     /// # Errors
     /// [`Stop::Load`], or [`Refusal::WrongType`].
     pub fn string(&mut self, at: usize) -> Result<Option<StringValue>, Stop> {
+        Ok(self.string_seen(at)?.map(|(value, expires_ms)| (value.clone(), expires_ms)))
+    }
+
+    /// The same string where it lies: for who only looks at it, counting another holder would cost more than the look.
+    ///
+    /// # Errors
+    /// [`Stop::Load`], or [`Refusal::WrongType`].
+    pub fn string_seen(&mut self, at: usize) -> Result<Option<(&Arc<[u8]>, u64)>, Stop> {
         let seen = self.see(at)?;
         match seen.view {
             View::Absent => Ok(None),
-            View::String(value) => Ok(Some((value.clone(), seen.expires_ms))),
+            View::String(value) => Ok(Some((value, seen.expires_ms))),
             _ => Err(Refusal::WrongType.into()),
         }
     }
