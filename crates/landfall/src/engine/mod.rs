@@ -15,6 +15,7 @@ use crate::model::mapping::{self, Target};
 use crate::model::{Catalogue, LaneId, Position, RowKey, Table};
 use crate::settings::TableSettings;
 
+pub mod adopt;
 mod cascades;
 mod close;
 mod commits;

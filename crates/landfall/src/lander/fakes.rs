@@ -148,6 +148,10 @@ impl Sink for Proxy {
         self.on(&self.0.primary, |sink| sink.lanes(lanes))
     }
 
+    fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
+        self.on(&self.0.primary, |sink| sink.lane_ids())
+    }
+
     fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
         self.on_both(|sink| sink.adopt(lanes, incidents))
     }

@@ -55,6 +55,8 @@ pub use progress::status::{ConnectionStatus, GroupStatus, Phase, StopReason, Unk
 pub use progress::{Progress, Subscriber};
 pub use settings::LanderSettings;
 
+pub(crate) use take_over::anchor_of;
+
 use batch::Attempt;
 use plan::Rules;
 use retry::{Backoff, Mark};

@@ -81,7 +81,10 @@ pub fn has_database(log: &dyn Log) -> Result<bool, LogError> {
 }
 
 /// Keeps which database this log belongs to.
-pub(super) fn write_database(log: &dyn Log, database: &dyn Database) -> Result<(), super::OpenError> {
+///
+/// # Errors
+/// [`OpenError`](super::OpenError) when the database cannot be asked, or the note not be kept.
+pub fn write_database(log: &dyn Log, database: &dyn Database) -> Result<(), super::OpenError> {
     let Some(identity) = database.identity()? else { return Ok(()) };
     let mut note = identity.to_vec();
     note.extend_from_slice(database.describe().as_bytes());
@@ -89,6 +92,18 @@ pub(super) fn write_database(log: &dyn Log, database: &dyn Database) -> Result<(
         log.set_note(DATABASE, &note)?;
     }
     Ok(())
+}
+
+/// Whether the log belongs to another database than this one.
+///
+/// # Errors
+/// [`OpenError`](super::OpenError) when the database cannot be asked.
+pub fn is_other_database(log: &dyn Log, database: &dyn Database) -> Result<bool, super::OpenError> {
+    match check_database(log, database) {
+        Ok(()) => Ok(false),
+        Err(super::OpenError::Sink(SinkError::WrongDatabase { .. })) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Refuses a database that is not the one that this log belongs to. A log that has not landed yet belongs to none.

@@ -14,7 +14,7 @@ use crate::error::SinkError;
 use crate::model::{Anchor, Epoch, IncidentKind, LaneId, Watermark};
 
 /// The log's anchor at a position, if it still has it.
-pub(super) fn anchor_of(log: &dyn Log, lane: LaneId, position: u64) -> Result<Option<Anchor>, LogError> {
+pub(crate) fn anchor_of(log: &dyn Log, lane: LaneId, position: u64) -> Result<Option<Anchor>, LogError> {
     if position == 0 {
         return Ok(Some(Anchor::START));
     }

@@ -185,6 +185,12 @@ impl Sink for Connection {
         Ok(lanes.iter().map(|&lane| state.lanes.row(lane)).collect())
     }
 
+    fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
+        let state = self.state.lock();
+        state.check_up()?;
+        Ok(state.lanes.ids())
+    }
+
     fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
         let mut state = self.state.lock();
         state.check_up()?;

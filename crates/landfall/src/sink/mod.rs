@@ -115,6 +115,12 @@ pub trait Sink: Send {
     /// [`SinkError`] when the database cannot answer.
     fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError>;
 
+    /// The lanes that have a row, whoever they belong to.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer.
+    fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError>;
+
     /// Gives lanes the rows that a person has decided on, and keeps the incidents that tell of it, in one transaction.
     ///
     /// # Errors

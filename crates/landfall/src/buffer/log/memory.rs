@@ -214,6 +214,10 @@ impl Log for MemoryLog {
         self.state.lock().lane(lane).head
     }
 
+    fn oldest(&self, lane: LaneId) -> Head {
+        self.state.lock().lane(lane).oldest
+    }
+
     fn cut(&self, lanes: &[LaneId]) -> (Address, Vec<Position>) {
         let state = &mut *self.state.lock();
         let cut = |&lane: &LaneId| {

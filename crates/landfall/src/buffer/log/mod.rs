@@ -165,6 +165,9 @@ pub trait Log: Send + Sync {
     /// The end of a lane: the last appended position.
     fn head(&self, lane: LaneId) -> Head;
 
+    /// The position behind which every record of a lane is kept, and the anchor there.
+    fn oldest(&self, lane: LaneId) -> Head;
+
     /// Cuts these lanes here, in one instant: returns the address behind the last record and each lane's last
     /// position. Every record appended later has a higher position and a higher address.
     fn cut(&self, lanes: &[LaneId]) -> (Address, Vec<Position>);

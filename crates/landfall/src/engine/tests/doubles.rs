@@ -130,6 +130,10 @@ impl Sink for Connection {
         self.0.primary().sink(self.1.clone())?.lanes(lanes)
     }
 
+    fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
+        self.0.primary().sink(self.1.clone())?.lane_ids()
+    }
+
     fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
         self.on_both(|sink| sink.adopt(lanes, incidents))
     }

@@ -104,6 +104,7 @@ pub(crate) fn a_lane_is_adopted_only_as_it_was_found(database: &dyn Database) {
     assert_eq!(owner.sink.lanes(&[LANE, new]).unwrap(), [found, None], "all or nothing");
     owner.sink.adopt(&[create, Adopted { found, ..wrong }], &[incident()]).unwrap();
     assert_eq!(owner.sink.lanes(&[LANE, new]).unwrap(), [Some(becomes); 2]);
+    assert_eq!(owner.sink.lane_ids().unwrap(), [LANE, new]);
     assert!(is_fenced(owner.change(&row("page", 1), put(&[]))), "whoever landed before is fenced");
 }
 

@@ -17,6 +17,10 @@ impl Lanes {
         self.0.get(&lane).copied()
     }
 
+    pub(super) fn ids(&self) -> Vec<LaneId> {
+        self.0.keys().copied().collect()
+    }
+
     pub(super) fn create(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
         for lane in lanes {
             if let Some(found) = self.0.get(lane) {

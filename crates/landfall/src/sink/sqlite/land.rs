@@ -85,6 +85,10 @@ impl Sink for SqliteSink {
         self.reading(|writer, _| lanes.iter().map(|&lane| lanes::row(&writer.connection, lane)).collect())
     }
 
+    fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
+        self.reading(|writer, _| lanes::ids(&writer.connection))
+    }
+
     fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
         self.transaction(lane_table, |writer, _| {
             lanes::adopt(&writer.connection, lanes)?;

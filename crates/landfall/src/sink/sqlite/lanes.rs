@@ -47,6 +47,14 @@ pub(super) fn take_over(
         .collect()
 }
 
+/// The lanes that have a row.
+pub(super) fn ids(connection: &Connection) -> Result<Vec<LaneId>, SinkError> {
+    connection
+        .prepare_cached("SELECT lane FROM landfall_lane ORDER BY lane")
+        .and_then(|mut select| select.query_map([], |row| row.get(0).map(LaneId))?.collect())
+        .map_err(failed)
+}
+
 /// Gives lanes the rows that a person has decided on.
 pub(super) fn adopt(connection: &Connection, lanes: &[Adopted]) -> Result<(), SinkError> {
     for lane in lanes {

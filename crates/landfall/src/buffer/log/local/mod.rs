@@ -216,6 +216,10 @@ impl Log for LocalLog {
         self.tail.lock().lane(lane).head
     }
 
+    fn oldest(&self, lane: LaneId) -> Head {
+        self.tail.lock().lane(lane).index.oldest()
+    }
+
     fn cut(&self, lanes: &[LaneId]) -> (Address, Vec<Position>) {
         self.tail.lock().cut(lanes)
     }
