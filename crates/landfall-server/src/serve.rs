@@ -12,6 +12,7 @@ use landfall::engine::status::loss_in_words;
 use landfall::engine::{Engine, OpenError, Opened, Remaining};
 use landfall::env::{self, Env};
 use landfall::error::{LogError, SinkError};
+use landfall::lander::notes::has_database;
 use landfall::settings::Settings;
 use landfall::sink::Database;
 use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
@@ -154,8 +155,12 @@ fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engi
         eprintln!("landfall: an incident is noted beside the log: {incident}");
     }
     let log: Arc<dyn Log> = Arc::new(log);
-    let database: Arc<dyn Database> =
-        Arc::new(SqliteDatabase::open(&options.database, SqliteSettings::default())?);
+    // A file that went away must not be made anew, empty.
+    let database = match has_database(&*log)? {
+        true => SqliteDatabase::open_existing(&options.database, SqliteSettings::default()),
+        false => SqliteDatabase::open(&options.database, SqliteSettings::default()),
+    };
+    let database: Arc<dyn Database> = Arc::new(database?);
     let stop = shared.clone();
     let on_failure = Arc::new(move |thread: &str| {
         // A thread that is gone would let rows wait for ever unseen: better end and recover.
@@ -244,6 +249,9 @@ fn greet(options: &ServeOptions, engine: &Engine, opened: &Opened, listen: &str)
     }
     for table in &opened.unmapped {
         say!("  not mapped    {}: {}", table.table, table.reason);
+    }
+    for warning in engine.status().warnings {
+        say!("  WARNING       {warning}");
     }
     if opened.owed_changes > 0 {
         say!("  recovered     {} changes that had not landed; they land now", opened.owed_changes);

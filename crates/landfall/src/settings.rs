@@ -62,6 +62,8 @@ pub struct Settings {
     pub retention: Duration,
     /// Landed log is kept up to this size, if that is more than `retention` keeps.
     pub retention_bytes: u64,
+    /// Landed log never takes more than this, however young it is. 4 GiB.
+    pub retained_bytes_max: u64,
     /// How often the database is looked at while nothing lands. 5 s: a failover is noticed before people ask.
     pub database_check: Duration,
     /// The memory of the cache. Dirty rows may take half of it.
@@ -108,6 +110,7 @@ impl Settings {
             segment_bytes: 64 << 20,
             retention: Duration::from_secs(600),
             retention_bytes: 256 << 20,
+            retained_bytes_max: 4 << 30,
             database_check: Duration::from_secs(5),
             memory_bytes_max: 1 << 30,
             lanes: 4,
@@ -151,6 +154,13 @@ impl Settings {
             "segment-bytes must lie between 64KiB and 4GiB".into(),
         );
         refuse(self.log_bytes_max < self.segment_bytes, "log-bytes-max is smaller than one segment".into());
+        refuse(
+            self.retained_bytes_max < self.retention_bytes,
+            format!(
+                "retained-bytes-max ({}) is below retention-bytes ({}): so much would never be kept; write a larger number",
+                self.retained_bytes_max, self.retention_bytes
+            ),
+        );
         refuse(self.memory_bytes_max < 1 << 20, "maxmemory must be at least 1MiB".into());
         refuse(!(1..=64).contains(&self.lanes), "lanes must lie between 1 and 64".into());
         refuse(!(1..=64).contains(&self.loads_at_once), "loads-at-once must lie between 1 and 64".into());

@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::config::{self, Effective, Resolved, Sources, Verbosity};
 use crate::failure::{self, CONFIG, Failure};
 
+mod adopt;
 mod command;
 mod config_command;
 mod demo;
@@ -19,6 +20,7 @@ mod drain;
 mod evict;
 mod explain;
 mod flags;
+mod incidents;
 mod log;
 mod pause;
 mod reply;
@@ -84,6 +86,8 @@ enum Command {
     Resume(pause::Resume),
     Evict(evict::Evict),
     Log(log::LogCommand),
+    Adopt(adopt::Adopt),
+    Incidents(incidents::IncidentsCommand),
     Config(config_command::ConfigCommand),
     Setup(setup::Setup),
     Demo(demo::DemoCommand),
@@ -126,6 +130,8 @@ fn run(line: CommandLine) -> Result<u8> {
         Command::Resume(resume) => resume.run(&context),
         Command::Evict(evict) => evict.run(&context),
         Command::Log(log) => log.run(&context),
+        Command::Adopt(adopt) => adopt.run(&context),
+        Command::Incidents(incidents) => incidents.run(&context),
         Command::Config(config) => config.run(&context),
         Command::Setup(setup) => setup.run(&context),
         Command::Demo(demo) => demo.run(&context),

@@ -56,17 +56,8 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         ("log", format!("{}, fsync {}", text(&status["data_dir"]), text(&status["fsync"]))),
         ("can be lost", text(&status["loss"])),
         ("flush", mode),
-        (
-            "pending",
-            format!(
-                "{} of {} changes, {} of {} of log, oldest {} ms",
-                grouped(&pending["changes"]),
-                grouped(&bounds["max_pending"]),
-                bytes(&pending["log_bytes"]),
-                bytes(&bounds["log_bytes_max"]),
-                grouped(&pending["oldest_age_ms"])
-            ),
-        ),
+        ("pending", waiting(pending, bounds)),
+        ("kept landed", kept(bounds)),
         (
             "cache",
             format!(
@@ -100,15 +91,45 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
     out
 }
 
+fn waiting(pending: &Json, bounds: &Json) -> String {
+    format!(
+        "{} of {} changes, {} of {} of log, oldest {} ms",
+        grouped(&pending["changes"]),
+        grouped(&bounds["max_pending"]),
+        bytes(&pending["log_bytes"]),
+        bytes(&bounds["log_bytes_max"]),
+        grouped(&pending["oldest_age_ms"])
+    )
+}
+
+/// What of the log is kept after it has landed.
+fn kept(bounds: &Json) -> String {
+    format!(
+        "{} s and {} at least, {} at most",
+        grouped(&bounds["retention_s"]),
+        bytes(&bounds["retention_bytes"]),
+        bytes(&bounds["retained_bytes_max"])
+    )
+}
+
 /// What somebody has to look at, most urgent first.
 fn alarms(status: &Json) -> Vec<String> {
     let mut alarms = Vec::new();
     if let Some(reason) = status["poisoned"].as_str() {
         alarms.push(format!("THE LOG CANNOT BE WRITTEN, nothing more is accepted: {reason}"));
     }
+    match status["incidents_open"].as_u64() {
+        None | Some(0) => {}
+        Some(open) => {
+            alarms.push(format!("{open} INCIDENTS ARE OPEN; see them with: landfall incidents list"))
+        }
+    }
     let connection = &status["connection"];
     if let Some(error) = connection["error"].as_str() {
         alarms.push(format!("LANDING WAITS, attempt {}: {error}", number(&connection["attempts"])));
+    }
+    for warning in status["warnings"].as_array().into_iter().flatten() {
+        alarms.push(format!("LESS SAFE THAN IT SEEMS: {}", text(warning)));
     }
     for trouble in status["troubles"].as_array().into_iter().flatten() {
         alarms.push(format!("THE LOG NEEDS A LOOK: {}", text(trouble)));

@@ -112,6 +112,8 @@ fn landfall_section(status: &Status) -> String {
     };
     lines(&[
         ("lineage", status.lineage.to_string()),
+        ("health", if status.is_healthy() { "ok" } else { "look" }.into()),
+        ("incidents_open", status.incidents_open.to_string()),
         ("pending_changes", status.owed.records.to_string()),
         ("pending_log_bytes", status.owed.bytes.to_string()),
         ("oldest_pending_ms", age_ms.to_string()),

@@ -13,6 +13,7 @@ pub mod connection;
 pub mod events;
 pub mod glob;
 pub mod hashes;
+pub mod incidents;
 pub mod info;
 pub mod introspection;
 pub mod keys;

@@ -251,6 +251,8 @@ fn status_document(session: &Session, engine: &Engine) -> Json {
         "boot": status.boot,
         "data_dir": settings.data_dir.display().to_string(),
         "listen": shared.listen,
+        "health": if status.is_healthy() { "ok" } else { "look" },
+        "incidents_open": status.incidents_open,
         "database": status.database,
         "fsync": format!("{:?}", settings.fsync).to_lowercase(),
         "loss": loss_in_words(settings.fsync),
@@ -269,6 +271,9 @@ fn status_document(session: &Session, engine: &Engine) -> Json {
             "throttle_at": settings.throttle_at,
             "log_bytes_max": settings.log_bytes_max,
             "memory_bytes_max": settings.memory_bytes_max,
+            "retention_s": settings.retention.as_secs(),
+            "retention_bytes": settings.retention_bytes,
+            "retained_bytes_max": settings.retained_bytes_max,
         },
         "cache": {
             "rows": status.cache.0,
@@ -295,6 +300,7 @@ fn status_document(session: &Session, engine: &Engine) -> Json {
         "tables": tables_document(engine),
         "poisoned": status.poisoned,
         "troubles": status.troubles,
+        "warnings": status.warnings,
     })
 }
 

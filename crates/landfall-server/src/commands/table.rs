@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::Handler::{Data, Session};
-use super::{Keys, Spec, connection, events, hashes, info, introspection, keys, numbers, own, strings};
+use super::{
+    Keys, Spec, connection, events, hashes, incidents, info, introspection, keys, numbers, own, strings,
+};
 
 const NONE: Keys = Keys { first: 0, last: 0, step: 0 };
 const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
@@ -111,6 +113,13 @@ pub static COMMANDS: &[Spec] = &[
     session("LANDFALL.FLUSH", -1, false, own::flush, "Lands everything accepted so far and waits for it."),
     session("LANDFALL.PAUSE", -1, false, own::pause, "Stops landing of a group, or of all."),
     session("LANDFALL.RESUME", -1, false, own::resume, "Lands again."),
+    session(
+        "LANDFALL.INCIDENTS",
+        -1,
+        false,
+        incidents::incidents,
+        "Lists incidents as JSON, or acknowledges them.",
+    ),
     session("LANDFALL.RELOAD", 1, false, own::reload, "Reads the database's tables again."),
     session("WAIT", 3, false, own::wait, "Waits until this connection's writes have landed."),
     session("WAITAOF", 4, false, own::waitaof, "Waits until this connection's writes are on the disk."),

@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::lander::{Incidents, notes};
 use crate::model::{Anchor, IncidentKind, LaneId, LaneRow, Owner, Position, Watermark, landing_groups};
 use crate::settings::Settings;
-use crate::sink::{Adopted, Database, LandingContext};
+use crate::sink::{Adopted, Database, LandingContext, SinkError};
 
 /// What an adoption would do, and what it costs.
 pub struct Survey {
@@ -21,7 +21,6 @@ pub struct Survey {
     log: Arc<dyn Log>,
     database: Arc<dyn Database>,
     context: LandingContext,
-    owner: Owner,
     lanes: Vec<Decision>,
     /// Whether the log belongs to another database, by its note.
     other_database: bool,
@@ -61,11 +60,11 @@ impl Survey {
             let decided = decide(&*log, lane, found, landed.get(&lane).copied().unwrap_or(0), &owner)?;
             lanes.extend(decided.filter(|decision| {
                 // A lane that has no row and never landed is what every first start finds.
-                decision.row.found.is_some() || decision.lost != (0, 0)
+                decision.row.found.is_some() || landed.contains_key(&lane)
             }));
         }
         let other_database = notes::is_other_database(&*log, &*database)?;
-        Ok(Survey { env, log, database, context, owner, lanes, other_database })
+        Ok(Survey { env, log, database, context, lanes, other_database })
     }
 
     /// What becomes of the lanes that do not agree; those that do are not in it.
@@ -120,11 +119,15 @@ fn rows(
     context: &LandingContext,
 ) -> Result<BTreeMap<LaneId, Option<LaneRow>>, OpenError> {
     let mut ids: BTreeSet<LaneId> = log.lanes().into_iter().map(|(_, lane)| lane).collect();
-    if database.identity()?.is_none() {
-        return Ok(ids.into_iter().map(|lane| (lane, None)).collect());
-    }
     let mut sink = database.sink(context.clone())?;
-    ids.extend(sink.lane_ids()?);
+    match sink.lane_ids() {
+        Ok(found) => ids.extend(found),
+        // Landfall's tables are not there yet.
+        Err(SinkError::Unusable(_)) if database.identity()?.is_none() => {
+            return Ok(ids.into_iter().map(|lane| (lane, None)).collect());
+        }
+        Err(error) => return Err(error.into()),
+    }
     let ids: Vec<LaneId> = ids.into_iter().collect();
     let rows = sink.lanes(&ids)?;
     Ok(ids.into_iter().zip(rows).collect())
@@ -167,7 +170,7 @@ fn decide(
                 "lane {lane}: the database has landed another history up to position {position} than this log holds. What the other copy landed stays there; this log lands its own behind {ours} on top"
             ),
         ),
-        None if position < oldest.position => (
+        _ if position < oldest.position => (
             oldest.position,
             (position + 1, oldest.position),
             format!(

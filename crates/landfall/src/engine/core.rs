@@ -71,6 +71,19 @@ impl Core {
         self.log.lanes().into_iter().map(|(_, lane)| (lane, self.progress.landed(lane))).collect()
     }
 
+    /// What makes less of a promise than it seems.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let kind = self.env.disk.doubtful(&self.settings.data_dir);
+        kind.into_iter()
+            .map(|kind| {
+                format!(
+                    "the data directory {} is on {kind}: what was acknowledged and has not landed can be lost with it, whatever fsync says. Put it on a local disk with --data-dir",
+                    self.settings.data_dir.display()
+                )
+            })
+            .collect()
+    }
+
     /// Makes everything up to `end` as safe as an acknowledgement promises.
     pub(super) fn commit(&self, end: Address) -> Result<(), LogError> {
         let safety = self.acknowledged_safety();

@@ -96,11 +96,19 @@ impl Landfall {
     /// [`OpenError`], each with what to do.
     #[cfg(feature = "sqlite")]
     pub async fn open_sqlite(settings: Settings, file: &Path) -> Result<(Landfall, Opened), OpenError> {
+        use crate::lander::notes::has_database;
         use crate::sink::sqlite::{SqliteDatabase, SqliteSettings};
         let file = file.to_owned();
         blocking("landfall-open", move || {
-            let database = Arc::new(SqliteDatabase::open(file, SqliteSettings::default())?);
-            Landfall::open_blocking(env::real(), settings, database)
+            Landfall::open_blocking(env::real(), settings, |log| {
+                let own = SqliteSettings::default();
+                // A file that went away must not be made anew, empty.
+                let database = match has_database(log)? {
+                    true => SqliteDatabase::open_existing(file, own)?,
+                    false => SqliteDatabase::open(file, own)?,
+                };
+                Ok(Arc::new(database))
+            })
         })
         .await?
     }
@@ -113,15 +121,17 @@ impl Landfall {
         settings: Settings,
         database: Arc<dyn Database>,
     ) -> Result<(Landfall, Opened), OpenError> {
-        blocking("landfall-open", move || Landfall::open_blocking(env::real(), settings, database)).await?
+        blocking("landfall-open", move || Landfall::open_blocking(env::real(), settings, |_| Ok(database)))
+            .await?
     }
 
     pub(super) fn open_blocking(
         env: Env,
         settings: Settings,
-        database: Arc<dyn Database>,
+        database: impl FnOnce(&LocalLog) -> Result<Arc<dyn Database>, OpenError>,
     ) -> Result<(Landfall, Opened), OpenError> {
         let (log, _) = LocalLog::open(env.clone(), &settings.data_dir, LocalLogSettings::from(&settings))?;
+        let database = database(&log)?;
         // A thread that panicked leaves the log whole; every later call that needs it answers with an error.
         let (engine, opened) = Engine::open(env, settings, Arc::new(log), database, Arc::new(|_| {}))?;
         let (publish, landed) = watch::channel(0);

@@ -38,8 +38,10 @@ pub struct Status {
     pub connection: ConnectionStatus,
     /// The reason, once the log is poisoned.
     pub poisoned: Option<String>,
-    /// What a person has to know of, oldest first; acknowledged ones too.
-    pub incidents: Vec<Incident>,
+    /// How many incidents nobody has acknowledged.
+    pub incidents_open: usize,
+    /// What makes less of a promise than it seems; known from the start.
+    pub warnings: Vec<String>,
     /// What the log or its notes cannot do at the moment; nothing acknowledged is lost by it.
     pub troubles: Vec<String>,
 }
@@ -48,7 +50,7 @@ impl Status {
     /// Whether nothing needs a person: no incident is open, the log can be written, every group can land, and the database
     /// answers.
     pub fn is_healthy(&self) -> bool {
-        self.incidents.iter().all(|incident| incident.acknowledged_ms.is_some())
+        self.incidents_open == 0
             && self.poisoned.is_none()
             && self.troubles.is_empty()
             && self.connection.attempts == 0
@@ -143,13 +145,19 @@ impl Engine {
             groups: groups.collect(),
             connection: core.progress.connection(),
             poisoned: core.log.poisoned().map(|error| error.to_string()),
-            incidents: core.incidents.all(),
+            incidents_open: core.incidents.open_count(),
+            warnings: core.warnings(),
             troubles: [&core.upkeep_trouble, &core.note_trouble]
                 .iter()
                 .filter_map(|one| one.lock().clone())
                 .chain(core.incidents.trouble())
                 .collect(),
         }
+    }
+
+    /// What a person has to know of, oldest first; acknowledged ones too.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.core.incidents.all()
     }
 
     /// Says that incidents are known: those whose id begins with `id`, or all. Returns how many were open.

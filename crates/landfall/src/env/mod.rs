@@ -86,6 +86,11 @@ pub trait Disk: Send + Sync {
     /// The system's.
     fn sync_dir(&self, dir: &Path) -> std::io::Result<()>;
 
+    /// What kind of file system a folder is on, when it is one that may forget what was synced, or cannot lock; else none.
+    fn doubtful(&self, _dir: &Path) -> Option<&'static str> {
+        None
+    }
+
     /// Takes the file as a lock until the guard is dropped or the process ends; none when another has it.
     ///
     /// # Errors

@@ -102,6 +102,23 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
+    #[cfg(target_os = "linux")]
+    fn doubtful(&self, dir: &Path) -> Option<&'static str> {
+        const DOUBTFUL: [(u64, &str); 8] = [
+            (0x794c_7630, "an overlay of a container, which is gone with the container"),
+            (0x0102_1994, "tmpfs, which is memory and gone with the machine's power"),
+            (0x8584_58f6, "ramfs, which is memory and gone with the machine's power"),
+            (0x6969, "NFS, a network file system whose locks and syncs depend on its server"),
+            (0xff53_4d42, "CIFS, a network file system whose locks and syncs depend on its server"),
+            (0xfe53_4d42, "SMB, a network file system whose locks and syncs depend on its server"),
+            (0x517b, "SMB, a network file system whose locks and syncs depend on its server"),
+            (0x0102_1997, "9p, a shared folder whose locks and syncs depend on its host"),
+        ];
+        // A folder that cannot be asked is refused or taken elsewhere.
+        let found = rustix::fs::statfs(dir).ok()?.f_type as u64 & 0xffff_ffff;
+        DOUBTFUL.iter().find(|(magic, _)| *magic == found).map(|(_, words)| *words)
+    }
+
     fn lock(&self, path: &Path) -> Result<Option<Box<dyn Send + Sync>>> {
         let file = options().create(true).truncate(false).open(path)?;
         match file.try_lock() {

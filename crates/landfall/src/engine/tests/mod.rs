@@ -13,11 +13,12 @@ use crate::buffer::log::memory::{MemoryLog, MemoryLogSettings};
 use crate::env::strict_disk::StrictDisk;
 use crate::env::{self, Clock, Env, Random};
 use crate::model::mapping::Target;
-use crate::model::{Column, ColumnType, RowKey, Table, Value};
+use crate::model::{Column, ColumnType, Name, RowKey, Table, Value};
 use crate::settings::Settings;
 use crate::sink::Database;
 use crate::sink::memory::MemoryDatabase;
 
+mod adopt;
 mod bugs;
 #[cfg(feature = "sqlite")]
 mod columns;

@@ -68,6 +68,10 @@ impl Log for Lazy {
         self.inner.poisoned()
     }
 
+    fn oldest(&self, lane: LaneId) -> Head {
+        self.inner.oldest(lane)
+    }
+
     fn head(&self, lane: LaneId) -> Head {
         self.inner.head(lane)
     }

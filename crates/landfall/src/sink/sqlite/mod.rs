@@ -105,6 +105,18 @@ impl SqliteDatabase {
         lanes::watermark(&connect::reader(&self.path, &self.settings)?, lane)
     }
 
+    /// Opens a file that has to be there.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`] when it is not there, and as [`SqliteDatabase::open`].
+    pub fn open_existing(
+        path: impl AsRef<Path>,
+        settings: SqliteSettings,
+    ) -> Result<SqliteDatabase, SinkError> {
+        place::Place::of(path.as_ref())?;
+        SqliteDatabase::open(path, settings)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

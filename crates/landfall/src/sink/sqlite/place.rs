@@ -1,12 +1,6 @@
 //! Notices that a database's file went away or that another was put in its place while connections are open to the old
 //! one: what is written there would be gone with the last connection. It never opens or changes the file.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "SQLite opens its files by itself; this only asks which file has the name"
-)]
-
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::SinkError;
@@ -22,8 +16,8 @@ pub(super) struct Place {
 impl Place {
     /// The file that has this name now.
     pub(super) fn of(path: &Path) -> Result<Place, SinkError> {
-        let found = std::fs::metadata(path).map_err(|error| missing(path, &error))?;
-        Ok(Place { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+        let found = rustix::fs::stat(path).map_err(|error| missing(path, error.into()))?;
+        Ok(Place { path: path.to_owned(), device: found.st_dev as u64, inode: found.st_ino as u64 })
     }
 
     /// Whether the name still belongs to the same file.
@@ -38,7 +32,7 @@ impl Place {
     }
 }
 
-fn missing(path: &Path, error: &std::io::Error) -> SinkError {
+fn missing(path: &Path, error: std::io::Error) -> SinkError {
     SinkError::Unavailable(format!(
         "the SQLite file {} is not there ({}); put it back, and landing goes on",
         path.display(),

@@ -69,7 +69,7 @@ impl From<&crate::settings::Settings> for LocalLogSettings {
             record_bytes_max: defaults.record_bytes_max.min(settings.log_bytes_max),
             retention_ms: settings.retention.as_millis() as u64,
             retention_bytes: settings.retention_bytes,
-            retained_bytes_max: defaults.retained_bytes_max.max(settings.retention_bytes),
+            retained_bytes_max: settings.retained_bytes_max,
             ..defaults
         }
     }
