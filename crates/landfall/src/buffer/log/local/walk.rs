@@ -201,13 +201,14 @@ fn segment(found: &Found, part: Part, visit: &mut dyn FnMut(Seen<'_>)) -> Result
             Err(why) => why,
         };
         let what = match why {
-            NoRecord::Bad(what) => what,
+            NoRecord::Bad(what) | NoRecord::Foreign(what) => what,
             NoRecord::End => "records that were here are gone",
         };
         if part.ends_anywhere && why == NoRecord::End {
             return Ok(false);
         }
-        if offset >= part.required {
+        // What has the right checksum was written like this: no torn write left it.
+        if offset >= part.required && !matches!(why, NoRecord::Foreign(_)) {
             if !(part.last && why == NoRecord::End) {
                 torn(offset, what).into_iter().for_each(|damage| visit(Seen::Damage(damage)));
             }
