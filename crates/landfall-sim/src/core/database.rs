@@ -1,30 +1,24 @@
 //! A database in memory that fails in every way that a real one does, and keeps its promises all the same: transactions
 //! are whole, a take-over waits for what is in flight. It checks every commit against the history of the log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use landfall::error::SinkError;
 use landfall::model::row::RowName;
-use landfall::model::{Anchor, Catalogue, LaneId, Lineage, Name, RowKey, Value, Watermark};
-use landfall::sink::{Database, Landing, LandingContext, Loaded, Sink, Source};
+use landfall::model::{Catalogue, Incident, LaneId, LaneRow, Name, Owner, RowKey, Value, Watermark};
+use landfall::sink::{Adopted, Database, Landing, LandingContext, Loaded, Sink, Source};
 use parking_lot::Mutex;
 
 use super::context::{Context, Gap, let_others};
 use super::history::{History, Rows};
+use super::lanes::Snapshot;
 use super::tables::{catalogue, statement};
 
 /// How many committed states are kept, for a replica that lags.
 const PAST_STATES_MAX: usize = 12;
 /// How many landings of paused owners wait at most.
 const ZOMBIES_MAX: usize = 4;
-
-/// A committed state.
-#[derive(Clone, Default)]
-pub(super) struct Snapshot {
-    pub(super) rows: Rows,
-    pub(super) lanes: BTreeMap<LaneId, Watermark>,
-}
 
 #[derive(Default)]
 struct State {
@@ -140,7 +134,7 @@ impl SimulatedDatabase {
     /// The state after a landing, without faults.
     fn run(&self, landing: &Landing) -> Result<Snapshot, SinkError> {
         let mut after = self.0.state.lock().now.clone();
-        compare_and_set(&mut after, landing)?;
+        after.compare_and_set(landing)?;
         landing.ops.iter().try_for_each(|op| statement(&mut after.rows, op))?;
         Ok(after)
     }
@@ -170,23 +164,6 @@ impl SimulatedDatabase {
     }
 }
 
-/// The first statement of a landing.
-fn compare_and_set(state: &mut Snapshot, landing: &Landing) -> Result<(), SinkError> {
-    for step in &landing.lanes {
-        let expected = Watermark {
-            lineage: landing.lineage,
-            epoch: step.epoch,
-            position: step.from.0,
-            anchor: step.from.1,
-        };
-        match state.lanes.get_mut(&step.lane) {
-            Some(row) if *row == expected => (row.position, row.anchor) = step.to,
-            _ => return Err(SinkError::Fenced { lane: step.lane }),
-        }
-    }
-    Ok(())
-}
-
 /// The first difference between two states, for people.
 pub(super) fn difference(expected: &Rows, found: &Rows) -> String {
     for row in expected.rows.keys().chain(found.rows.keys()) {
@@ -211,6 +188,11 @@ impl Database for SimulatedDatabase {
 
     fn set_up(&self) -> Result<(), SinkError> {
         self.connect().map(drop)
+    }
+
+    fn identity(&self) -> Result<Option<[u8; 16]>, SinkError> {
+        self.connect()?;
+        Ok(Some([1; 16]))
     }
 
     fn catalogue(&self) -> Result<Catalogue, SinkError> {
@@ -284,43 +266,43 @@ impl Connection {
 }
 
 impl Sink for Connection {
-    fn create_lanes(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<(), SinkError> {
+    fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
         self.step()?;
         self.database.settle();
         let state = &mut *self.database.0.state.lock();
-        for lane in lanes {
-            if let Some(found) = state.now.lanes.get(lane)
-                && found.lineage != *lineage
-            {
-                return Err(SinkError::ForeignLineage { lane: *lane, found: found.lineage, ours: *lineage });
-            }
-        }
-        let fresh = Watermark { lineage: *lineage, epoch: 0, position: 0, anchor: Anchor::START };
-        for lane in lanes {
-            state.now.lanes.entry(*lane).or_insert(fresh);
-        }
+        state.now.create_lanes(owner, lanes)?;
         // A replica or a backup from before this log is another story: a person has to adopt it.
         state.past.clear();
         Ok(())
     }
 
-    fn take_over(&mut self, lineage: &Lineage, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+    fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
+        self.step()?;
+        let now = &self.database.0.state.lock().now;
+        Ok(lanes.iter().map(|lane| now.lane_row(*lane)).collect())
+    }
+
+    fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
+        self.step()?;
+        Ok(self.database.0.state.lock().now.lanes.keys().copied().collect())
+    }
+
+    fn adopt(&mut self, lanes: &[Adopted], _: &[Incident]) -> Result<(), SinkError> {
+        self.step()?;
+        self.database.settle();
+        let now = &mut self.database.0.state.lock().now;
+        now.adopt(lanes)
+    }
+
+    fn declare(&mut self, _: &[Incident]) -> Result<(), SinkError> {
+        self.step()
+    }
+
+    fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
         self.step()?;
         self.database.settle();
         let context = &self.database.0.context;
-        let mut found = Vec::new();
-        {
-            let state = &mut *self.database.0.state.lock();
-            for lane in lanes {
-                let row = state.now.lanes.get_mut(lane).ok_or(SinkError::LaneMissing { lane: *lane })?;
-                if row.lineage != *lineage {
-                    let (found, ours) = (row.lineage, *lineage);
-                    return Err(SinkError::ForeignLineage { lane: *lane, found, ours });
-                }
-                row.epoch += 1;
-                found.push(*row);
-            }
-        }
+        let found = self.database.0.state.lock().now.take_over(owner, lanes)?;
         if context.fault("db: take-over without answer") {
             return Err(unavailable("the connection was lost behind the take-over"));
         }
@@ -343,7 +325,7 @@ impl Sink for Connection {
         let_others(Gap::Landing);
         database.settle();
         let mut after = database.0.state.lock().now.clone();
-        compare_and_set(&mut after, landing)?;
+        after.compare_and_set(landing)?;
         for op in &landing.ops {
             self.step()?;
             if context.fault("db: deadlock or lock wait") {

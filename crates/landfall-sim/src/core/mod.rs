@@ -18,6 +18,7 @@ mod commands;
 mod context;
 mod database;
 mod history;
+mod lanes;
 mod swarm;
 mod tables;
 mod traced_log;

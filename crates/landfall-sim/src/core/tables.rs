@@ -23,6 +23,7 @@ pub(super) fn catalogue() -> Catalogue {
         declared: "x".into(),
         nullable,
         has_default: false,
+        default: None,
         generated: false,
     };
     let table = |name: &str, columns: Vec<Column>, key: Vec<usize>| Table {

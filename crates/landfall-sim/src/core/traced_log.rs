@@ -98,6 +98,9 @@ impl Log for TracedLog {
     fn poisoned(&self) -> Option<LogError> {
         self.log.poisoned()
     }
+    fn oldest(&self, lane: LaneId) -> Head {
+        self.log.oldest(lane)
+    }
     fn head(&self, lane: LaneId) -> Head {
         self.log.head(lane)
     }
