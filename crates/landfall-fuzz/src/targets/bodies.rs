@@ -16,6 +16,7 @@ pub(crate) fn run(input: &[u8]) {
                 writer.row(*lane, row.as_bytes(), change);
             }
             LoggedChange::Append { table, columns } => writer.append(*lane, table, columns),
+            LoggedChange::Letter { key, intent } => writer.letter(*lane, key, intent),
         }
     }
     // Numbers have one spelling when written, and may have had another.

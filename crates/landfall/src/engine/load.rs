@@ -11,9 +11,10 @@ use parking_lot::{Condvar, Mutex};
 use super::core::Core;
 use super::refusal::Refusal;
 use crate::buffer::cache::fill::Residency;
+use crate::buffer::cache::view::apply;
 use crate::buffer::cache::{FillOutcome, fill};
 use crate::lander::Waited;
-use crate::model::{LaneId, RowKey};
+use crate::model::{LaneId, Letter, RowKey};
 use crate::sink::{LandingContext, Loaded, SinkError, Source};
 
 /// How long a load that was stale waits for the next publication before it is tried again.
@@ -25,10 +26,25 @@ pub type OnLoaded = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 /// Called once with a row as the database has it.
 pub type OnLooked = Box<dyn FnOnce(Result<Loaded, Refusal>) + Send>;
 
+/// Called once with dead letters as the database has them.
+pub type OnLetters = Box<dyn FnOnce(Result<Vec<Letter>, Refusal>) + Send>;
+
 /// One piece of work for a loader.
 enum Job {
     Load(RowKey, LaneId),
     Look(RowKey, LaneId, OnLooked),
+    Letters(u64, usize, OnLetters),
+}
+
+impl Job {
+    fn refuse(self, refusal: Refusal) {
+        match self {
+            // Who waits for a load stands in its flight.
+            Job::Load(..) => {}
+            Job::Look(_, _, done) => done(Err(refusal)),
+            Job::Letters(_, _, done) => done(Err(refusal)),
+        }
+    }
 }
 
 /// The rows that are being loaded, and who waits for them.
@@ -115,12 +131,21 @@ impl Core {
 
     /// Reads a row as the database has it; the cache is not touched.
     pub(super) fn look(&self, row: RowKey, lane: LaneId, done: OnLooked) {
+        self.queue(Job::Look(row, lane, done));
+    }
+
+    /// Reads at most `most` dead letters with an id above `after`, by id.
+    pub(super) fn look_at_letters(&self, after: u64, most: usize, done: OnLetters) {
+        self.queue(Job::Letters(after, most, done));
+    }
+
+    fn queue(&self, job: Job) {
         let mut state = self.loads.state.lock();
         if state.closed || state.queue.len() >= self.settings.loads_waiting_max {
             drop(state);
-            return done(Err(Refusal::TryAgain("too many reads wait for the database; try again".into())));
+            return job.refuse(Refusal::TryAgain("too many reads wait for the database; try again".into()));
         }
-        state.queue.push_back(Job::Look(row, lane, done));
+        state.queue.push_back(job);
         drop(state);
         self.loads.wake.notify_one();
     }
@@ -134,11 +159,7 @@ impl Core {
         drop(state);
         self.loads.wake.notify_all();
         waiters.into_iter().for_each(|waiter| waiter(Err(Refusal::Closing)));
-        for job in looks {
-            if let Job::Look(_, _, done) = job {
-                done(Err(Refusal::Closing));
-            }
-        }
+        looks.into_iter().for_each(|job| job.refuse(Refusal::Closing));
     }
 
     /// The work of one loader, until the engine closes.
@@ -165,6 +186,13 @@ impl Core {
             Job::Look(row, lane, done) => {
                 let looked = self.read(&mut loader.source, &row, lane);
                 done(looked.map_err(|error| Refusal::DatabaseDown(error.to_string())));
+            }
+            Job::Letters(after, most, done) => {
+                let letters = self.open(&mut loader.source).and_then(|open| open.letters(after, most));
+                if letters.is_err() {
+                    loader.source = None;
+                }
+                done(letters.map_err(|error| Refusal::DatabaseDown(error.to_string())));
             }
         }
     }
@@ -258,7 +286,13 @@ impl Core {
         };
         let identity = (self.cache.hash(row.as_bytes()), row.as_bytes(), lane);
         let oldest = || self.loads_from(lane);
-        Ok(fill(&self.cache, identity, loaded.row, loaded.watermark.position, oldest, residency))
+        // A parked row stays in the view. Its letter is of the same snapshot, so what is owed above the watermark
+        // comes on top of it.
+        let columns = match &loaded.letter {
+            Some(letter) => apply(loaded.row, letter),
+            None => loaded.row,
+        };
+        Ok(fill(&self.cache, identity, columns, loaded.watermark.position, oldest, residency))
     }
 
     fn read(
@@ -267,11 +301,17 @@ impl Core {
         row: &RowKey,
         lane: LaneId,
     ) -> Result<Loaded, SinkError> {
-        let open = match source {
-            Some(open) => open,
-            None => source.insert(self.database.source(self.landing_context())?),
-        };
-        open.load(row, lane)
+        self.open(source)?.load(row, lane)
+    }
+
+    fn open<'s>(
+        &self,
+        source: &'s mut Option<Box<dyn Source>>,
+    ) -> Result<&'s mut Box<dyn Source>, SinkError> {
+        match source {
+            Some(open) => Ok(open),
+            None => Ok(source.insert(self.database.source(self.landing_context())?)),
+        }
     }
 
     /// What sinks and sources have to know.

@@ -34,8 +34,17 @@ pub(super) fn recover(core: &Core) -> Result<Recovered, LogError> {
         })?;
         for (number, change) in changes {
             recovered.changes += 1;
-            let LoggedChange::Row { row, change } = change else { continue };
             let Some(&(lane, position)) = record.lanes.get(usize::from(number)) else { continue };
+            let (row, change) = match change {
+                LoggedChange::Row { row, change } => (row, change),
+                LoggedChange::Append { .. } => continue,
+                LoggedChange::Letter { key, .. } => {
+                    if let Some(row) = key.row().filter(|_| position > core.progress.landed(lane)) {
+                        core.let_go_when_landed(row.as_bytes(), lane, position);
+                    }
+                    continue;
+                }
+            };
             if let (Change::Delete, Ok(RowName::Table { table, .. })) = (&change, row.decode()) {
                 core.cascades.deleted(table, lane, position);
             }

@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::counters::BatchCounts;
+use super::dead_letter::Parked;
 use super::pass::Failure;
-use super::plan::{Plan, Planner};
+use super::plan::{Origin, Plan, Planner};
 use super::progress::status::StopReason;
 use super::retry::Mark;
 use super::{Lander, Lane};
 use crate::buffer::log::{Address, Record, Records};
 use crate::model::codec::decode_body;
-use crate::model::{Anchor, LaneId, Lineage};
+use crate::model::{Anchor, LaneId, Lineage, LoggedChange, Position};
 use crate::sink::LaneStep;
 
 /// What lands in one transaction.
@@ -30,6 +31,10 @@ pub(super) struct Attempt {
     pub(super) groups: BTreeSet<usize>,
     pub(super) counts: BatchCounts,
     pub(super) changes: BTreeMap<LaneId, u64>,
+    /// Where the changes were written that it parks.
+    pub(super) parked: Vec<(LaneId, Position)>,
+    /// Whether its database has taken its rows one by one.
+    pub(super) isolated: bool,
 }
 
 impl Attempt {
@@ -59,11 +64,14 @@ struct Reading<'a> {
     planner: Planner<'a>,
     counts: BatchCounts,
     changes: BTreeMap<LaneId, u64>,
+    /// What it holds stands alone: what is asked of dead letters.
+    sealed: bool,
 }
 
 impl Lander {
     /// The next batch of these groups, all of which have a cut. It moves no lane when nothing can land.
-    pub(super) fn gather(&mut self, set: &BTreeSet<usize>) -> Result<Batch, Failure> {
+    /// With `traces` it notes the positions of the changes of each row.
+    pub(super) fn gather(&mut self, set: &BTreeSet<usize>, traces: bool) -> Result<Batch, Failure> {
         let upto = set.iter().filter_map(|&at| self.groups[at].pass).min().unwrap_or(0);
         let records_max = set
             .iter()
@@ -72,6 +80,8 @@ impl Lander {
             .unwrap_or(self.settings.batch_records_max);
         let stop_reading =
             self.env.clock.monotonic() + Duration::from_millis(self.settings.batch_read_ms_max);
+        let none = Parked::default();
+        let parked = self.parked.as_ref().unwrap_or(&none);
         let mut reading = Reading {
             lanes: &self.lanes,
             set,
@@ -82,16 +92,18 @@ impl Lander {
                 .filter(|(_, l)| set.contains(&l.group))
                 .map(|(&id, l)| (id, l.at))
                 .collect(),
-            planner: Planner::new(&self.rules, &self.settings),
+            planner: Planner::new(&self.rules, &self.settings, parked, traces),
             counts: BatchCounts::default(),
             changes: BTreeMap::new(),
+            sealed: false,
         };
         let after: Vec<_> = reading.marks.iter().map(|(&lane, mark)| (lane, mark.position)).collect();
         let failed = |error| Failure::Log { error, groups: set.clone() };
         let mut records = self.log.records(&after, upto).map_err(failed)?;
         let end = loop {
             // The first record is always taken: a batch of none would never end.
-            let full = reading.counts.records as usize >= records_max
+            let full = reading.sealed
+                || reading.counts.records as usize >= records_max
                 || !reading.planner.has_room()
                 || (reading.counts.records > 0 && self.env.clock.monotonic() >= stop_reading);
             if full {
@@ -153,8 +165,13 @@ impl Reading<'_> {
         if !joint.is_subset(self.set) {
             return Ok(Some(End::Joint(joint)));
         }
+        let changes = decode_body(&record.body).map_err(|error| self.stop(&record, &error.to_string()))?;
+        self.sealed = changes.iter().any(|(_, change)| matches!(change, LoggedChange::Letter { .. }));
+        if self.sealed && self.counts.records > 0 {
+            return Ok(Some(End::Full));
+        }
         self.follow(&record)?;
-        self.plan(&record)?;
+        self.plan(&record, changes)?;
         self.counts.records += 1;
         Ok(None)
     }
@@ -174,14 +191,13 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn plan(&mut self, record: &Record) -> Result<(), Failure> {
-        let changes = decode_body(&record.body).map_err(|error| self.stop(record, &error.to_string()))?;
-        for (number, change) in changes {
-            let Some(&(lane, _)) = record.lanes.get(usize::from(number)) else {
+    fn plan(&mut self, record: &Record, changes: Vec<(u8, LoggedChange)>) -> Result<(), Failure> {
+        for (at, (number, change)) in changes.into_iter().enumerate() {
+            let Some(&(lane, position)) = record.lanes.get(usize::from(number)) else {
                 return Err(self.stop(record, "a change names a lane that the record does not have"));
             };
             let ordered = self.ordered(lane);
-            self.planner.add(lane, ordered, change);
+            self.planner.add(Origin { lane, position, number: at as u32 }, ordered, change);
             self.counts.changes += 1;
             *self.changes.entry(lane).or_default() += 1;
         }
@@ -217,7 +233,11 @@ impl Reading<'_> {
         let groups =
             steps.iter().filter_map(|step| self.lanes.get(&step.lane)).map(|lane| lane.group).collect();
         let counts = BatchCounts { rows: plan.ops.len() as u64, ..self.counts };
-        Batch { plan, attempt: Attempt { steps, groups, counts, changes: self.changes } }
+        let changes = self.changes;
+        Batch {
+            plan,
+            attempt: Attempt { steps, groups, counts, changes, parked: Vec::new(), isolated: false },
+        }
     }
 }
 

@@ -182,6 +182,7 @@ impl World {
             match change {
                 LoggedChange::Row { row, change } => writer.row(number, row.as_bytes(), change),
                 LoggedChange::Append { table, columns } => writer.append(number, table, columns),
+                LoggedChange::Letter { key, intent } => writer.letter(number, key, intent),
             }
         }
         let appended = self.log.append(&lanes, &body).expect("room in the log");
@@ -211,6 +212,10 @@ impl World {
             }
         }
         self.log.owed_records() == 0
+    }
+
+    pub(super) fn clock_is_past(&self, time: Duration) -> bool {
+        self.clock.monotonic() > time
     }
 
     pub(super) fn row(&self, row: &RowKey) -> Option<Vec<(Name, Value)>> {

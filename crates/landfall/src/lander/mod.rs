@@ -21,13 +21,23 @@
 //! Either nothing was written, or a take-over tells what was. A take-over asks for all lanes at once, because a
 //! database that lost commits lost them for idle lanes too. A published cut stays where it is until the lanes
 //! reach it. A lane whose database and log tell different histories is stopped and never overwritten.
+//!
+//! # What the database refuses (`park`, `dead_letter`)
+//!
+//! After a few refusals of a batch its rows are tried one by one, and the guilty ones are parked: what they are owed
+//! goes to the table of dead letters in the transaction that moves the watermark, the rest lands. A later change of a
+//! parked row is tried together with its letter. The lander knows all letters: it reads them after each take-over
+//! and follows its own landings. When most of a batch is refused for one reason, or the letters are at their bound,
+//! nothing is parked and the group is held.
 
 mod batch;
 mod counters;
+mod dead_letter;
 mod incidents;
 mod join;
 pub mod notes;
 mod open;
+mod park;
 mod pass;
 mod plan;
 mod progress;
@@ -52,12 +62,13 @@ pub use counters::{Counters, Counts};
 pub use incidents::Incidents;
 pub use open::{LanderParts, LaneNote, OpenError, Opened};
 pub use progress::status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};
-pub use progress::{Progress, Subscriber};
+pub use progress::{ParkedNow, Progress, Subscriber};
 pub use settings::LanderSettings;
 
 pub(crate) use take_over::anchor_of;
 
 use batch::Attempt;
+use dead_letter::{Parked, Streak};
 use plan::Rules;
 use retry::{Backoff, Mark};
 use trigger::{Decision, Pending};
@@ -116,6 +127,8 @@ pub struct Lander {
     /// The group of the lanes that no table uses any more; nothing else starts before it has landed.
     retired: Option<usize>,
     sink: Option<Box<dyn Sink>>,
+    /// The dead letters; none: they are to be read, because a take-over may have found others.
+    parked: Option<Parked>,
     connection: Backoff,
     /// A take-over has to tell where the lanes are before anything lands.
     unsure: bool,
@@ -155,8 +168,20 @@ struct Group {
     /// All groups of the next record, when it belongs to several.
     joint: BTreeSet<usize>,
     backoff: Backoff,
+    /// How often its batch was refused, in a row.
+    refusals: u32,
+    /// The rows of its next batch are tried one by one.
+    isolates: bool,
     /// Lands at most so many records at once, while a refused record is searched.
     records_max: Option<usize>,
+    /// Batch after batch is refused for one reason.
+    streak: Streak,
+    /// Nothing is parked before a person has acted or the database takes the rows.
+    held: bool,
+    /// Up to the outstanding cut whatever is refused is parked: a person has looked at it.
+    parks_anyway: bool,
+    /// The last request to resume that was seen.
+    resumes_seen: u64,
     /// The last flush request that a cut has covered.
     flush_seen: u64,
     stopped: bool,
@@ -204,6 +229,10 @@ impl Lander {
         if stop_at.is_some_and(|deadline| now >= deadline) {
             return self.end();
         }
+        self.take_resumes();
+        if self.needs_letters(now) {
+            return Turn::Again;
+        }
         let seen = self.progress.changes_accepted();
         let decision = self.look(now);
         let choice = self.choose(now);
@@ -224,8 +253,10 @@ impl Lander {
             Decision::Land => (None, u64::MAX),
             Decision::Wait { within, changes } => (within, changes),
         };
-        let until =
-            [until, within.map(|within| now + within), stop_at, self.look_at()].into_iter().flatten().min();
+        // The letters are wanted for `status` as well, and the first attempt to read them may have failed.
+        let letters = self.connection.until.filter(|_| self.parked.is_none());
+        let until = [until, within.map(|within| now + within), stop_at, self.look_at(), letters];
+        let until = until.into_iter().flatten().min();
         Turn::Wait { until, wake_at_changes: seen.saturating_add(changes) }
     }
 
@@ -353,6 +384,8 @@ impl Lander {
                 }
                 Some((until, phase)) => {
                     later = Some(later.map_or(until, |later| later.min(until)));
+                    let held = self.groups[at].held && matches!(phase, Phase::BackingOff { .. });
+                    let phase = if held { Phase::Held { until } } else { phase };
                     self.progress.set_phase(at, phase);
                 }
             }

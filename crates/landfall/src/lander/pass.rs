@@ -3,22 +3,25 @@
 
 use std::collections::BTreeSet;
 
-use super::batch::Batch;
+use super::batch::Attempt;
+use super::dead_letter::{Parted, part};
 use super::notes;
 use super::progress::status::{ConnectionStatus, Phase, StopReason};
-use super::retry::{Mark, Remedy, remedy};
+use super::retry::{Failed, Mark, Remedy, remedy};
 use super::{Lander, OpenError};
 use crate::buffer::log::Safety;
 use crate::error::{LogError, SinkError};
 use crate::model::{IncidentKind, LaneId};
-use crate::sink::Landing;
+use crate::sink::{Landing, LandingOp, LetterStep};
 
 /// Why a turn did not end well.
 pub(super) enum Failure {
     /// No connection, or no take-over.
     Connection(SinkError),
     /// A landing failed.
-    Landing { error: SinkError, groups: BTreeSet<usize>, records: usize },
+    Landing { error: SinkError, groups: BTreeSet<usize>, records: usize, isolated: bool },
+    /// These groups are refused too much to be parked.
+    Hold { groups: BTreeSet<usize>, what: String },
     /// The log could not be read or synced.
     Log { error: LogError, groups: BTreeSet<usize> },
     /// These groups must not go on.
@@ -40,9 +43,13 @@ impl Lander {
             return Ok(());
         }
         self.cut(set)?;
-        let batch = self.gather(set)?;
+        let isolates = set.iter().any(|&at| self.groups[at].isolates);
+        let batch = self.gather(set, isolates)?;
         if !batch.attempt.steps.is_empty() {
-            self.commit(batch)?;
+            match isolates {
+                true => self.land_what_is_taken(batch)?,
+                false => self.commit(part(batch.plan, &[], 0), batch.attempt)?,
+            }
         }
         self.publish(set);
         self.send_incidents();
@@ -76,7 +83,9 @@ impl Lander {
         if self.unsure {
             self.take_over()?;
             self.unsure = false;
+            self.parked = None;
         }
+        self.read_letters()?;
         if self.connection.attempts > 0 {
             self.connection.succeed();
             self.progress.set_connection(ConnectionStatus::default());
@@ -113,16 +122,12 @@ impl Lander {
         Ok(())
     }
 
-    fn commit(&mut self, batch: Batch) -> Result<(), Failure> {
-        let Batch { plan, mut attempt } = batch;
-        let landing = Landing {
-            batch: self.env.random_128(),
-            time_ms: self.env.clock.unix_ms(),
-            lineage: self.lineage,
-            lanes: attempt.steps.clone(),
-            ops: plan.ops,
-            ordered: plan.ordered,
-        };
+    /// Commits what is left of a plan, with the letters of what is not.
+    pub(super) fn commit(&mut self, parted: Parted, mut attempt: Attempt) -> Result<(), Failure> {
+        let Parted { ops, letters, ordered, places } = parted;
+        attempt.parked = places;
+        attempt.counts.rows = ops.len() as u64;
+        let landing = self.landing(&attempt, ops, letters, ordered);
         let started = self.env.clock.monotonic();
         let Some(sink) = &mut self.sink else {
             return Err(Failure::Connection(SinkError::Unavailable("not connected".into())));
@@ -136,6 +141,7 @@ impl Lander {
                         lane.at = Mark { position: step.to.0, anchor: step.to.1 };
                     }
                 }
+                self.follow_letters(&landing.letters);
                 self.count(&attempt);
                 for &at in &attempt.groups {
                     self.succeed(at);
@@ -144,10 +150,30 @@ impl Lander {
             }
             Err(error) => {
                 let (groups, records) = (attempt.groups.clone(), attempt.counts.records as usize);
+                let isolated = attempt.isolated;
                 // Kept even where the sink says that nothing was written: the take-over knows better.
                 self.attempt = Some(attempt);
-                Err(Failure::Landing { error, groups, records })
+                Err(Failure::Landing { error, groups, records, isolated })
             }
+        }
+    }
+
+    /// A landing of this attempt.
+    pub(super) fn landing(
+        &self,
+        attempt: &Attempt,
+        ops: Vec<LandingOp>,
+        letters: Vec<LetterStep>,
+        ordered: bool,
+    ) -> Landing {
+        Landing {
+            batch: self.env.random_128(),
+            time_ms: self.env.clock.unix_ms(),
+            lineage: self.lineage,
+            lanes: attempt.steps.clone(),
+            ops,
+            letters,
+            ordered,
         }
     }
 
@@ -157,6 +183,7 @@ impl Lander {
         let group = &mut self.groups[at];
         group.joint.clear();
         group.backoff.succeed();
+        (group.refusals, group.isolates, group.held) = (0, false, false);
         // The search for a refused record widens again step by step; the record may be right behind.
         group.records_max = group.records_max.map(|max| max * 2).filter(|&max| max < records_max);
         self.progress.set_outcome(at, 0, None);
@@ -171,6 +198,7 @@ impl Lander {
             if self.groups[at].pass.is_some() && lanes.iter().all(reached) {
                 landed.extend(lanes.iter().filter_map(|id| Some((*id, self.lanes.get(id)?.at.position))));
                 self.groups[at].pass = None;
+                self.groups[at].parks_anyway = false;
             }
         }
         for &(lane, position) in &landed {
@@ -192,23 +220,14 @@ impl Lander {
                 self.progress.counters.failure(&error);
                 self.reconnect(&error, &BTreeSet::new());
             }
-            Failure::Landing { error, groups, records } => {
+            Failure::Landing { error, groups, records, isolated } => {
                 self.progress.counters.failure(&error);
-                match remedy(&error, records) {
-                    Remedy::Reconnect => self.reconnect(&error, &groups),
-                    Remedy::TakeOver => {
-                        self.unsure = true;
-                        self.back_off(&groups, &error.to_string());
-                    }
-                    Remedy::Wait => {
-                        self.attempt = None;
-                        self.back_off(&groups, &error.to_string());
-                    }
-                    Remedy::Split(records) => {
-                        self.attempt = None;
-                        groups.iter().for_each(|&at| self.groups[at].records_max = Some(records.max(1)));
-                    }
-                }
+                self.mend(&error, &groups, records, isolated);
+            }
+            Failure::Hold { groups, what } => {
+                self.attempt = None;
+                groups.iter().for_each(|&at| self.groups[at].held = true);
+                self.back_off(&groups, &what);
             }
             Failure::Log { error, groups } => match error {
                 LogError::Poisoned { .. } | LogError::Closed => {
@@ -225,6 +244,35 @@ impl Lander {
             Failure::Stop { groups, reason, what } => {
                 self.incidents.declare(IncidentKind::Diverged, None, (0, 0), &what);
                 self.stop(&groups, reason, &what);
+            }
+        }
+    }
+
+    fn mend(&mut self, error: &SinkError, groups: &BTreeSet<usize>, records: usize, isolated: bool) {
+        let refusals = groups.iter().map(|&at| self.groups[at].refusals).max().unwrap_or(0);
+        if matches!(error, SinkError::Refused { .. }) {
+            groups.iter().for_each(|&at| self.groups[at].refusals = refusals.saturating_add(1));
+        }
+        match remedy(error, Failed { records, refusals, isolated }, self.settings.refusals_max) {
+            Remedy::Reconnect => self.reconnect(error, groups),
+            Remedy::TakeOver => {
+                self.unsure = true;
+                self.back_off(groups, &error.to_string());
+            }
+            Remedy::Wait => {
+                self.attempt = None;
+                self.back_off(groups, &error.to_string());
+            }
+            Remedy::Isolate => {
+                self.attempt = None;
+                for &at in groups {
+                    self.groups[at].isolates = true;
+                    self.progress.set_outcome(at, refusals + 1, Some(error.to_string()));
+                }
+            }
+            Remedy::Split(records) => {
+                self.attempt = None;
+                groups.iter().for_each(|&at| self.groups[at].records_max = Some(records.max(1)));
             }
         }
     }
@@ -247,7 +295,9 @@ impl Lander {
             backoff.fail(&self.settings, now, random);
             self.progress.set_outcome(at, backoff.attempts, Some(error.into()));
             if let Some(until) = backoff.until {
-                self.progress.set_phase(at, Phase::BackingOff { until });
+                let held = self.groups[at].held;
+                let phase = if held { Phase::Held { until } } else { Phase::BackingOff { until } };
+                self.progress.set_phase(at, phase);
             }
         }
     }
@@ -259,7 +309,7 @@ impl Lander {
         }
     }
 
-    fn random(&self) -> u64 {
+    pub(super) fn random(&self) -> u64 {
         let mut bytes = [0; 8];
         self.env.random.fill(&mut bytes);
         u64::from_le_bytes(bytes)

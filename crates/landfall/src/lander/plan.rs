@@ -28,15 +28,24 @@
 //!   delete may be inside it.
 //! - *Events are inserts*, hence sensitive, and never merged.
 //!
+//! # Dead letters
+//!
+//! The first change of a parked row in a batch is planned behind the letter's change, as if that came right before
+//! it. So a letter is tried with every later change of its row, and what is said above holds for it as well.
+//! What is asked of a letter ([`Intent`]) is planned alone: who reads the log ends a batch there.
+//!
 //! A row of a group without constraints that lands together with ordered groups (a record of several lanes)
 //! keeps its own rule: its place among the others means nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::dead_letter::Parked;
 use super::settings::LanderSettings;
 use crate::model::row::RowName;
-use crate::model::{Catalogue, Change, LaneId, LoggedChange, Name, RowKey};
+use crate::model::{
+    Catalogue, Change, Intent, LaneId, Letter, LetterKey, LoggedChange, Name, Position, RowKey, Value,
+};
 use crate::sink::LandingOp;
 
 /// What planning has to know of the tables, prepared once.
@@ -79,11 +88,45 @@ impl Rules {
     }
 }
 
+/// Where a change comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) lane: LaneId,
+    pub(super) position: Position,
+    /// Its number in the record.
+    pub(super) number: u32,
+}
+
+/// Where an operation comes from, for its letter if it is refused.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) lane: LaneId,
+    pub(super) first: Position,
+    pub(super) last: Position,
+    /// The letter of the event, if it is refused.
+    pub(super) event: Option<LetterKey>,
+    /// The positions of all its changes; empty unless the plan is traced.
+    pub(super) positions: Vec<Position>,
+}
+
+/// A letter that is tried again, or dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// With its change in the plan.
+    Again { attempts: u32, first_ms: u64 },
+    /// It is given up.
+    Dropped,
+}
+
 /// What a batch will write.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Plan {
     /// The operations, in the order in which they run if `ordered`.
     pub(super) ops: Vec<LandingOp>,
+    /// For each operation, where it comes from.
+    pub(super) sources: Vec<Source>,
+    /// The letters that the plan holds.
+    pub(super) tried: BTreeMap<LetterKey, Tried>,
     /// Whether the order of all operations counts.
     pub(super) ordered: bool,
 }
@@ -91,8 +134,13 @@ pub(super) struct Plan {
 /// Collects the changes of a batch.
 pub(super) struct Planner<'a> {
     rules: &'a Rules,
+    parked: &'a Parked,
+    /// Whether each operation notes the positions of all its changes.
+    traces: bool,
     rows_max: usize,
     bytes_max: usize,
+    tried: BTreeMap<LetterKey, Tried>,
+    sources: Vec<Source>,
     ops: Vec<LandingOp>,
     /// The last operation of each row, and the rule of its table.
     last: HashMap<RowKey, (usize, Option<&'a Rule>)>,
@@ -108,9 +156,18 @@ const MEASURED_COLUMNS_MAX: usize = 64;
 
 impl<'a> Planner<'a> {
     /// An empty batch.
-    pub(super) fn new(rules: &'a Rules, settings: &LanderSettings) -> Planner<'a> {
+    pub(super) fn new(
+        rules: &'a Rules,
+        settings: &LanderSettings,
+        parked: &'a Parked,
+        traces: bool,
+    ) -> Planner<'a> {
         Planner {
             rules,
+            parked,
+            traces,
+            tried: BTreeMap::new(),
+            sources: Vec::new(),
             rows_max: settings.batch_rows_max,
             bytes_max: settings.batch_bytes_max,
             ops: Vec::new(),
@@ -127,38 +184,94 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds the next change; `ordered` says whether its group has constraints.
-    pub(super) fn add(&mut self, lane: LaneId, ordered: bool, change: LoggedChange) {
+    pub(super) fn add(&mut self, origin: Origin, ordered: bool, change: LoggedChange) {
         self.ordered |= ordered;
+        let source = |event| Source {
+            lane: origin.lane,
+            first: origin.position,
+            last: origin.position,
+            event,
+            positions: if self.traces { vec![origin.position] } else { Vec::new() },
+        };
         match change {
             LoggedChange::Append { table, columns } => {
-                self.bytes += columns
-                    .iter()
-                    .fold(32, |sum, (name, value)| sum + name.as_bytes().len() + 24 + value.memory_bytes());
-                if ordered {
-                    self.last_sensitive = Some(self.ops.len());
-                }
-                self.ops.push(LandingOp::Append { table, columns });
+                let key = LetterKey::of_event(origin.lane, origin.position, origin.number);
+                self.event(source(Some(key)), ordered, table, columns);
             }
-            LoggedChange::Row { row, change } if ordered => self.add_ordered(lane, row, change),
-            LoggedChange::Row { row, change } => match self.last.get(&row) {
-                Some(&(at, _)) => self.merge(at, lane, change),
-                None => self.push(lane, row, None, change),
+            LoggedChange::Row { row, change } => {
+                let source = source(None);
+                if !self.parked.is_empty() {
+                    self.try_again(&LetterKey::of_row(&row), ordered);
+                }
+                self.row(source, ordered, row, change);
+            }
+            LoggedChange::Letter { key, intent } => match intent {
+                Intent::Retry => drop(self.try_again(&key, ordered)),
+                Intent::Drop => {
+                    if self.parked.get(&key).is_some() {
+                        self.tried.entry(key).or_insert(Tried::Dropped);
+                    }
+                }
+                Intent::Edit(edits) => {
+                    if self.try_again(&key, ordered)
+                        && let Some(LandingOp::Append { columns, .. }) = self.ops.last_mut()
+                    {
+                        edit(columns, edits);
+                    }
+                }
             },
         }
     }
 
-    fn add_ordered(&mut self, lane: LaneId, row: RowKey, change: Change) {
+    /// Plans what a letter holds, if there is one that was not planned yet; whether it was.
+    fn try_again(&mut self, key: &LetterKey, ordered: bool) -> bool {
+        let parked = self.parked;
+        let Some(letter) = parked.get(key).filter(|_| !self.tried.contains_key(key)) else { return false };
+        let Letter { attempts, first_ms, lane, first, last, .. } = *letter;
+        self.tried.insert(key.clone(), Tried::Again { attempts, first_ms });
+        let event = letter.row_change().is_none().then(|| key.clone());
+        let source = Source { lane, first, last, event, positions: Vec::new() };
+        match letter.change.clone() {
+            LoggedChange::Row { row, change } => self.row(source, ordered, row, change),
+            LoggedChange::Append { table, columns } => self.event(source, ordered, table, columns),
+            LoggedChange::Letter { .. } => {}
+        }
+        true
+    }
+
+    fn event(&mut self, source: Source, ordered: bool, table: Arc<str>, columns: Vec<(Name, Value)>) {
+        self.bytes += columns
+            .iter()
+            .fold(32, |sum, (name, value)| sum + name.as_bytes().len() + 24 + value.memory_bytes());
+        if ordered {
+            self.last_sensitive = Some(self.ops.len());
+        }
+        self.ops.push(LandingOp::Append { table, columns });
+        self.sources.push(source);
+    }
+
+    fn row(&mut self, source: Source, ordered: bool, row: RowKey, change: Change) {
+        if ordered {
+            return self.add_ordered(source, row, change);
+        }
+        match self.last.get(&row) {
+            Some(&(at, _)) => self.merge(at, source, change),
+            None => self.push(source, row, None, change),
+        }
+    }
+
+    fn add_ordered(&mut self, source: Source, row: RowKey, change: Change) {
         let known = self.last.get(&row).copied();
         let rule = known.map_or_else(|| self.rules.of(&row), |(_, rule)| rule);
         let sensitive = known.is_none_or(|(at, _)| !self.is_free(at, rule, &change));
         let barrier = rule.is_none_or(|rule| rule.cascades) && may_delete(&change);
         let at = match known {
             Some((at, _)) if !sensitive || self.last_sensitive.is_none_or(|last| last <= at) => {
-                self.merge(at, lane, change);
+                self.merge(at, source, change);
                 at
             }
             _ => {
-                self.push(lane, row, rule, change);
+                self.push(source, row, rule, change);
                 self.ops.len() - 1
             }
         };
@@ -184,15 +297,17 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn push(&mut self, lane: LaneId, row: RowKey, rule: Option<&'a Rule>, change: Change) {
+    fn push(&mut self, source: Source, row: RowKey, rule: Option<&'a Rule>, change: Change) {
         self.bytes += row.as_bytes().len() + change.memory_bytes();
         self.last.insert(row.clone(), (self.ops.len(), rule));
-        self.ops.push(LandingOp::Row { lane, row, change });
+        self.ops.push(LandingOp::Row { lane: source.lane, row, change });
+        self.sources.push(source);
     }
 
-    fn merge(&mut self, at: usize, lane: LaneId, later: Change) {
-        let Some(LandingOp::Row { lane: owner, change, .. }) = self.ops.get_mut(at) else { return };
-        *owner = lane;
+    fn merge(&mut self, at: usize, source: Source, later: Change) {
+        let Some(LandingOp::Row { lane, change, .. }) = self.ops.get_mut(at) else { return };
+        *lane = source.lane;
+        self.sources[at].take(source);
         if columns(change).max(columns(&later)) <= MEASURED_COLUMNS_MAX {
             self.bytes = self.bytes.saturating_sub(change.memory_bytes());
             change.merge(later);
@@ -207,11 +322,33 @@ impl<'a> Planner<'a> {
     pub(super) fn finish(mut self) -> Plan {
         if !self.ordered {
             // Rows first, each once and sorted; events keep their order (the sort is stable).
-            self.ops.sort_by(|a, b| {
+            let mut both: Vec<(LandingOp, Source)> = self.ops.drain(..).zip(self.sources.drain(..)).collect();
+            both.sort_by(|(a, _), (b, _)| {
                 row_of(a).is_none().cmp(&row_of(b).is_none()).then(row_of(a).cmp(&row_of(b)))
             });
+            (self.ops, self.sources) = both.into_iter().unzip();
         }
-        Plan { ops: self.ops, ordered: self.ordered }
+        Plan { ops: self.ops, sources: self.sources, tried: self.tried, ordered: self.ordered }
+    }
+}
+
+impl Source {
+    /// Covers what another change of the same row comes from as well.
+    pub(super) fn take(&mut self, later: Source) {
+        // Positions of two lanes do not compare: the letter names the lane of the last change.
+        self.first = if self.lane == later.lane { self.first } else { later.first };
+        (self.lane, self.last) = (later.lane, later.last);
+        self.positions.extend(later.positions);
+    }
+}
+
+/// Gives columns of an event other values.
+fn edit(columns: &mut Vec<(Name, Value)>, edits: Vec<(Name, Value)>) {
+    for (name, value) in edits {
+        match columns.iter_mut().find(|(have, _)| *have == name) {
+            Some((_, old)) => *old = value,
+            None => columns.push((name, value)),
+        }
     }
 }
 

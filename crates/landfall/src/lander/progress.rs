@@ -6,7 +6,7 @@ mod wake;
 
 pub(super) mod status;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,8 +32,25 @@ struct LaneNumbers {
     changes_landed: AtomicU64,
 }
 
+/// The dead letters, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ParkedNow {
+    /// Rises whenever the letters change; 0 before they were read.
+    pub version: u64,
+    /// How many there are.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the oldest was refused for the first time, Unix milliseconds.
+    pub oldest_ms: Option<u64>,
+}
+
+/// So many parked changes are remembered by their place, for those who wait for them.
+const PARKED_PLACES_MAX: usize = 65_536;
+
 struct GroupNumbers {
     paused: AtomicBool,
+    resumes: AtomicU64,
     stopped: AtomicBool,
     status: Mutex<GroupStatus>,
 }
@@ -47,6 +64,8 @@ pub struct Progress {
     lanes: HashMap<LaneId, LaneNumbers, RandomState>,
     groups: Vec<GroupNumbers>,
     connection: Mutex<ConnectionStatus>,
+    parked: Mutex<ParkedNow>,
+    parked_places: Mutex<VecDeque<(LaneId, Position)>>,
     subscribers: Mutex<Vec<Subscriber>>,
     publication: Mutex<()>,
     published: Condvar,
@@ -70,6 +89,7 @@ impl Progress {
         let since = clock.monotonic();
         let group = |name| GroupNumbers {
             paused: AtomicBool::new(false),
+            resumes: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             status: Mutex::new(GroupStatus { name, phase: Phase::Idle, since, attempts: 0, error: None }),
         };
@@ -87,6 +107,8 @@ impl Progress {
             lanes: lanes.map(|(id, at)| (id, lane(at))).collect(),
             groups: groups.map(group).collect(),
             connection: Mutex::default(),
+            parked: Mutex::default(),
+            parked_places: Mutex::default(),
             subscribers: Mutex::default(),
             publication: Mutex::default(),
             published: Condvar::new(),
@@ -124,6 +146,18 @@ impl Progress {
     /// Whether the database was reached and found to be the one of this log.
     pub fn is_joined(&self) -> bool {
         self.joined.load(Ordering::Acquire)
+    }
+
+    /// The dead letters.
+    pub fn parked(&self) -> ParkedNow {
+        *self.parked.lock()
+    }
+
+    /// Whether the change at one of these places was refused and parked, as far as this process remembers: the last
+    /// 65,536 of them since it started.
+    pub fn was_parked(&self, places: &[(LaneId, Position)]) -> bool {
+        let parked = self.parked_places.lock();
+        !parked.is_empty() && places.iter().any(|place| parked.contains(place))
     }
 
     /// The state of every group.
@@ -197,7 +231,8 @@ impl Progress {
         self.set_paused(group, true)
     }
 
-    /// Ends a pause.
+    /// Ends a pause. A group that is held because too much of it is refused tries again at once and parks what is
+    /// refused up to its cut.
     ///
     /// # Errors
     /// [`UnknownGroup`].
@@ -210,6 +245,7 @@ impl Progress {
         for group in &self.groups {
             if name.is_none_or(|name| group.status.lock().name == name) {
                 group.paused.store(paused, Ordering::SeqCst);
+                group.resumes.fetch_add(u64::from(!paused), Ordering::SeqCst);
                 found = true;
             }
         }
@@ -240,6 +276,26 @@ impl Progress {
 
     pub(super) fn is_paused(&self, group: usize) -> bool {
         self.groups[group].paused.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn resumes(&self, group: usize) -> u64 {
+        self.groups[group].resumes.load(Ordering::SeqCst)
+    }
+
+    /// Sets what is known of the letters; the version is counted here.
+    pub(super) fn set_parked(&self, now: ParkedNow) {
+        let mut parked = self.parked.lock();
+        *parked = ParkedNow { version: parked.version + 1, ..now };
+    }
+
+    pub(super) fn parked_at(&self, places: &[(LaneId, Position)]) {
+        if places.is_empty() {
+            return;
+        }
+        let mut parked = self.parked_places.lock();
+        parked.extend(places);
+        let excess = parked.len().saturating_sub(PARKED_PLACES_MAX);
+        parked.drain(..excess);
     }
 
     pub(super) fn flush_requests(&self) -> u64 {

@@ -55,12 +55,25 @@ pub(super) enum Remedy {
     Wait,
     /// Take all lanes over, after a wait, to learn what the database has.
     TakeOver,
-    /// Try at once with at most so many records, so that those before the refused one land.
+    /// Look at once which of the rows are refused, and land without them.
+    Isolate,
+    /// No single row was found guilty: look at once among at most so many records.
     Split(usize),
 }
 
-/// What follows the failure of a landing of `records` records.
-pub(super) fn remedy(error: &SinkError, records: usize) -> Remedy {
+/// What is known of a landing that failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed {
+    /// How many records it held.
+    pub(super) records: usize,
+    /// How often its groups were refused before, in a row.
+    pub(super) refusals: u32,
+    /// Whether it held only what its database had taken row by row.
+    pub(super) isolated: bool,
+}
+
+/// What follows the failure of a landing.
+pub(super) fn remedy(error: &SinkError, failed: Failed, refusals_max: u32) -> Remedy {
     match error {
         // After an unknown outcome the take-over must come from a new connection: the old one may still hold
         // the transaction.
@@ -73,8 +86,12 @@ pub(super) fn remedy(error: &SinkError, records: usize) -> Remedy {
         | SinkError::Unusable(_) => Remedy::Reconnect,
         SinkError::Busy(_) => Remedy::Wait,
         SinkError::Fenced { .. } => Remedy::TakeOver,
-        SinkError::Refused { .. } if records > 1 => Remedy::Split(records / 2),
-        SinkError::Refused { .. } => Remedy::Wait,
+        SinkError::Refused { .. } => match failed {
+            Failed { isolated: true, records: 2.., .. } => Remedy::Split(failed.records / 2),
+            Failed { isolated: true, .. } => Remedy::Wait,
+            Failed { refusals, .. } if refusals + 1 < refusals_max => Remedy::Wait,
+            _ => Remedy::Isolate,
+        },
     }
 }
 
@@ -170,14 +187,20 @@ mod tests {
     fn every_error_has_its_remedy() {
         let fenced = SinkError::Fenced { lane: LaneId(1) };
         let refused = SinkError::Refused { table: "t".into(), reason: "r".into() };
-        assert_eq!(remedy(&SinkError::Unavailable("x".into()), 9), Remedy::Reconnect);
-        assert_eq!(remedy(&SinkError::Unknown("x".into()), 9), Remedy::Reconnect);
-        assert_eq!(remedy(&SinkError::LaneMissing { lane: LaneId(1) }, 9), Remedy::Reconnect);
-        assert_eq!(remedy(&SinkError::Busy("x".into()), 9), Remedy::Wait);
-        assert_eq!(remedy(&fenced, 9), Remedy::TakeOver);
-        assert_eq!(remedy(&refused, 9), Remedy::Split(4));
-        assert_eq!(remedy(&refused, 2), Remedy::Split(1));
-        assert_eq!(remedy(&refused, 1), Remedy::Wait);
+        let of = |error: &SinkError, records, refusals, isolated| {
+            remedy(error, Failed { records, refusals, isolated }, 5)
+        };
+        assert_eq!(of(&SinkError::Unavailable("x".into()), 9, 0, false), Remedy::Reconnect);
+        assert_eq!(of(&SinkError::Unknown("x".into()), 9, 9, true), Remedy::Reconnect);
+        assert_eq!(of(&SinkError::LaneMissing { lane: LaneId(1) }, 9, 0, false), Remedy::Reconnect);
+        assert_eq!(of(&SinkError::Busy("x".into()), 9, 9, true), Remedy::Wait);
+        assert_eq!(of(&fenced, 9, 0, false), Remedy::TakeOver);
+        assert_eq!(of(&refused, 9, 3, false), Remedy::Wait);
+        assert_eq!(of(&refused, 9, 4, false), Remedy::Isolate);
+        assert_eq!(of(&refused, 1, 9, false), Remedy::Isolate);
+        assert_eq!(of(&refused, 9, 4, true), Remedy::Split(4));
+        assert_eq!(of(&refused, 2, 4, true), Remedy::Split(1));
+        assert_eq!(of(&refused, 1, 4, true), Remedy::Wait);
     }
 
     #[test]

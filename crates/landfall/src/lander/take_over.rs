@@ -86,6 +86,7 @@ impl Lander {
 
     pub(super) fn count(&self, attempt: &Attempt) {
         self.progress.counters.batch(attempt.counts);
+        self.progress.parked_at(&attempt.parked);
         for (&lane, &changes) in &attempt.changes {
             self.progress.changes_landed(lane, changes);
         }

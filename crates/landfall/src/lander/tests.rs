@@ -3,4 +3,6 @@
 mod durable;
 mod faults;
 mod flow;
+mod park;
+mod park_model;
 mod start;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::letter::{Intent, LetterKey};
 use super::name::Name;
 use super::row::RowKey;
 use super::value::Value;
@@ -62,6 +63,13 @@ pub enum LoggedChange {
         table: Arc<str>,
         /// The columns that are given.
         columns: Vec<(Name, Value)>,
+    },
+    /// What a person asks of a dead letter.
+    Letter {
+        /// Which letter.
+        key: LetterKey,
+        /// What is asked.
+        intent: Intent,
     },
 }
 

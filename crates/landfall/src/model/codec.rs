@@ -4,6 +4,7 @@
 use bigdecimal::BigDecimal;
 
 use super::change::{Change, LoggedChange, Op, Upsert};
+use super::letter::{Intent, LetterKey};
 use super::name::Name;
 use super::row::RowKey;
 use super::value::Value;
@@ -23,6 +24,11 @@ const DELETE: u8 = 1;
 const UPSERT: u8 = 2;
 const REPLACE: u8 = 3;
 const APPEND: u8 = 4;
+const LETTER: u8 = 5;
+
+const RETRY: u8 = 1;
+const DROP: u8 = 2;
+const EDIT: u8 = 3;
 
 /// Appends a whole number in 7-bit groups, lowest first (LEB128).
 pub fn put_varint(out: &mut Vec<u8>, mut n: u64) {
@@ -138,6 +144,23 @@ impl<'a> BodyWriter<'a> {
     /// An event of `table`.
     pub fn append(&mut self, lane: u8, table: &str, columns: &[(Name, Value)]) {
         self.start(lane, APPEND, table.as_bytes());
+        self.columns(columns);
+    }
+
+    /// What is asked of a dead letter.
+    pub fn letter(&mut self, lane: u8, key: &LetterKey, intent: &Intent) {
+        self.start(lane, LETTER, key.as_bytes());
+        match intent {
+            Intent::Retry => self.0.push(RETRY),
+            Intent::Drop => self.0.push(DROP),
+            Intent::Edit(columns) => {
+                self.0.push(EDIT);
+                self.columns(columns);
+            }
+        }
+    }
+
+    fn columns(&mut self, columns: &[(Name, Value)]) {
         put_varint(self.0, columns.len() as u64);
         for (name, value) in columns {
             put_bytes(self.0, name.as_bytes());
@@ -286,6 +309,15 @@ impl<'a> Reader<'a> {
                 let table = std::str::from_utf8(subject).map_err(|_| CodecError::Malformed("table name"))?;
                 LoggedChange::Append { table: table.into(), columns: self.columns(Self::value)? }
             }
+            LETTER => {
+                let intent = match self.byte()? {
+                    RETRY => Intent::Retry,
+                    DROP => Intent::Drop,
+                    EDIT => Intent::Edit(self.columns(Self::value)?),
+                    _ => return Err(CodecError::Malformed("what is asked of a dead letter")),
+                };
+                LoggedChange::Letter { key: LetterKey::from_bytes(subject), intent }
+            }
             _ => return Err(CodecError::Malformed("kind of change")),
         };
         Ok((lane, logged))
@@ -332,8 +364,14 @@ mod tests {
             (key, any::<bool>(), prop::collection::vec((name.clone(), op), 0..4)).prop_map(
                 |(row, replace, columns)| LoggedChange::Row { row, change: Change::upsert(replace, columns) }
             ),
-            prop::collection::vec((name, value()), 0..4)
+            prop::collection::vec((name.clone(), value()), 0..4)
                 .prop_map(|columns| LoggedChange::Append { table: "click".into(), columns }),
+            (any::<u64>(), prop::option::of(prop::collection::vec((name, value()), 0..4))).prop_map(
+                |(position, edit)| LoggedChange::Letter {
+                    key: LetterKey::of_event(crate::model::LaneId(7), position, 1),
+                    intent: edit.map_or(Intent::Drop, Intent::Edit),
+                }
+            ),
         ]
     }
 
@@ -355,6 +393,7 @@ mod tests {
                 match logged {
                     LoggedChange::Row { row, change } => writer.row(*lane, row.as_bytes(), change),
                     LoggedChange::Append { table, columns } => writer.append(*lane, table, columns),
+                    LoggedChange::Letter { key, intent } => writer.letter(*lane, key, intent),
                 }
             }
             prop_assert_eq!(decode_body(&body).unwrap(), changes);

@@ -13,11 +13,13 @@ use crate::model::{
 mod generate;
 mod keys;
 mod lanes;
+mod letters;
 mod rows;
 mod tables;
 
 pub(crate) use keys::*;
 pub(crate) use lanes::*;
+pub(crate) use letters::*;
 pub(crate) use rows::*;
 pub(crate) use tables::*;
 
@@ -68,7 +70,8 @@ impl Owner {
         let anchor = self.at.1.next(&OURS, LANE, position, Anchor::body_hash(b"body"));
         let step = LaneStep { lane: LANE, epoch: self.epoch, from: self.at, to: (position, anchor) };
         let (batch, time_ms, ordered) = ([1; 16], self.time_ms, self.ordered);
-        Landing { batch, time_ms, lineage: OURS, lanes: vec![step], ops, ordered }
+        let letters = Vec::new();
+        Landing { batch, time_ms, lineage: OURS, lanes: vec![step], ops, letters, ordered }
     }
 
     /// Lands, and moves on if that succeeded.
@@ -90,6 +93,7 @@ impl Owner {
         if let Some(columns) = &loaded.row {
             assert!(columns.is_sorted(), "columns come sorted by name");
         }
+        assert_eq!(loaded.letter, None);
         loaded.row.map(|columns| columns.into_iter().collect())
     }
 
@@ -182,7 +186,15 @@ macro_rules! suite {
             an_event_is_a_new_row,
             an_event_that_is_there_already_is_no_error,
             a_string_keeps_its_bytes_and_its_expiry,
-            a_hash_keeps_its_fields
+            a_hash_keeps_its_fields,
+            a_letter_moves_with_the_watermark_and_comes_back_whole,
+            a_load_sees_row_letter_and_watermark_of_one_moment,
+            a_letter_keeps_its_id_and_no_id_is_given_again,
+            letters_take_what_no_table_takes,
+            a_key_that_only_a_letter_holds_is_no_empty_database,
+            each_operation_answers_for_itself,
+            what_a_row_carries_is_tried_with_its_next_operation,
+            isolating_writes_nothing_and_obeys_the_fence
         );
 
         #[test]

@@ -8,9 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::parts::row_name;
-use super::{Adopted, Database, Landing, LandingContext, LandingOp, Loaded, Sink, SinkError, Source};
+use super::{
+    Adopted, Database, Landing, LandingContext, LandingOp, LetterStep, Loaded, RefusedOp, Sink, SinkError,
+    Source,
+};
 use crate::model::row::RowName;
-use crate::model::{Catalogue, Incident, LaneId, LaneRow, Name, Owner, RowKey, Table, Value, Watermark};
+use crate::model::{
+    Catalogue, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, RowKey, Table, Value, Watermark,
+};
 
 mod lanes;
 mod tables;
@@ -40,6 +45,7 @@ use tables::Tables;
 ///     lineage,
 ///     lanes: vec![LaneStep { lane, epoch, from: (0, Anchor::START), to: (1, Anchor([1; 16])) }],
 ///     ops: vec![LandingOp::Row { lane, row: row.clone(), change }],
+///     letters: vec![],
 ///     ordered: false,
 /// })?;
 /// assert_eq!(database.row(&row).unwrap().len(), 1);
@@ -55,6 +61,8 @@ pub struct MemoryDatabase {
 /// What becomes of a landing instead of success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
+    /// None: this landing goes as it goes.
+    None,
     /// Rolled back: [`SinkError::Busy`].
     Busy,
     /// Rolled back: [`SinkError::Unavailable`].
@@ -67,11 +75,17 @@ pub enum Failure {
     UnknownCommitted,
 }
 
+/// Decides whether a row or event is refused as it would be stored, and in which words.
+pub type Poison = Arc<dyn Fn(&LandingOp) -> Option<String> + Send + Sync>;
+
 #[derive(Default)]
 struct State {
     tables: Tables,
     lanes: Lanes,
     incidents: Vec<Incident>,
+    letters: BTreeMap<LetterKey, Letter>,
+    last_letter: u64,
+    poison: Option<Poison>,
     failures: VecDeque<Failure>,
     is_down: bool,
     landings: u64,
@@ -94,6 +108,16 @@ impl MemoryDatabase {
     /// The next landing ends like this; further calls queue up behind it.
     pub fn fail_next_landing(&self, failure: Failure) {
         self.state.lock().failures.push_back(failure);
+    }
+
+    /// From now on refuses the operations that `poison` has words for; none refuses only what the tables do.
+    pub fn set_poison(&self, poison: Option<Poison>) {
+        self.state.lock().poison = poison;
+    }
+
+    /// The dead letters, by id.
+    pub fn letters(&self) -> Vec<Letter> {
+        self.state.lock().letters_after(0, usize::MAX)
     }
 
     /// While it is down, every call of its sinks and sources is answered [`SinkError::Unavailable`].
@@ -215,13 +239,37 @@ impl Sink for Connection {
             Some(Failure::Unavailable) => return Err(SinkError::Unavailable("asked to be away".into())),
             Some(Failure::Refused(table)) => return Err(super::parts::refused(table, "asked to refuse")),
             Some(Failure::UnknownRolledBack) => return Err(SinkError::Unknown("asked to be unsure".into())),
-            Some(Failure::UnknownCommitted) | None => {}
+            Some(Failure::UnknownCommitted | Failure::None) | None => {}
         }
         state.land(&self.context.catalogue, landing)?;
         match failure {
-            Some(_) => Err(SinkError::Unknown("asked to be unsure".into())),
-            None => Ok(()),
+            Some(Failure::UnknownCommitted) => Err(SinkError::Unknown("asked to be unsure".into())),
+            _ => Ok(()),
         }
+    }
+
+    fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
+        let mut state = self.state.lock();
+        state.check_up()?;
+        state.lanes.compare(landing)?;
+        state.tables.begin();
+        let catalogue = &self.context.catalogue;
+        let refused = super::isolate::isolate(
+            &landing.ops,
+            |_, op| {
+                let mark = state.tables.mark();
+                state.write(catalogue, op).inspect_err(|_| state.tables.rollback_to(mark))
+            },
+            super::parts::class_of,
+        );
+        state.tables.rollback_to(0);
+        refused
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        let state = self.state.lock();
+        state.check_up()?;
+        Ok(state.letters_after(after, most))
     }
 }
 
@@ -230,14 +278,21 @@ impl Source for Connection {
         let state = self.state.lock();
         state.check_up()?;
         let watermark = state.lanes.row(lane).ok_or(SinkError::LaneMissing { lane })?.watermark;
+        let letter = state.letters.get(&LetterKey::of_row(row));
+        let letter = letter.and_then(Letter::row_change).map(|(_, change)| change.clone());
         let row = state.tables.row(row).map(|columns| columns.clone().into_iter().collect());
-        Ok(Loaded { row, watermark })
+        Ok(Loaded { row, letter, watermark })
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        Sink::letters(self, after, most)
     }
 
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
         let state = self.state.lock();
         state.check_up()?;
-        Ok(state.tables.key_values_are_empty())
+        let is_key = |key: &LetterKey| key.row().is_some_and(|row| row.is_key_value());
+        Ok(state.tables.key_values_are_empty() && !state.letters.keys().any(is_key))
     }
 }
 
@@ -246,22 +301,48 @@ impl State {
         if self.is_down { Err(SinkError::Unavailable("the database is down".into())) } else { Ok(()) }
     }
 
+    fn write_letter(&mut self, step: &LetterStep) {
+        match step {
+            LetterStep::Park(letter) => {
+                let known = self.letters.get(&letter.key).map(|known| known.id);
+                let id = known.unwrap_or(self.last_letter + 1);
+                self.last_letter = self.last_letter.max(id);
+                self.letters.insert(letter.key.clone(), Letter { id, ..letter.clone() });
+            }
+            LetterStep::Remove(key) => {
+                self.letters.remove(key);
+            }
+        }
+    }
+
+    fn letters_after(&self, after: u64, most: usize) -> Vec<Letter> {
+        let mut found: Vec<Letter> =
+            self.letters.values().filter(|letter| letter.id > after).cloned().collect();
+        found.sort_by_key(|letter| letter.id);
+        found.truncate(most);
+        found
+    }
+
     fn land(&mut self, catalogue: &Catalogue, landing: &Landing) -> Result<(), SinkError> {
         self.lanes.compare(landing)?;
         self.tables.begin();
         for op in &landing.ops {
             if let Err(error) = self.write(catalogue, op) {
-                self.tables.rollback();
+                self.tables.rollback_to(0);
                 return Err(error);
             }
         }
         self.tables.commit();
+        landing.letters.iter().for_each(|step| self.write_letter(step));
         self.lanes.advance(landing);
         self.landings += 1;
         Ok(())
     }
 
     fn write(&mut self, catalogue: &Catalogue, op: &LandingOp) -> Result<(), SinkError> {
+        if let Some(words) = self.poison.as_ref().and_then(|poison| poison(op)) {
+            return Err(super::parts::refused(&super::parts::table_of(op), words));
+        }
         match op {
             LandingOp::Append { table, columns } => self.tables.append(catalogue, table, columns),
             LandingOp::Row { row, change, .. } => match row_name(row)? {

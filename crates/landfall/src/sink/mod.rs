@@ -14,7 +14,11 @@
 //! - [`Sink::take_over`] waits for a transaction of an older owner, so the watermark it returns is final. It takes all
 //!   lanes or none, and none that a start took last which the owner does not follow ([`Owner::follows`]).
 //! - No call lands in a database that was put in the place of the one it was opened on.
-//! - [`Source::load`] reads the row and the lane's watermark in one snapshot.
+//! - [`Landing::letters`] are written in the same transaction, behind the rows. A letter of a key that has one takes
+//!   its place and keeps its id; an id is not given again. A letter's change and key come back byte for byte.
+//! - [`Sink::isolate`] writes nothing that stays: it says which operations would be refused if each had to answer for
+//!   itself. Its transaction begins like that of the landing, with the compare-and-set.
+//! - [`Source::load`] reads the row, its dead letter and the lane's watermark in one snapshot.
 //!
 //! # What a caller may assume
 //!
@@ -33,10 +37,11 @@ use std::sync::Arc;
 
 pub use crate::error::SinkError;
 use crate::model::{
-    Anchor, Catalogue, Change, Epoch, Incident, LaneId, LaneRow, Lineage, Name, Owner, Position, RowKey,
-    Value, Watermark,
+    Anchor, Catalogue, Change, Epoch, Incident, LaneId, LaneRow, Letter, LetterKey, Lineage, Name, Owner,
+    Position, Reason, RowKey, Value, Watermark,
 };
 
+mod isolate;
 pub mod memory;
 mod parts;
 #[cfg(feature = "sqlite")]
@@ -138,6 +143,22 @@ pub trait Sink: Send {
     /// # Errors
     /// See the module: everything but [`SinkError::Unknown`] means that nothing was written.
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError>;
+
+    /// Tries the operations of a landing one by one, in their order, each in a savepoint of its own, and rolls
+    /// everything back. What is refused is left out, and its change is merged in front of the next change of
+    /// the same row; an event stands for itself. The refusals come in the order of the operations; each names
+    /// an operation that was refused with what it carried.
+    ///
+    /// # Errors
+    /// As [`Sink::land`], but for refusals of single operations, which are the answer.
+    fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError>;
+
+    /// At most `most` dead letters with an id above `after`, by id. After a take-over they are final: only who
+    /// owns a lane writes them.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer, or a letter was changed by hand.
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError>;
 }
 
 /// How a person's decision changes a lane's row.
@@ -153,13 +174,19 @@ pub struct Adopted {
 
 /// Loads rows.
 pub trait Source: Send {
-    /// Reads one row, and the watermark of its lane, in one snapshot.
+    /// Reads one row, its dead letter, and the watermark of its lane, in one snapshot.
     ///
     /// # Errors
     /// [`SinkError`] when the database cannot answer.
     fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError>;
 
-    /// Whether the key-value tables hold no key at all.
+    /// As [`Sink::letters`].
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer, or a letter was changed by hand.
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError>;
+
+    /// Whether the key-value tables hold no key at all, and no dead letter does.
     ///
     /// # Errors
     /// [`SinkError`] when the database cannot answer.
@@ -179,6 +206,8 @@ pub struct Landing {
     pub lanes: Vec<LaneStep>,
     /// What to write.
     pub ops: Vec<LandingOp>,
+    /// What becomes of dead letters, each key once.
+    pub letters: Vec<LetterStep>,
     /// Whether `ops` must run exactly in their order (a group with constraints); else a sink may sort by row.
     pub ordered: bool,
 }
@@ -217,12 +246,32 @@ pub enum LandingOp {
     },
 }
 
+/// What a landing does to one dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterStep {
+    /// The letter is there, in place of any that has its key.
+    Park(Letter),
+    /// No letter has this key.
+    Remove(LetterKey),
+}
+
+/// An operation that the database refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedOp {
+    /// Its number in [`Landing::ops`].
+    pub op: usize,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// A row as the database has it, and how far its lane had landed in that snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The columns that are not NULL, sorted by name, or none for an absent row. Key-value keys use the parts
     /// that [`Name`] describes; a mapped row includes its key columns.
     pub row: Option<Vec<(Name, Value)>>,
+    /// What the row is owed by its dead letter, if it has one: the view is the row with this applied.
+    pub letter: Option<Change>,
     /// The lane's watermark in the same snapshot.
     pub watermark: Watermark,
 }

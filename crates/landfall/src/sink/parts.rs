@@ -3,9 +3,10 @@
 
 use bigdecimal::BigDecimal;
 
+use super::LandingOp;
 use crate::error::SinkError;
 use crate::model::row::RowName;
-use crate::model::{Column, LaneId, LaneRow, Name, Owner, RowKey, Table, Value, types};
+use crate::model::{Column, LaneId, LaneRow, Name, Owner, Reason, RowKey, Table, Value, types};
 
 /// The most digits of a number inside a key-value key that is added to.
 const NUMBER_BYTES_MAX: usize = 1024;
@@ -75,6 +76,17 @@ pub(crate) fn row_name(row: &RowKey) -> Result<RowName<'_>, SinkError> {
     row.decode().map_err(|error| SinkError::Refused { table: "?".into(), reason: error.to_string() })
 }
 
+/// The table that an operation writes.
+pub(crate) fn table_of(op: &LandingOp) -> String {
+    match op {
+        LandingOp::Append { table, .. } => table.to_string(),
+        LandingOp::Row { row, .. } => match row.decode() {
+            Ok(RowName::Table { table, .. }) => table.to_owned(),
+            _ => "landfall_key".into(),
+        },
+    }
+}
+
 /// The refusal of a row of `table`.
 pub(crate) fn refused(table: &str, reason: impl Into<String>) -> SinkError {
     SinkError::Refused { table: table.into(), reason: reason.into() }
@@ -87,7 +99,28 @@ pub(crate) fn refused_key(reason: &str) -> SinkError {
 
 /// The refusal of a change whose table is gone.
 pub(crate) fn no_such_table(table: &str) -> SinkError {
-    refused(table, "the database has no such table, or its key changed since the write; reload the catalogue")
+    refused(table, NO_SUCH_TABLE)
+}
+
+const NO_SUCH_TABLE: &str =
+    "the database has no such table, or its key changed since the write; reload the catalogue";
+
+/// The class of a refusal in Landfall's own words, or in those that databases have for constraints.
+pub(crate) fn class_of(words: &str) -> &'static str {
+    const CLASSES: [(&str, &str); 7] = [
+        ("UNIQUE constraint", "unique"),
+        ("FOREIGN KEY constraint", "foreign-key"),
+        ("NOT NULL constraint", "not-null"),
+        ("CHECK constraint", "check"),
+        ("no such ", "schema"),
+        ("there is no column ", "schema"),
+        ("a trigger ", "trigger"),
+    ];
+    if words == NO_SUCH_TABLE {
+        return Reason::NO_TABLE;
+    }
+    let known = CLASSES.iter().find(|(start, _)| words.starts_with(start));
+    known.map_or("value", |(_, class)| class)
 }
 
 /// The column that a change names.

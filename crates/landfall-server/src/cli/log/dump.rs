@@ -130,6 +130,17 @@ impl Dump {
                 let columns = columns.iter().map(|(name, value)| self.column(name, "=", value));
                 format!("append {table} {}", columns.collect::<Vec<_>>().join(" "))
             }
+            LoggedChange::Letter { key, intent } => {
+                let of = key.row().map_or("an event".into(), |row| {
+                    self.change(&LoggedChange::Row { row, change: Change::Delete }).replacen("delete ", "", 1)
+                });
+                let verb = match intent {
+                    Intent::Retry => "retry",
+                    Intent::Drop => "drop",
+                    Intent::Edit(_) => "edit",
+                };
+                format!("{verb} the dead letter of {of}")
+            }
             LoggedChange::Row { row, change } => {
                 let row = match (row.decode(), self.values) {
                     (Err(reason), _) => format!("(unreadable key: {reason})"),

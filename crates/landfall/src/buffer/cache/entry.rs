@@ -76,6 +76,7 @@ impl Entry {
                 }
                 self.view.set_fields(&fields);
             }
+            After::Stale => self.reload = true,
             After::Expires(expires_ms) => self.expires_ms = expires_ms,
             After::Changed { change, until, reload } => {
                 // A row that is written again and again is still loaded now and then: others change it too.

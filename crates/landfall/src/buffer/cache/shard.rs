@@ -42,6 +42,8 @@ pub enum After {
     Fields(FieldEdits, bool),
     /// The key-value key expires then (0: never).
     Expires(u64),
+    /// What is known of it is let go as soon as this write has landed: its dead letter was dropped or tried again.
+    Stale,
     /// A row of a table changed; it is known again, or it is owed this change on top.
     Changed {
         /// What happened to it.

@@ -124,6 +124,7 @@ fn elsewhere(database: &MemoryDatabase, row: RowKey, change: crate::model::Chang
         lineage: crate::model::Lineage([0; 16]),
         lanes: Vec::new(),
         ops: vec![LandingOp::Row { lane: crate::model::LaneId(0), row, change }],
+        letters: Vec::new(),
         ordered: false,
     })
     .unwrap();

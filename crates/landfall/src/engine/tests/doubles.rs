@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::model::{Catalogue, Incident, LaneId, LaneRow, Owner, RowKey, Table, Watermark};
+use crate::model::{Catalogue, Incident, LaneId, LaneRow, Letter, Owner, RowKey, Table, Watermark};
 use crate::sink::memory::{Failure, MemoryDatabase};
-use crate::sink::{Adopted, Database, Landing, LandingContext, Loaded, Sink, SinkError, Source};
+use crate::sink::{Adopted, Database, Landing, LandingContext, Loaded, RefusedOp, Sink, SinkError, Source};
 
 /// Clones are handles of the same database.
 #[derive(Clone)]
@@ -152,6 +152,14 @@ impl Sink for Connection {
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
         self.on_both(|sink| sink.land(landing))
     }
+
+    fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
+        self.0.primary().sink(self.1.clone())?.isolate(landing)
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        self.0.primary().sink(self.1.clone())?.letters(after, most)
+    }
 }
 
 impl Source for Connection {
@@ -166,6 +174,10 @@ impl Source for Connection {
         }
         held.1 -= 1;
         loaded
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        self.0.primary().source(self.1.clone())?.letters(after, most)
     }
 
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {

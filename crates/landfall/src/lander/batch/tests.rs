@@ -33,14 +33,16 @@ fn read(records: Vec<Record>) -> Option<String> {
     let world = World::new();
     let lander = &world.lander;
     let set = BTreeSet::from([lander.lanes[&PAGE].group]);
+    let parked = Parked::default();
     let mut reading = Reading {
         lanes: &lander.lanes,
         set: &set,
         lineage: lander.lineage,
         marks: BTreeMap::from([(PAGE, lander.lanes[&PAGE].at)]),
-        planner: Planner::new(&lander.rules, &lander.settings),
+        planner: Planner::new(&lander.rules, &lander.settings, &parked, false),
         counts: BatchCounts::default(),
         changes: BTreeMap::new(),
+        sealed: false,
     };
     let mut scripted = Scripted(records.into());
     loop {

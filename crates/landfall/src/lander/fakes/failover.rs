@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::model::{Catalogue, Incident, LaneId, LaneRow, Owner, Table, Watermark};
+use crate::model::{Catalogue, Incident, LaneId, LaneRow, Letter, Owner, Table, Watermark};
 use crate::sink::memory::MemoryDatabase;
-use crate::sink::{Adopted, Database, Landing, LandingContext, Sink, SinkError, Source};
+use crate::sink::{Adopted, Database, Landing, LandingContext, RefusedOp, Sink, SinkError, Source};
 
 /// A database with a replica: what is landed while the replica lags is lost at the next failover.
 pub(in crate::lander) struct Failover {
@@ -43,6 +43,11 @@ impl Failover {
             landings: Arc::default(),
             sinks_opened: AtomicU64::new(0),
         })
+    }
+
+    pub(in crate::lander) fn each(&self, act: impl Fn(&MemoryDatabase)) {
+        act(&self.primary.lock());
+        act(&self.replica.lock());
     }
 
     pub(in crate::lander) fn set_lagging(&self, lags: bool) {
@@ -90,6 +95,14 @@ impl Sink for Proxy {
 
     fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
         self.on(&self.0.primary, |sink| sink.lanes(lanes))
+    }
+
+    fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
+        self.on(&self.0.primary, |sink| sink.isolate(landing))
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        self.on(&self.0.primary, |sink| sink.letters(after, most))
     }
 
     fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {

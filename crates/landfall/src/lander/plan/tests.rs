@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Column, ColumnType, Op, Reference, RowState, Table, Value};
 
-const LANE: LaneId = LaneId(1);
+const AT: Origin = Origin { lane: LaneId(1), position: 1, number: 0 };
 
 fn table(name: &str, columns: &[&str], unique: &[usize], references: &[(usize, &str, bool)]) -> Table {
     Table {
@@ -150,9 +150,10 @@ fn some_change() -> impl Strategy<Value = (RowKey, Change)> {
 
 fn plan(catalogue: &Catalogue, ordered: bool, changes: &[(RowKey, Change)]) -> Plan {
     let rules = Rules::new(catalogue);
-    let mut planner = Planner::new(&rules, &LanderSettings::default());
+    let parked = Parked::default();
+    let mut planner = Planner::new(&rules, &LanderSettings::default(), &parked, false);
     for (row, change) in changes {
-        planner.add(LANE, ordered, LoggedChange::Row { row: row.clone(), change: change.clone() });
+        planner.add(AT, ordered, LoggedChange::Row { row: row.clone(), change: change.clone() });
     }
     planner.finish()
 }
@@ -245,15 +246,16 @@ fn nothing_merges_across_a_delete_that_cascades() {
 fn a_row_of_an_unordered_group_merges_freely_beside_an_ordered_one() {
     let catalogue = catalogue();
     let rules = Rules::new(&catalogue);
-    let mut planner = Planner::new(&rules, &LanderSettings::default());
+    let parked = Parked::default();
+    let mut planner = Planner::new(&rules, &LanderSettings::default(), &parked, false);
     let view = |n| LoggedChange::Row {
         row: RowKey::of_key(b"views"),
         change: Change::add(Name::from_bytes(Name::STRING), Value::Int(n)),
     };
-    planner.add(LaneId(2), false, view(1));
+    planner.add(Origin { lane: LaneId(2), ..AT }, false, view(1));
     let (row, change) = put("firm", 1, &[("code", 3)]);
-    planner.add(LANE, true, LoggedChange::Row { row, change });
-    planner.add(LaneId(2), false, view(2));
+    planner.add(AT, true, LoggedChange::Row { row, change });
+    planner.add(Origin { lane: LaneId(2), ..AT }, false, view(2));
     let planned = planner.finish();
     assert!(planned.ordered);
     assert_eq!(planned.ops.len(), 2);
@@ -264,11 +266,12 @@ fn a_row_of_an_unordered_group_merges_freely_beside_an_ordered_one() {
 #[test]
 fn events_are_never_merged_and_keep_their_order() {
     let rules = Rules::new(&Catalogue::default());
-    let mut planner = Planner::new(&rules, &LanderSettings::default());
+    let parked = Parked::default();
+    let mut planner = Planner::new(&rules, &LanderSettings::default(), &parked, false);
     for n in [3, 1, 2] {
         let columns = vec![(Name::column("n"), Value::Int(n))];
-        planner.add(LANE, false, LoggedChange::Append { table: "click".into(), columns });
-        planner.add(LANE, false, LoggedChange::Row { row: RowKey::of_key(b"k"), change: Change::Delete });
+        planner.add(AT, false, LoggedChange::Append { table: "click".into(), columns });
+        planner.add(AT, false, LoggedChange::Row { row: RowKey::of_key(b"k"), change: Change::Delete });
     }
     let ops = planner.finish().ops;
     let events: Vec<_> = ops
@@ -285,10 +288,11 @@ fn events_are_never_merged_and_keep_their_order() {
 #[test]
 fn a_hot_row_fills_neither_rows_nor_bytes() {
     let rules = Rules::new(&Catalogue::default());
-    let mut planner = Planner::new(&rules, &LanderSettings::default());
+    let parked = Parked::default();
+    let mut planner = Planner::new(&rules, &LanderSettings::default(), &parked, false);
     for _ in 0..100_000 {
         let change = Change::add(Name::from_bytes(Name::STRING), Value::Int(1));
-        planner.add(LANE, false, LoggedChange::Row { row: RowKey::of_key(b"hot"), change });
+        planner.add(AT, false, LoggedChange::Row { row: RowKey::of_key(b"hot"), change });
         assert!(planner.has_room());
     }
     assert_eq!(planner.finish().ops.len(), 1);
@@ -299,11 +303,12 @@ fn a_batch_is_full_at_its_rows_and_at_its_bytes() {
     let rules = Rules::new(&Catalogue::default());
     let settings = LanderSettings { batch_rows_max: 3, batch_bytes_max: 1_000, ..LanderSettings::default() };
     let fill = |text: &str| {
-        let mut planner = Planner::new(&rules, &settings);
+        let parked = Parked::default();
+        let mut planner = Planner::new(&rules, &settings, &parked, false);
         let mut rows = 0u8;
         while planner.has_room() {
             let change = Change::put([(Name::from_bytes(Name::STRING), Value::from(text))]);
-            planner.add(LANE, false, LoggedChange::Row { row: RowKey::of_key(&[rows]), change });
+            planner.add(AT, false, LoggedChange::Row { row: RowKey::of_key(&[rows]), change });
             rows += 1;
         }
         rows

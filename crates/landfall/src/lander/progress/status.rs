@@ -20,6 +20,11 @@ pub enum Phase {
         /// When, on the monotonic clock.
         until: Duration,
     },
+    /// Too much is refused to be parked: the group lands nothing until a person has acted or the database takes it.
+    Held {
+        /// When it is tried again, on the monotonic clock.
+        until: Duration,
+    },
     /// Somebody asked for a pause.
     Paused,
     /// The group lands nothing until a person has acted and the process is started again.
@@ -34,6 +39,7 @@ impl Phase {
             Phase::Landing => "landing".into(),
             Phase::WaitingFor { group } => format!("waiting for {group}"),
             Phase::BackingOff { .. } => "backing off".into(),
+            Phase::Held { .. } => "held".into(),
             Phase::Paused => "paused".into(),
             Phase::Stopped(StopReason::Fenced) => "stopped: fenced".into(),
             Phase::Stopped(StopReason::Diverged) => "stopped: diverged".into(),

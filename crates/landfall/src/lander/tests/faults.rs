@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::buffer::log::Log;
 use crate::lander::fakes::{
-    FIRM, Failover, FakeRandom, KEYS, PAGE, World, env, firm, log, page, put_firm, set_key, tables, view,
+    FIRM, Failover, FakeRandom, KEYS, PAGE, World, env, log, page, put_firm, set_key, tables, view,
 };
 use crate::lander::{LanderSettings, OpenError, Phase, StopReason, Turn};
 use crate::model::{Change, IncidentKind, LaneId, LoggedChange, RowKey, RowState};
@@ -78,7 +78,7 @@ fn a_new_connection_is_made_after_the_database_was_away() {
 
 #[test]
 fn a_group_in_backoff_holds_up_no_other() {
-    let mut world = World::new();
+    let mut world = World::with(LanderSettings { refusals_max: u32::MAX, ..LanderSettings::default() });
     world.write(&[put_firm(1, &[("code", 1)])]);
     for n in 0..5 {
         world.write(&[view(1)]);
@@ -97,24 +97,6 @@ fn a_group_in_backoff_holds_up_no_other() {
     let status = world.lander.progress().groups().remove(1);
     assert!(status.error.is_some_and(|error| error.contains("firm")));
     assert!(status.attempts >= 5);
-}
-
-#[test]
-fn the_records_before_a_refused_one_land_and_landed_stays_at_the_last_cut() {
-    let mut world = World::new();
-    for n in 0..37 {
-        world.write(&[put_firm(n, &[("need", 1)])]);
-    }
-    world.write(&[put_firm(99, &[("code", 1)])]);
-    for n in 40..60 {
-        world.write(&[put_firm(n, &[("need", 1)])]);
-    }
-    world.lander.progress().request_flush();
-    world.turns();
-    assert_eq!(world.watermark(FIRM), 37);
-    assert_eq!((world.lander.progress().landed(FIRM), world.lander.progress().cut(FIRM)), (0, 58));
-    assert_eq!(world.number(&firm(36), "need"), Some(1));
-    assert_eq!(world.number(&firm(40), "need"), None);
 }
 
 #[test]

@@ -5,11 +5,11 @@ use super::{Owner, add, bytes, decimal, event, op, put, refusal, replace, row};
 use crate::model::{Change, RowKey, Value};
 use crate::sink::{Database, LandingOp};
 
-fn airline(key: i64, iata: &str) -> LandingOp {
+pub(super) fn airline(key: i64, iata: &str) -> LandingOp {
     op(&row("airline", key), put(&[("iata", Value::from(iata))]))
 }
 
-fn flight(key: i64) -> LandingOp {
+pub(super) fn flight(key: i64) -> LandingOp {
     let columns = [
         ("flightno", "AM5136".into()),
         ("departure", "2025-10-01T11:19:00".into()),
@@ -18,7 +18,7 @@ fn flight(key: i64) -> LandingOp {
     op(&row("flight", key), put(&columns))
 }
 
-fn booking(key: i64, seat: &str) -> LandingOp {
+pub(super) fn booking(key: i64, seat: &str) -> LandingOp {
     let columns = [("flight_id", Value::Int(115)), ("seat", seat.into()), ("price", decimal("99.50"))];
     op(&row("booking", key), put(&columns))
 }

@@ -1,5 +1,5 @@
 //! The rows of the in-memory database, with the checks of a real one: NOT NULL, unique, foreign keys, types.
-//! A change that is refused leaves no trace after [`Tables::rollback`].
+//! A change that is refused leaves no trace after [`Tables::rollback_to`].
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -45,8 +45,15 @@ impl Tables {
         self.undo.clear();
     }
 
-    pub(super) fn rollback(&mut self) {
-        while let Some(undo) = self.undo.pop() {
+    /// A place in the open transaction to go back to.
+    pub(super) fn mark(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// Undoes what came after `mark`; 0 is the beginning.
+    pub(super) fn rollback_to(&mut self, mark: usize) {
+        while self.undo.len() > mark {
+            let Some(undo) = self.undo.pop() else { return };
             match undo {
                 Undo::Row(key, Some(row)) => {
                     self.rows.insert(key, row);

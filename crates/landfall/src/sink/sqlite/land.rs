@@ -1,7 +1,7 @@
 //! Lands a batch in one transaction: the lanes' compare-and-set first, then the rows, then COMMIT.
 //! After any error nothing more runs in the transaction: it is rolled back before the error is returned.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -10,12 +10,13 @@ use super::audit::Audit;
 use super::errors::{classify, classify_commit};
 use super::place::Place;
 use super::rows::Mapped;
-use super::{SqliteDatabase, connect, incidents, key_value, lanes};
+use super::{SqliteDatabase, connect, incidents, key_value, lanes, letters};
 use crate::error::SinkError;
 use crate::model::row::RowName;
-use crate::model::{Change, Incident, LaneId, LaneRow, Name, Owner, Value, Watermark};
-use crate::sink::parts::{no_such_table, row_name};
-use crate::sink::{Adopted, Landing, LandingContext, LandingOp, Sink};
+use crate::model::{Change, Incident, LaneId, LaneRow, Letter, Name, Owner, Reason, Value, Watermark};
+use crate::sink::isolate::isolate;
+use crate::sink::parts::{class_of, no_such_table, row_name};
+use crate::sink::{Adopted, Landing, LandingContext, LandingOp, RefusedOp, Sink};
 
 /// The writing connection.
 pub(super) struct SqliteSink {
@@ -37,7 +38,7 @@ impl SqliteSink {
         tables: impl FnOnce() -> String,
         work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
-        self.within("BEGIN IMMEDIATE", tables, work)
+        self.within(("BEGIN IMMEDIATE", End::Commit), tables, work)
     }
 
     /// Runs `work`, which only reads, in a transaction, so that all it reads is of one moment.
@@ -45,12 +46,12 @@ impl SqliteSink {
         &mut self,
         work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
-        self.within("BEGIN", lane_table, work)
+        self.within(("BEGIN", End::Commit), lane_table, work)
     }
 
     fn within<T>(
         &mut self,
-        begin: &str,
+        frame: (&str, End),
         tables: impl FnOnce() -> String,
         work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
@@ -58,7 +59,7 @@ impl SqliteSink {
             Some(writer) => writer,
             None => Writer::open(&self.database)?,
         };
-        let outcome = writer.transaction(begin, &self.context, tables, work);
+        let outcome = writer.transaction(frame, &self.context, tables, work);
         let is_sound = match &outcome {
             Ok(_) => true,
             // SQLite answered, and the transaction is over: the connection can go on.
@@ -113,16 +114,78 @@ impl Sink for SqliteSink {
                 for op in in_order(landing)? {
                     writer.write(context, landing.time_ms, &op)?;
                 }
-                Ok(())
+                landing.letters.iter().try_for_each(|step| letters::write(&writer.connection, step))
             },
         )
     }
+
+    fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
+        // What ends the whole transaction when it is refused; it begins anew without them.
+        let mut ending: BTreeMap<usize, SinkError> = BTreeMap::new();
+        loop {
+            let known = ending.len();
+            let outcome = self.within(("BEGIN IMMEDIATE", End::Rollback), lane_table, |writer, context| {
+                for step in &landing.lanes {
+                    lanes::advance(&writer.connection, landing, step)?;
+                }
+                let attempt = |number, op: &LandingOp| match ending.get(&number) {
+                    Some(refusal) => Err(refusal.clone()),
+                    None => writer.attempt(context, landing.time_ms, op).map_err(|failure| match failure {
+                        Attempted::Refused(refusal) | Attempted::Failed(refusal) => refusal,
+                        Attempted::Ended(refusal) => {
+                            ending.insert(number, refusal);
+                            SinkError::Busy("a refused row ended the transaction".into())
+                        }
+                    }),
+                };
+                isolate(&landing.ops, attempt, class_of)
+            });
+            match outcome {
+                Err(_) if ending.len() > known && ending.len() < ENDING_MAX => {}
+                // Enough for one time: these are guilty whatever the others are.
+                Err(_) if ending.len() > known => {
+                    return Ok(ending.into_iter().filter_map(refused_op).collect());
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        self.reading(|writer, _| letters::page(&writer.connection, after, most))
+    }
+}
+
+/// How a transaction ends when nothing fails in it.
+#[derive(Clone, Copy)]
+enum End {
+    Commit,
+    Rollback,
 }
 
 struct Writer {
     connection: Connection,
     place: Place,
     tables: HashMap<String, Arc<Target>>,
+}
+
+/// Why an operation was not written.
+enum Attempted {
+    /// It is refused, and left no trace.
+    Refused(SinkError),
+    /// It is refused, and the transaction is over.
+    Ended(SinkError),
+    /// Something else failed.
+    Failed(SinkError),
+}
+
+/// So many operations that end their transaction are looked for at once; each costs a round over all.
+const ENDING_MAX: usize = 64;
+
+fn refused_op((op, refusal): (usize, SinkError)) -> Option<RefusedOp> {
+    let SinkError::Refused { table, reason } = refusal else { return None };
+    let class = class_of(&reason).into();
+    Some(RefusedOp { op, reason: Reason { table: table.into(), class, text: reason.into() } })
 }
 
 /// A mapped table, and its change log if it has one.
@@ -141,7 +204,7 @@ impl Writer {
 
     fn transaction<T>(
         &mut self,
-        begin: &str,
+        (begin, end): (&str, End),
         context: &LandingContext,
         tables: impl FnOnce() -> String,
         work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
@@ -150,9 +213,15 @@ impl Writer {
         self.run(begin).map_err(|error| classify("landfall_lane", &error))?;
         // Asked again at the end: what is committed into a file without a name is gone with the connection.
         let worked = work(self, context).and_then(|done| self.place.check().map(|()| done));
-        let outcome = worked.and_then(|done| match self.run("COMMIT") {
-            Ok(()) => Ok(done),
-            Err(error) => Err(classify_commit(&tables(), &error)),
+        let outcome = worked.and_then(|done| match end {
+            End::Commit => match self.run("COMMIT") {
+                Ok(()) => Ok(done),
+                Err(error) => Err(classify_commit(&tables(), &error)),
+            },
+            End::Rollback => match self.run("ROLLBACK") {
+                Ok(()) => Ok(done),
+                Err(error) => Err(classify("landfall_lane", &error)),
+            },
         });
         if outcome.is_err() {
             // The schema may have changed: what is known of the tables is read again.
@@ -164,6 +233,25 @@ impl Writer {
             }
         }
         outcome
+    }
+
+    /// Writes one operation, or nothing of it when it is refused.
+    fn attempt(&mut self, context: &LandingContext, time_ms: u64, op: &LandingOp) -> Result<(), Attempted> {
+        let failed = |error| Attempted::Failed(classify("landfall_lane", &error));
+        self.run("SAVEPOINT landfall_op").map_err(failed)?;
+        match planned(op).and_then(|op| self.write(context, time_ms, &op)) {
+            Ok(()) => self.run("RELEASE landfall_op").map_err(failed),
+            // A constraint with ON CONFLICT ROLLBACK, or a trigger that raises it: a savepoint now would commit.
+            Err(refusal @ SinkError::Refused { .. }) if self.connection.is_autocommit() => {
+                Err(Attempted::Ended(refusal))
+            }
+            Err(refusal @ SinkError::Refused { .. }) => {
+                self.run("ROLLBACK TO landfall_op").map_err(failed)?;
+                self.run("RELEASE landfall_op").map_err(failed)?;
+                Err(Attempted::Refused(refusal))
+            }
+            Err(error) => Err(Attempted::Failed(error)),
+        }
     }
 
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
@@ -234,19 +322,7 @@ enum Planned<'l> {
 
 /// The ops in the order in which they run: as given, or sorted by row, which touches each page once.
 fn in_order(landing: &Landing) -> Result<Vec<Planned<'_>>, SinkError> {
-    let mut ops = landing
-        .ops
-        .iter()
-        .map(|op| {
-            Ok(match op {
-                LandingOp::Append { table, columns } => Planned::Append { table, columns },
-                LandingOp::Row { lane, row, change } => match row_name(row)? {
-                    RowName::Key(key) => Planned::Key { lane: *lane, key, change },
-                    RowName::Table { table, key } => Planned::Row { table, key, change },
-                },
-            })
-        })
-        .collect::<Result<Vec<_>, SinkError>>()?;
+    let mut ops = landing.ops.iter().map(planned).collect::<Result<Vec<_>, SinkError>>()?;
     if !landing.ordered {
         // Stable, so that two changes of one row keep their order.
         ops.sort_by(|a, b| match (a, b) {
@@ -258,6 +334,16 @@ fn in_order(landing: &Landing) -> Result<Vec<Planned<'_>>, SinkError> {
         });
     }
     Ok(ops)
+}
+
+fn planned(op: &LandingOp) -> Result<Planned<'_>, SinkError> {
+    Ok(match op {
+        LandingOp::Append { table, columns } => Planned::Append { table, columns },
+        LandingOp::Row { lane, row, change } => match row_name(row)? {
+            RowName::Key(key) => Planned::Key { lane: *lane, key, change },
+            RowName::Table { table, key } => Planned::Row { table, key, change },
+        },
+    })
 }
 
 impl Planned<'_> {

@@ -9,10 +9,10 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::errors::classify;
 use super::place::Place;
 use super::rows::Mapped;
-use super::{SqliteDatabase, connect, convert, key_value, lanes};
+use super::{SqliteDatabase, connect, convert, key_value, lanes, letters};
 use crate::error::SinkError;
 use crate::model::row::RowName;
-use crate::model::{LaneId, Name, RowKey, Value};
+use crate::model::{LaneId, Letter, Name, RowKey, Value};
 use crate::sink::parts::{no_such_table, row_name};
 use crate::sink::{LandingContext, Loaded, Source};
 
@@ -77,16 +77,23 @@ impl Source for SqliteSource {
         self.snapshot(|reader, context| {
             let watermark =
                 lanes::watermark(&reader.connection, lane)?.ok_or(SinkError::LaneMissing { lane })?;
+            let letter = letters::owed(&reader.connection, row)?;
             let row = match row_name(row)? {
                 RowName::Key(key) => key_value::load(&reader.connection, key)?,
                 RowName::Table { table, key } => load_row(reader, context, table, &key)?,
             };
-            Ok(Loaded { row, watermark })
+            Ok(Loaded { row, letter, watermark })
         })
     }
 
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
-        self.snapshot(|reader, _| key_value::is_empty(&reader.connection))
+        self.snapshot(|reader, _| {
+            Ok(key_value::is_empty(&reader.connection)? && !letters::holds_keys(&reader.connection)?)
+        })
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        self.snapshot(|reader, _| letters::page(&reader.connection, after, most))
     }
 }
 

@@ -32,6 +32,7 @@ mod incidents;
 mod key_value;
 mod land;
 mod lanes;
+mod letters;
 mod load;
 mod place;
 mod rows;

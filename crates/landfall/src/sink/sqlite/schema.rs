@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension};
 use super::errors::classify;
 use crate::error::SinkError;
 
-/// What [`SCHEMA`] makes.
-const VERSION: i64 = 2;
+/// What [`SCHEMA`] makes. Version 1 had no identity and no incidents, version 2 no dead letters; what is missing is
+/// added to a file of them.
+const VERSION: i64 = 3;
 
 /// The statements that create Landfall's own tables, for `landfall setup` to print.
 ///
@@ -53,6 +54,21 @@ CREATE TABLE IF NOT EXISTS landfall_hash_field (
   value BLOB NOT NULL,
   PRIMARY KEY (key, field)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS landfall_dead_letter (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  key BLOB NOT NULL UNIQUE,
+  change BLOB NOT NULL,
+  display TEXT NOT NULL,
+  table_name TEXT NOT NULL,
+  lane INTEGER NOT NULL,
+  first_position INTEGER NOT NULL,
+  last_position INTEGER NOT NULL,
+  class TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL
+);
 CREATE VIEW IF NOT EXISTS landfall_string AS
   SELECT CAST(key AS TEXT) AS key, CAST(value AS TEXT) AS value, expires_ms
   FROM landfall_key WHERE kind = 'string';

@@ -9,6 +9,7 @@ use super::*;
 use crate::sink::conformance::{self, suite};
 
 mod files;
+mod letters;
 mod rows;
 
 /// A database in a folder of its own, which goes with it.
