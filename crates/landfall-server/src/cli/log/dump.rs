@@ -6,7 +6,7 @@ use clap::Args;
 use landfall::buffer::log::local::{Content, DumpEntry, Dumped, LocalLog};
 use landfall::env;
 use landfall::model::row::RowName;
-use landfall::model::{Change, LaneId, LoggedChange, Name, Position, Value};
+use landfall::model::{Change, Intent, LaneId, LoggedChange, Name, Position, Value};
 use serde_json::{Value as Json, json};
 
 use super::{Output, Progress, Which, damage_json, damage_line, failure};
