@@ -66,6 +66,18 @@ pub struct Settings {
     pub retained_bytes_max: u64,
     /// How often the database is looked at while nothing lands. 5 s: a failover is noticed before people ask.
     pub database_check: Duration,
+    /// So often is a landing refused before its rows are looked at one by one and the guilty ones are parked as dead
+    /// letters. 5: a second or so, in which another program may bring what is missing.
+    pub refusals_max: u32,
+    /// From this share of a batch on that is refused for one reason, in percent, nothing is parked and the group is held. 50:
+    /// then the table is at fault, and not the rows.
+    pub hold_share_percent: u64,
+    /// A group is held from so many rows on that are refused for one reason in a row. 100: fewer are looked at one by one.
+    pub hold_rows_min: u64,
+    /// The most dead letters; at the bound nothing more is parked and the group is held. 10,000: more than a person reads.
+    pub dead_letters_max: u64,
+    /// The most bytes of all dead letters. 64 MiB: the largest record fits, and they are kept in memory.
+    pub dead_letters_bytes_max: u64,
     /// The memory of the cache. Dirty rows may take half of it.
     pub memory_bytes_max: u64,
     /// How many lanes a table without foreign keys and second unique indexes has.
@@ -108,6 +120,11 @@ impl Settings {
             max_pending: 10_000_000,
             log_bytes_max: 1 << 30,
             segment_bytes: 64 << 20,
+            refusals_max: 5,
+            hold_share_percent: 50,
+            hold_rows_min: 100,
+            dead_letters_max: 10_000,
+            dead_letters_bytes_max: 64 << 20,
             retention: Duration::from_secs(600),
             retention_bytes: 256 << 20,
             retained_bytes_max: 4 << 30,
@@ -160,6 +177,15 @@ impl Settings {
                 "retained-bytes-max ({}) is below retention-bytes ({}): so much would never be kept; write a larger number",
                 self.retained_bytes_max, self.retention_bytes
             ),
+        );
+        refuse(self.refusals_max == 0, "refusals-max is 0; write at least 1".into());
+        refuse(
+            !(1..=100).contains(&self.hold_share_percent),
+            "hold-share must lie between 1% and 100%".into(),
+        );
+        refuse(
+            self.hold_rows_min == 0,
+            "hold-rows is 0: nothing would ever be parked; write at least 1".into(),
         );
         refuse(self.memory_bytes_max < 1 << 20, "maxmemory must be at least 1MiB".into());
         refuse(!(1..=64).contains(&self.lanes), "lanes must lie between 1 and 64".into());

@@ -164,7 +164,7 @@ pub(super) fn judge(
         }
     }
     let most = by_reason.into_iter().max_by_key(|(_, rows)| *rows);
-    let is_most = |rows: u64| rows * 100 >= settings.mass_share_percent * plan.ops.len() as u64;
+    let is_most = |rows: u64| rows * 100 >= settings.hold_share_percent * plan.ops.len() as u64;
     let streak = match most.filter(|(_, rows)| is_most(*rows)) {
         None => None,
         Some((reason, rows)) => {
@@ -176,7 +176,7 @@ pub(super) fn judge(
         return Verdict::Park(None);
     }
     if let Some((reason, rows)) = &streak
-        && *rows >= settings.mass_rows_min
+        && *rows >= settings.hold_rows_min
     {
         return Verdict::Hold(format!(
             "held, nothing is parked: most rows are refused for one reason ({rows} rows). Table {}: {}. Repair the \

@@ -34,9 +34,9 @@ pub struct LanderSettings {
     pub refusals_max: u32,
     /// From so many hundredths of a batch on that are refused for one reason, the table is at fault and not the
     /// rows. 50: more are refused than not.
-    pub mass_share_percent: u64,
+    pub hold_share_percent: u64,
     /// From so many rows on in a row, that is: fewer are parked one by one. 100: more than one looks at by hand.
-    pub mass_rows_min: u64,
+    pub hold_rows_min: u64,
     /// The most dead letters. 10,000: more than a person reads, few enough to be kept in memory.
     pub dead_letters_max: u64,
     /// The most bytes of all dead letters. 64 MiB: the largest record of the default log fits.
@@ -58,8 +58,8 @@ impl Default for LanderSettings {
             backoff_ms_max: 30_000,
             check_ms: 0,
             refusals_max: 5,
-            mass_share_percent: 50,
-            mass_rows_min: 100,
+            hold_share_percent: 50,
+            hold_rows_min: 100,
             dead_letters_max: 10_000,
             dead_letters_bytes_max: 64 << 20,
         }

@@ -44,6 +44,11 @@ impl Double {
         self.0.primary.lock().clone()
     }
 
+    pub(super) fn each(&self, act: impl Fn(&MemoryDatabase)) {
+        act(&self.primary());
+        act(&self.0.replica);
+    }
+
     /// How many rows were asked for.
     pub(super) fn loads(&self) -> u64 {
         self.0.loads.load(Ordering::SeqCst)

@@ -1,12 +1,16 @@
 //! Random histories against the model: every answer, and in the end the database and a cold cache.
 //! Landings fail on the way, the cache is emptied, time passes, and the engine is closed and opened again.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::model::{Command, Content, Model, Reply, as_text};
 use super::{PATIENCE, World, page};
-use crate::model::{RowKey, Value};
-use crate::sink::memory::{Failure, MemoryDatabase};
+use crate::model::row::lane_hash;
+use crate::model::{Change, Intent, RowKey, Value};
+use crate::sink::LandingOp;
+use crate::sink::memory::{Failure, MemoryDatabase, Poison};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -20,6 +24,10 @@ enum Step {
     Fail(Failure),
     Reopen,
     Pass(u64),
+    /// The database refuses changes that leave this rest, or none.
+    Poison(Option<u64>),
+    /// All dead letters are tried again.
+    Retry,
 }
 
 /// A history, one step a line.
@@ -107,6 +115,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Land),
         1 => failure.prop_map(Step::Fail),
         1 => Just(Step::Reopen),
+        2 => prop::option::of(0u64..4).prop_map(Step::Poison),
+        1 => Just(Step::Retry),
         2 => prop::sample::select(vec![1u64, 60, 1_500, 4_000_000]).prop_map(Step::Pass),
     ]
 }
@@ -144,6 +154,8 @@ impl History {
                     memory.fail_next_landing(failure.clone());
                 }
             }
+            Step::Poison(rest) => self.poison(*rest),
+            Step::Retry => self.retry(),
             Step::Reopen => {
                 self.world.reopen();
                 self.paused = false;
@@ -153,6 +165,33 @@ impl History {
                 self.model.now_ms += ms;
             }
         }
+    }
+
+    /// From now on the database refuses about a quarter of all changes, or none.
+    fn poison(&self, rest: Option<u64>) {
+        let Some(memory) = &self.memory else { return };
+        memory.set_poison(rest.map(|rest| -> Poison {
+            Arc::new(move |op| {
+                let LandingOp::Row { row, change, .. } = op else { return None };
+                let columns = match change {
+                    Change::Delete => 0,
+                    Change::Upsert(upsert) => upsert.columns.len() as u64,
+                };
+                let refuses = lane_hash(row.as_bytes()).wrapping_add(columns) % 4 == rest;
+                refuses.then(|| "CHECK constraint failed: poison".into())
+            })
+        }));
+    }
+
+    /// Asks for all letters to be tried again, and lands.
+    fn retry(&mut self) {
+        if self.memory.is_none() {
+            return;
+        }
+        self.resume();
+        self.world.engine().flush_and_wait(PATIENCE).unwrap();
+        let letters = super::letters(self.world.engine());
+        self.world.engine().ask_of_letters(&letters, &Intent::Retry).unwrap();
     }
 
     fn resume(&mut self) {
@@ -196,6 +235,12 @@ impl History {
         self.world.land_all();
         self.read_all();
         self.world.land_and_forget();
+        // Parked rows stay in the view.
+        self.read_all();
+        self.poison(None);
+        self.retry();
+        self.read_all();
+        self.world.land_and_forget();
         self.read_all();
         if let Some(memory) = &self.memory {
             for id in 1..=3 {
@@ -221,7 +266,10 @@ proptest! {
     fn every_answer_and_the_database_in_the_end_are_those_of_the_model(
         steps in steps(60)
     ) {
-        let (world, memory) = World::on_disk(|settings| settings.memory_bytes_max = 1 << 20);
+        let (world, memory) = World::on_disk(|settings| {
+            settings.memory_bytes_max = 1 << 20;
+            settings.refusals_max = 1;
+        });
         check(&mut History::of(world, Some(memory)), &steps);
     }
 }

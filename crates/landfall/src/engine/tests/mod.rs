@@ -13,7 +13,7 @@ use crate::buffer::log::memory::{MemoryLog, MemoryLogSettings};
 use crate::env::strict_disk::StrictDisk;
 use crate::env::{self, Clock, Env, Random};
 use crate::model::mapping::Target;
-use crate::model::{Column, ColumnType, Name, RowKey, Table, Value};
+use crate::model::{Column, ColumnType, Letter, Name, RowKey, Table, Value};
 use crate::settings::Settings;
 use crate::sink::Database;
 use crate::sink::memory::MemoryDatabase;
@@ -28,6 +28,7 @@ mod history;
 mod library;
 mod loads;
 mod model;
+mod parked;
 mod threads;
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
@@ -223,6 +224,13 @@ fn load(engine: &Engine, rows: Vec<(RowKey, crate::model::LaneId)>) -> Result<()
     let (send, receive) = mpsc::channel();
     engine.load(rows, Box::new(move |outcome| drop(send.send(outcome))));
     receive.recv_timeout(PATIENCE).expect("a load is answered")
+}
+
+/// All dead letters, by id.
+fn letters(engine: &Engine) -> Vec<Letter> {
+    let (send, receive) = mpsc::channel();
+    engine.letters(0, usize::MAX, Box::new(move |letters| drop(send.send(letters))));
+    receive.recv_timeout(PATIENCE).expect("an answer").unwrap()
 }
 
 /// Waits until a condition holds.

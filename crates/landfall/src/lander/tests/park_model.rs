@@ -139,7 +139,7 @@ impl Run {
             batch_records_max: 1 + chance.below(12) as usize,
             flush_count_changes: 1 + chance.below(20),
             refusals_max: 1 + chance.below(3) as u32,
-            mass_rows_min: if chance.below(4) == 0 { 3 } else { 100 },
+            hold_rows_min: if chance.below(4) == 0 { 3 } else { 100 },
             dead_letters_max: if chance.below(4) == 0 { 2 } else { 10_000 },
             ..LanderSettings::default()
         };

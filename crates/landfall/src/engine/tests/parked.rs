@@ -1,0 +1,179 @@
+//! Parked rows for who reads and writes: they stay in the view, a correction heals them, and a drop shows what the
+//! database has.
+
+use super::doubles::Double;
+use super::*;
+use crate::engine::ops::{fields, keys, numbers, strings};
+use crate::model::Intent;
+use crate::sink::LandingOp;
+use crate::sink::memory::Poison;
+
+/// Refuses every row whose `views` would be 13, and the key `bad` while its value is `no`.
+fn poison() -> Poison {
+    Arc::new(|op| {
+        let LandingOp::Row { row, change: crate::model::Change::Upsert(upsert), .. } = op else {
+            return None;
+        };
+        let is = |name: &str, value: &Value| {
+            upsert.columns.iter().any(|(have, op)| have.as_bytes() == name.as_bytes() && op.value() == value)
+        };
+        let refuses = is("views", &Value::Int(13))
+            || (*row == RowKey::of_key(b"bad") && is("=v", &Value::bytes(b"no")));
+        refuses.then(|| "CHECK constraint failed: views".into())
+    })
+}
+
+fn world() -> (World, MemoryDatabase) {
+    let (world, memory) = World::on_disk(|settings| settings.refusals_max = 1);
+    memory.set_poison(Some(poison()));
+    (world, memory)
+}
+
+fn put(world: &World, key: &str, pairs: &[(&str, &str)]) {
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(a, b)| (a.as_bytes(), b.as_bytes())).collect();
+    world.run(&[key], |unit, t| fields::set(unit, 0, &t[0], &pairs)).unwrap();
+}
+
+fn get(world: &World, key: &str) -> Option<String> {
+    text(world.run(&[key], |unit, t| strings::get(unit, 0, &t[0])).unwrap().0)
+}
+
+fn set(world: &World, key: &str, value: &str) -> Written {
+    let how = Default::default();
+    let set = |unit: &mut Unit<'_>, t: &[Target]| strings::set(unit, 0, &t[0], value.as_bytes(), how, &[]);
+    world.run(&[key], set).unwrap().1
+}
+
+fn page(id: i64) -> RowKey {
+    RowKey::of_table("page", &[Value::Int(id)])
+}
+
+// shows: S5
+#[test]
+fn a_parked_row_stays_in_the_view_through_eviction_and_restart() {
+    let (mut world, memory) = world();
+    put(&world, "page:1", &[("title", "old")]);
+    world.land_all();
+    put(&world, "page:1", &[("views", "13"), ("title", "new")]);
+    let neighbour = set(&world, "page:2:views", "5");
+    set(&world, "bad", "no");
+    world.land_and_forget();
+    assert_eq!((memory.letters().len(), memory.row(&page(2)).is_some()), (2, true));
+    assert!(!world.engine().was_parked(&neighbour.places));
+    for _ in 0..2 {
+        assert_eq!(get(&world, "page:1:title").as_deref(), Some("new"));
+        assert_eq!(get(&world, "page:1:views").as_deref(), Some("13"));
+        assert_eq!(get(&world, "bad").as_deref(), Some("no"));
+        assert_eq!(model::as_text(memory.row(&page(1)).unwrap())["title"], "old");
+        world.reopen();
+    }
+    // Unread and owed, on top of its letter.
+    world.run(&["page:1"], |unit, t| numbers::add(unit, 0, &t[0], b"score", b"1")).unwrap();
+    world.engine().pause(None).unwrap();
+    world.reopen();
+    assert_eq!(get(&world, "page:1:title").as_deref(), Some("new"));
+    assert_eq!(get(&world, "page:1:score").as_deref(), Some("1.00"));
+}
+
+#[test]
+fn a_key_that_is_only_parked_is_not_taken_for_absent() {
+    let (mut world, _memory) = world();
+    set(&world, "bad", "no");
+    world.land_all();
+    world.reopen();
+    assert_eq!(get(&world, "bad").as_deref(), Some("no"));
+    let absent = (strings::Condition::Absent, strings::Expiry::None, false);
+    let set = |unit: &mut Unit<'_>, t: &[Target]| strings::set(unit, 0, &t[0], b"other", absent, &[]);
+    assert!(!world.run(&["bad"], set).unwrap().0.0, "it is there");
+}
+
+#[test]
+fn a_write_heals_a_parked_row_and_a_delete_does() {
+    let (world, memory) = world();
+    for id in [1, 2] {
+        put(&world, &format!("page:{id}"), &[("views", "13"), ("title", "kept")]);
+    }
+    set(&world, "bad", "no");
+    world.land_and_forget();
+    assert_eq!((world.engine().parked().count, letters(world.engine()).len()), (3, 3));
+    put(&world, "page:1", &[("views", "14")]);
+    world.run(&["page:2"], |unit, t| keys::delete(unit, 0, &t[0])).unwrap();
+    set(&world, "bad", "yes");
+    world.land_and_forget();
+    assert_eq!((memory.letters(), world.engine().parked().count), (vec![], 0));
+    let row = model::as_text(memory.row(&page(1)).unwrap());
+    assert_eq!((row["views"].as_str(), row["title"].as_str()), ("14", "kept"));
+    assert_eq!((memory.row(&page(2)), get(&world, "page:2:title")), (None, None));
+    assert_eq!(get(&world, "bad").as_deref(), Some("yes"));
+}
+
+#[test]
+fn a_dropped_letter_is_gone_from_the_view_as_soon_as_that_has_landed() {
+    let (mut world, memory) = world();
+    put(&world, "page:1", &[("title", "old")]);
+    world.land_all();
+    put(&world, "page:1", &[("views", "13")]);
+    world.land_all();
+    assert_eq!(get(&world, "page:1:views").as_deref(), Some("13"), "known, in the cache");
+    let all = letters(world.engine());
+    world.engine().pause(None).unwrap();
+    world.engine().ask_of_letters(&all, &Intent::Drop).unwrap();
+    world.engine().commit().unwrap();
+    // Logged and not done: a crash must not forget to let the row go.
+    world.reopen();
+    assert_eq!(memory.letters().len(), 1);
+    world.engine().resume(None).unwrap();
+    world.land_all();
+    assert_eq!(memory.letters(), []);
+    assert_eq!((get(&world, "page:1:views"), get(&world, "page:1:title").as_deref()), (None, Some("old")));
+}
+
+#[test]
+fn a_retried_letter_lands_once_its_reason_is_gone() {
+    let (world, memory) = world();
+    put(&world, "page:1", &[("views", "13")]);
+    world.land_all();
+    memory.set_poison(None);
+    let written = world.engine().ask_of_letters(&letters(world.engine()), &Intent::Retry).unwrap();
+    world.engine().commit().unwrap();
+    assert_eq!(world.engine().wait_landed(&written.places, PATIENCE), crate::lander::Waited::Landed);
+    assert_eq!((memory.letters().len(), memory.row(&page(1)).is_some()), (0, true));
+}
+
+#[test]
+fn a_write_that_comes_while_a_drop_is_logged_is_pinned_until_it_has_landed() {
+    let (world, memory) = world();
+    put(&world, "page:1", &[("views", "13")]);
+    world.land_all();
+    world.engine().pause(None).unwrap();
+    world.engine().ask_of_letters(&letters(world.engine()), &Intent::Drop).unwrap();
+    put(&world, "page:1", &[("title", "later")]);
+    assert_eq!(world.engine().evict_clean(), 0);
+    assert_eq!(get(&world, "page:1:title").as_deref(), Some("later"));
+    world.engine().resume(None).unwrap();
+    world.land_and_forget();
+    assert_eq!((get(&world, "page:1:title").as_deref(), get(&world, "page:1:views")), (Some("later"), None));
+    assert_eq!(memory.letters(), []);
+}
+
+/// A database that lost commits lost letters with them: the view stays what it was all the while.
+#[test]
+fn the_view_of_a_parked_row_outlives_a_failover() {
+    let double = Double::new(tables());
+    let world = World::with(Arc::new(double.clone()), None, |settings| settings.refusals_max = 1);
+    double.each(|memory| memory.set_poison(Some(poison())));
+    put(&world, "page:1", &[("title", "old")]);
+    world.land_all();
+    double.stop_replicating();
+    put(&world, "page:1", &[("views", "13")]);
+    world.land_and_forget();
+    assert_eq!(get(&world, "page:1:views").as_deref(), Some("13"));
+    double.fail_over();
+    assert_eq!(double.primary().letters(), []);
+    // The next landing of the lane finds it behind.
+    put(&world, "page:1", &[("title", "new")]);
+    world.land_and_forget();
+    assert_eq!(get(&world, "page:1:views").as_deref(), Some("13"));
+    assert_eq!(get(&world, "page:1:title").as_deref(), Some("new"));
+    assert_eq!(double.primary().letters().len(), 1);
+}
