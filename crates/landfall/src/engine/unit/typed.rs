@@ -10,6 +10,9 @@ use crate::model::{Name, Value};
 /// A string, and when its key expires (0: never).
 pub type StringValue = (Arc<[u8]>, u64);
 
+/// A string where it lies, and when it expires (Unix milliseconds, 0 for never).
+type StringSeen<'a> = (&'a Arc<[u8]>, u64);
+
 impl Unit<'_> {
     /// The string of a key-value key, or none when it is absent.
     ///
@@ -23,7 +26,7 @@ impl Unit<'_> {
     ///
     /// # Errors
     /// [`Stop::Load`], or [`Refusal::WrongType`].
-    pub fn string_seen(&mut self, at: usize) -> Result<Option<(&Arc<[u8]>, u64)>, Stop> {
+    pub fn string_seen(&mut self, at: usize) -> Result<Option<StringSeen<'_>>, Stop> {
         let seen = self.see(at)?;
         match seen.view {
             View::Absent => Ok(None),

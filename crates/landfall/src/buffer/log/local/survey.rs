@@ -12,6 +12,9 @@ use crate::env::Env;
 use crate::model::codec::decode_body;
 use crate::model::{LaneId, Lineage, LoggedChange, Position};
 
+/// Whether a record with these lanes and positions is asked for.
+pub(super) type Wanted<'a> = &'a dyn Fn(&[(LaneId, Position)]) -> bool;
+
 /// A lane in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneFound {
@@ -210,7 +213,7 @@ pub(super) fn dump(
     env: &Env,
     folders: &Folders,
     progress: OnProgress<'_>,
-    wanted: &dyn Fn(&[(LaneId, Position)]) -> bool,
+    wanted: Wanted<'_>,
     visit: &mut dyn FnMut(DumpEntry<'_>),
 ) -> Result<(), LogError> {
     let lineage = lineage(env, folders)?;

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use super::super::LogError;
 use super::repair::{Permission, Repair, WatermarkOf};
-use super::survey::{DumpEntry, Survey};
+use super::survey::{DumpEntry, Survey, Wanted};
 use super::walk::OnProgress;
 use super::{Checked, Folders, LocalLog, LocalLogSettings, recover, repair, survey};
 use crate::env::Env;
-use crate::model::{LaneId, Position};
 
 impl LocalLog {
     /// Verifies the log in this data directory and changes nothing. No process may have it open.
@@ -42,7 +41,7 @@ impl LocalLog {
         env: &Env,
         dir: &Path,
         progress: OnProgress<'_>,
-        wanted: &dyn Fn(&[(LaneId, Position)]) -> bool,
+        wanted: Wanted<'_>,
         visit: &mut dyn FnMut(DumpEntry<'_>),
     ) -> Result<(), LogError> {
         survey::dump(env, &Folders::new(dir), progress, wanted, visit)
