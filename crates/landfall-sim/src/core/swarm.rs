@@ -77,6 +77,7 @@ pub(super) fn setup(context: &Context) -> Setup {
         lanes: pick(&[1, 2, 3]) as u32,
         ttl: Duration::from_millis(pick(&[20, 500, 3_600_000])),
         absent_ttl: Duration::from_millis(pick(&[10, 1000])),
+        database_check: Duration::from_millis(50),
         loads_at_once: 2,
         load_timeout: Duration::from_millis(pick(&[200, 5_000])),
         ..Settings::in_dir("/data")

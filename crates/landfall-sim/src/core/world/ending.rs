@@ -11,6 +11,8 @@ use crate::core::database::difference;
 
 /// After healing everything lands within so many rounds, each of which lets some time pass.
 const ROUNDS_MAX: u64 = 3_000;
+/// So many quiet rounds in a row are the end: a failover at rest is noticed within them, by a look at the database.
+const QUIET_ROUNDS: u64 = 6;
 /// What a round lets pass: all rounds together are far longer than the longest backoff.
 const ROUND_MS: u64 = 25;
 
@@ -42,6 +44,7 @@ impl World {
 
     /// Liveness: what was accepted lands.
     fn land_everything(&self) -> bool {
+        let mut quiet = 0;
         for _ in 0..ROUNDS_MAX {
             self.commit_move();
             for _ in 0..4 {
@@ -56,8 +59,10 @@ impl World {
             self.keeper_move();
             self.with(|process| process.steps.segments_round());
             self.pass(ROUND_MS);
-            let owed = self.with(|process| process.steps.engine().status().owed.records).unwrap_or(1);
-            if owed == 0 && self.clients_are_quiet() {
+            let status = self.with(|process| process.steps.engine().status());
+            let is_quiet = status.is_some_and(|now| now.owed.records == 0 && now.connection.attempts == 0);
+            quiet = if is_quiet && self.clients_are_quiet() { quiet + 1 } else { 0 };
+            if quiet == QUIET_ROUNDS {
                 return true;
             }
             if self.context.has_failed() {
