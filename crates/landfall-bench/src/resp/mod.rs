@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn measure_pass(policy: Policy, pass: u32, plan: &Plan, runs: &mut Vec<Run>) -> Result<()> {
     eprintln!("{}, pass {pass} of {}: filling {} keys", policy.name(), plan.passes, plan.keys);
     let mut contestants = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.into_iter().filter(|kind| plan.measures(*kind, pass)) {
         contestants.push(Contestant::start(kind, policy, plan)?);
     }
     for &pipeline in &plan.pipelines {
@@ -86,13 +86,24 @@ fn measure_pass(policy: Policy, pass: u32, plan: &Plan, runs: &mut Vec<Run>) -> 
             // Whoever comes first finds another machine than whoever comes last.
             contestants.rotate_left(1);
             for contestant in &mut contestants {
-                let run = measure(contestant, policy, test, pipeline, pass, plan);
+                let rate = rate_before(runs, policy, test, pipeline, contestant.kind);
+                let run = measure(contestant, policy, test, pipeline, pass, plan, rate);
                 eprintln!("  {}", report::line(&run));
                 runs.push(run);
             }
         }
     }
     Ok(())
+}
+
+/// The rate of this cell in the pass before; the first pass has to find it out.
+fn rate_before(runs: &[Run], policy: Policy, test: Test, pipeline: u32, kind: Kind) -> Option<f64> {
+    let cell = (policy.name(), test.name(), pipeline, kind.name());
+    let same = |run: &&Run| (run.policy, run.test, run.pipeline, run.server) == cell;
+    match runs.iter().rev().find(same)?.outcome {
+        Outcome::Figures(figures) => Some(figures.measured.requests_per_second),
+        Outcome::Failed(_) => None,
+    }
 }
 
 fn measure(
@@ -102,9 +113,10 @@ fn measure(
     pipeline: u32,
     pass: u32,
     plan: &Plan,
+    rate: Option<f64>,
 ) -> Run {
     let mut load = Load { test, pipeline, connections: plan.connections, keys: plan.keys, requests: 0 };
-    let outcome = match figures(contestant, &mut load, plan.length) {
+    let outcome = match figures(contestant, &mut load, plan.length, rate) {
         Ok(figures) => Outcome::Figures(figures),
         Err(error) => Outcome::Failed(format!("{error:#}")),
     };
@@ -112,14 +124,22 @@ fn measure(
     Run { policy, test, pipeline, server, pass, requests: load.requests, outcome }
 }
 
-fn figures(contestant: &mut Contestant, load: &mut Load, length: Length) -> Result<Figures> {
+fn figures(
+    contestant: &mut Contestant,
+    load: &mut Load,
+    length: Length,
+    rate: Option<f64>,
+) -> Result<Figures> {
     let address = contestant.address()?;
     load.requests = match length {
         Length::Requests(requests) => requests,
         Length::Seconds(seconds) => {
             // A twentieth of a second or so: enough to know how many requests fill the time.
             load.requests = u64::from(load.connections) * u64::from(load.pipeline) * 100;
-            let rate = load.run(address)?.requests_per_second;
+            let rate = match rate {
+                Some(rate) => rate,
+                None => load.run(address)?.requests_per_second,
+            };
             if !rate.is_finite() {
                 bail!("too few requests to measure a rate; use --requests");
             }

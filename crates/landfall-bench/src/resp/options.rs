@@ -8,11 +8,14 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use landfall_sim::servers::Appendfsync;
 
+use super::contestant::Kind;
+
 /// Compare with redis-server over the Redis protocol, driven by redis-benchmark
 ///
 /// Each pass starts a Redis and two Landfall servers (landing running, and paused) with fresh data, fills them with the
-/// keys, and measures each cell on one after the other, in another order in each pass. All figures are medians over the
-/// passes. The whole table goes to docs/benchmarks/resp.json and resp.md; a part of it is only printed, unless --json
+/// keys, and measures each cell on one after the other, in another order in each pass; the server with landing running
+/// takes part in the first --landing-passes of them. All figures are medians over the passes. With `--seconds 2` it takes
+/// about ten minutes. The whole table goes to docs/benchmarks/resp.json and resp.md; a part of it is only printed, unless --json
 /// says where it goes. Data lies below TMPDIR, which should be on a disk.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -25,6 +28,9 @@ pub(crate) struct Options {
     /// Passes over all cells
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99))]
     passes: Option<u32>,
+    /// Passes in which the server that lands is measured too: after each of its cells everything has to land
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
+    landing_passes: u32,
     /// A look in a minute: one second a cell, one pass, 100,000 keys, pipelines 1 and 16; only printed
     #[arg(long)]
     quick: bool,
@@ -126,6 +132,7 @@ pub(super) enum Length {
 pub(super) struct Plan {
     pub(super) length: Length,
     pub(super) passes: u32,
+    pub(super) landing_passes: u32,
     pub(super) policies: Vec<Policy>,
     pub(super) tests: Vec<Test>,
     pub(super) pipelines: Vec<u32>,
@@ -153,6 +160,7 @@ impl Options {
         Ok(Plan {
             length: self.requests.map_or(Length::Seconds(seconds), Length::Requests),
             passes: self.passes.unwrap_or(if self.quick { 1 } else { 3 }),
+            landing_passes: self.landing_passes,
             policies: chosen(&self.policy, &[Policy::Everysec, Policy::Always]),
             tests: chosen(&self.tests, &[Test::Set, Test::Get, Test::Hset, Test::Incr]),
             pipelines: chosen(&self.pipelines, pipelines),
@@ -162,6 +170,13 @@ impl Options {
             landfall: program(self.landfall.as_deref())?,
             json: self.json.clone().or_else(|| (!is_part).then(default_json)),
         })
+    }
+}
+
+impl Plan {
+    /// Whether a server takes part in a pass.
+    pub(super) fn measures(&self, kind: Kind, pass: u32) -> bool {
+        kind != Kind::LandfallLanding || pass <= self.landing_passes
     }
 }
 

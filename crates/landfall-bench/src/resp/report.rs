@@ -58,6 +58,7 @@ pub(super) fn write(json: &Path, page: &str, machine: &Machine, plan: &Plan, run
         "connections": plan.connections,
         "keys": plan.keys,
         "passes": plan.passes,
+        "landing_passes": plan.landing_passes,
         "drain_seconds_max": plan.drain.as_secs(),
     });
     let document = format!("{:#}\n", json!({"machine": machine, "plan": plan, "runs": runs}));
@@ -92,13 +93,16 @@ fn explanation(plan: &Plan) -> String {
     };
     format!(
         "redis-benchmark, {} connections, {} random keys of each kind, {length} a cell, client and servers share the cores. Medians over\n\
-         {} alternating passes; *spread* is largest minus smallest rate, in percent of the median. Latencies are those of a whole pipeline,\n\
-         as redis-benchmark measures them. *ratio* is the rate divided by that of Redis in the same cell: below 1.00, Redis is faster.\n\
-         *server us* is processor time of the server for one request, all threads (landing included). *rows landed* and *changes\n\
-         per row* (the coalescing ratio) count until all of the cell is landed, *under load* the rows landed a second while\n\
+         {} alternating passes (with landing running: the first {}); *spread* is largest minus smallest rate, in percent of the\n\
+         median. Latencies are those of a whole pipeline, as redis-benchmark measures them. *ratio* is the rate divided by\n\
+         that of Redis in the same cell: below 1.00, Redis is faster. *server us* is processor time of the server for one request,\n\
+         all threads (landing included). *rows landed* and *changes per row* (the coalescing ratio) count until all of the cell is landed, *under load* the rows landed a second while\n\
          redis-benchmark ran. Both sides sync as the heading says: `appendfsync` of Redis, `--fsync` of Landfall. Redis never rewrites\n\
          its file here, and Landfall's bounds are raised so far that nothing is refused.",
-        plan.connections, plan.keys, plan.passes
+        plan.connections,
+        plan.keys,
+        plan.passes,
+        plan.landing_passes.min(plan.passes)
     )
 }
 
