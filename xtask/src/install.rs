@@ -43,6 +43,20 @@ const PACKAGES: &[Package] = &[
         why: "a look into the database with another program",
     },
     Package {
+        name: "strace",
+        tools: &["strace"],
+        module: None,
+        service: None,
+        why: "system calls that fail",
+    },
+    Package {
+        name: "xfsprogs",
+        tools: &["mkfs.xfs", "xfs_io"],
+        module: None,
+        service: None,
+        why: "file systems whose power is cut",
+    },
+    Package {
         name: "python3-redis",
         tools: &["python3"],
         module: Some("redis"),

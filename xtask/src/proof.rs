@@ -36,6 +36,24 @@ const PROOFS: &[Proof] = &[
         shows: "a server killed with -9 again and again under load loses and doubles nothing",
     },
     Proof {
+        name: "power",
+        package: "landfall-server",
+        target: "power",
+        shows: "a server whose power is cut again and again keeps what its fsync policy promises",
+    },
+    Proof {
+        name: "syscalls",
+        package: "landfall-server",
+        target: "syscalls",
+        shows: "a server whose k-th system call fails loses and doubles nothing (LANDFALL_FROM=K goes on from K)",
+    },
+    Proof {
+        name: "full-disk",
+        package: "landfall-server",
+        target: "full_disk",
+        shows: "on a full disk writers hear why, and everything goes on when there is room",
+    },
+    Proof {
         name: "fuzz",
         package: OWN,
         target: "fuzz",

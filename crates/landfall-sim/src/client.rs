@@ -44,16 +44,12 @@ pub enum Effect {
 }
 
 impl Answer {
-    /// What the answer says of the request's effect. `MISCONF`, and any error that calls an outcome unknown, may or may
-    /// not have had one.
+    /// What the answer says of the request's effect. An error that calls an outcome unknown may or may not have had one.
     pub fn effect(&self) -> Effect {
         let Self::Reply(value, _) = self else { return Effect::Unknown };
         let Some(error) = value.as_error() else { return Effect::Done };
         let message = String::from_utf8_lossy(error.message);
-        match error.prefix == b"MISCONF"
-            || message.contains("outcome unknown")
-            || message.contains("unknown outcome")
-        {
+        match message.contains("outcome unknown") || message.contains("unknown outcome") {
             true => Effect::Unknown,
             false => Effect::Refused,
         }
@@ -235,6 +231,7 @@ mod tests {
         let answer =
             |line: &str| Answer::Reply(Value::Error(line.as_bytes().to_vec()), Instant::now()).effect();
         assert_eq!(answer("MISCONF outcome unknown: the log is poisoned"), Effect::Unknown);
+        assert_eq!(answer("MISCONF cannot make a segment: no space"), Effect::Refused);
         assert_eq!(answer("ERR unknown command"), Effect::Refused);
         assert_eq!(answer("TRYAGAIN the queue is at its bound"), Effect::Refused);
     }

@@ -1,5 +1,6 @@
 //! What a test does that cannot run on this machine: it says so by name, for the person and for the test command.
-//! It must never let such a test pass in silence, or skip because of anything but a missing program.
+//! It must never let such a test pass in silence, or skip because of anything but what the machine lacks or
+//! forbids.
 
 use std::fs::File;
 use std::io::Write;
@@ -24,10 +25,14 @@ pub fn skipped(name: &str, reason: &str) {
     }
 }
 
-/// Where a program is in `PATH`.
+/// Where Debian keeps programs that the `PATH` of an ordinary user lacks.
+const BEHIND_THE_PATH: &[&str] = &["/usr/sbin", "/sbin"];
+
+/// Where a program is, in `PATH` or where the system keeps its own.
 pub fn find_program(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(BEHIND_THE_PATH.iter().map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Where a program is, or `None` and [`skipped`].

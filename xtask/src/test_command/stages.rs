@@ -58,6 +58,13 @@ const END_TO_END: &[EndToEnd] = &[
     EndToEnd { target: "hostile", package: "landfall-server", tools: &[] },
     EndToEnd { target: "demo", package: "landfall-server", tools: &[] },
     EndToEnd { target: "kills", package: "landfall-server", tools: &[] },
+    EndToEnd {
+        target: "power",
+        package: "landfall-server",
+        tools: &["unshare", "mount", "mkfs.ext4", "mkfs.xfs", "xfs_io"],
+    },
+    EndToEnd { target: "syscalls", package: "landfall-server", tools: &["strace"] },
+    EndToEnd { target: "full_disk", package: "landfall-server", tools: &["unshare", "mount"] },
 ];
 
 /// Every stage. All tests are built in one profile and with the features of the whole workspace, or the

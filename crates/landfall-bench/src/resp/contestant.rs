@@ -170,12 +170,12 @@ impl Contestant {
 
 fn start_landfall(policy: Policy, plan: &Plan) -> Result<Landfall> {
     let options = LandfallOptions {
-        binary: plan.landfall.clone(),
         fsync: policy.name().to_owned(),
         // Landing at once begins at the bound, not at half of it.
         config: format!(
             "max-pending = {PENDING_MAX}\nthrottle-at = \"100%\"\nlog-bytes-max = \"{LOG_BYTES_MAX}\"\n"
         ),
+        ..LandfallOptions::of(plan.landfall.clone())
     };
     let mut landfall = Landfall::prepare(options)?;
     landfall.restart()?;

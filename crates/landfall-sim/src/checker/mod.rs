@@ -46,6 +46,7 @@ mod events;
 mod group;
 mod order;
 mod register;
+pub mod tail;
 
 #[cfg(test)]
 mod random_tests;

@@ -93,6 +93,11 @@ impl Scene {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// This moment, on the clock of the history.
+    pub fn now_ns(&self) -> u64 {
+        self.ns(Instant::now())
+    }
+
     /// Nanoseconds since the scene began; at least 1.
     fn ns(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.start).as_nanos() as u64 + 1

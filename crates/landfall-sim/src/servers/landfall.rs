@@ -1,6 +1,7 @@
 //! A private Landfall server over a SQLite file, that can be killed and started again on the same data.
 //! It must never be ready before the server said so.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,13 +28,30 @@ pub struct LandfallOptions {
     pub fsync: String,
     /// The text of the configuration file, for settings without a flag.
     pub config: String,
+    /// A program and its arguments, which gets the server's command line behind them and becomes the server.
+    pub wrapper: Vec<OsString>,
+    /// The data directory, when it is not in the server's own folder.
+    pub data_dir: Option<PathBuf>,
+    /// The SQLite file, when it is not in the server's own folder.
+    pub database: Option<PathBuf>,
 }
 
 impl LandfallOptions {
     /// The program in the variable `LANDFALL_BIN`, else `binary`, with `--fsync always`.
     pub fn new(binary: impl Into<PathBuf>) -> LandfallOptions {
-        let binary = std::env::var_os("LANDFALL_BIN").map_or_else(|| binary.into(), PathBuf::from);
-        LandfallOptions { binary, fsync: "always".to_owned(), config: String::new() }
+        LandfallOptions::of(std::env::var_os("LANDFALL_BIN").map_or_else(|| binary.into(), PathBuf::from))
+    }
+
+    /// This program and no other, with `--fsync always`.
+    pub fn of(binary: PathBuf) -> LandfallOptions {
+        LandfallOptions {
+            binary,
+            fsync: "always".to_owned(),
+            config: String::new(),
+            wrapper: Vec::new(),
+            data_dir: None,
+            database: None,
+        }
     }
 }
 
@@ -76,12 +94,12 @@ impl Landfall {
 
     /// The SQLite file.
     pub fn database(&self) -> PathBuf {
-        self.path.join("rows.db")
+        self.options.database.clone().unwrap_or_else(|| self.path.join("rows.db"))
     }
 
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.path.join("data")
+        self.options.data_dir.clone().unwrap_or_else(|| self.path.join("data"))
     }
 
     /// What the server said so far, all starts together.
@@ -92,6 +110,11 @@ impl Landfall {
     /// Changes the policy for the next start.
     pub fn set_fsync(&mut self, fsync: &str) {
         fsync.clone_into(&mut self.options.fsync);
+    }
+
+    /// Changes the wrapper for the next start.
+    pub fn set_wrapper(&mut self, wrapper: Vec<OsString>) {
+        self.options.wrapper = wrapper;
     }
 
     /// Where the server listens, while it runs.
@@ -147,6 +170,25 @@ impl Landfall {
         Ok(())
     }
 
+    /// Sees to it that the process has ended: kills it with -9, unless it had ended by itself. How it ended.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn end(&mut self) -> Result<ExitStatus> {
+        self.address = None;
+        let mut process = self.process.take().context("the server does not run")?;
+        process.kill9()?;
+        process.wait(END_WITHIN)
+    }
+
+    /// How the process ended by itself, if it did.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.as_mut().context("the server does not run")?.ended()
+    }
+
     /// Asks the process to end (SIGTERM) and waits for that.
     ///
     /// # Errors
@@ -189,7 +231,9 @@ impl Landfall {
             _ => {}
         }
         let database = format!("sqlite:{}", self.database().display());
-        let mut command = Command::new(&self.options.binary);
+        let mut line = self.options.wrapper.iter().cloned().chain([self.options.binary.clone().into()]);
+        let mut command = Command::new(line.next().context("no program")?);
+        command.args(line);
         // What the person who runs the tests has set for a server of theirs is not for this one.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"LANDFALL_") {

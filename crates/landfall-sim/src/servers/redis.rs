@@ -3,7 +3,6 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 use super::process::Process;
 use crate::client::Client;
 use crate::skipping::find_program;
+use crate::tools;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const REPLY_WITHIN: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ impl Redis {
             Appendfsync::Everysec => "everysec",
             Appendfsync::No => "no",
         };
-        let mut command = dying_with_parent(program);
+        let mut command = tools::dying_with_parent(program);
         command
             .current_dir(folder.path())
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
@@ -87,14 +87,6 @@ impl Redis {
     pub fn connect(&self) -> Result<Client> {
         Client::connect(self.address, REPLY_WITHIN).context("cannot connect to redis-server")
     }
-}
-
-/// Without the little program the server still dies with its owner, unless that one is killed with -9.
-fn dying_with_parent(program: PathBuf) -> Command {
-    let Some(setpriv) = find_program("setpriv") else { return Command::new(program) };
-    let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL"]).arg(program);
-    command
 }
 
 #[cfg(test)]
