@@ -24,7 +24,9 @@ static KINDS: LazyLock<Vec<Column>> = LazyLock::new(|| {
         ColumnType::Date,
         ColumnType::Time,
         ColumnType::Timestamp,
-        ColumnType::Json,
+        ColumnType::Json { bare_numbers: true },
+        ColumnType::Json { bare_numbers: false },
+        ColumnType::Uuid,
         ColumnType::Unknown,
     ]
     .into_iter()
@@ -35,6 +37,7 @@ static KINDS: LazyLock<Vec<Column>> = LazyLock::new(|| {
         declared: "declared".to_owned(),
         nullable: true,
         has_default: false,
+        default: None,
         generated: false,
     })
     .collect()

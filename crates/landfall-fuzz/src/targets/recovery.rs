@@ -115,15 +115,20 @@ pub(crate) fn run(input: &[u8]) {
         }
     }
     let disk = MemoryDisk::of(&image);
-    let checked = LocalLog::check(&disk.env(), Path::new(DIR), &settings());
+    let survey = LocalLog::survey(&disk.env(), Path::new(DIR), &mut |_, _| {});
+    let checked = LocalLog::check(&disk.env(), Path::new(DIR), &settings(), &mut |_, _| {});
     let opened = LocalLog::open(disk.env(), Path::new(DIR), settings());
-    assert_eq!(checked.is_ok(), opened.is_ok(), "check says {checked:?}, the start says {:?}", opened.err());
+    assert_eq!(checked.is_ok(), opened.is_ok(), "check: {checked:?}, start: {:?}", opened.err());
+    // The survey is about records; a damaged META is the start's to find.
+    let meta = Path::new(DIR).join("META");
+    if let Ok(survey) = survey
+        && image.get(&meta) == history.image.get(&meta)
+    {
+        let damaged = survey.real_damage().next().is_some();
+        assert_eq!(damaged, checked.is_err(), "survey: {survey:?}, check: {checked:?}");
+    }
     let Ok((log, recovery)) = opened else {
-        assert_eq!(
-            disk.image().get(&Path::new(DIR).join("META")),
-            image.get(&Path::new(DIR).join("META")),
-            "a refusal changes nothing"
-        );
+        assert_eq!(disk.image().get(&meta), image.get(&meta), "a refusal changes nothing");
         assert!(damages > 0, "an undamaged log is refused");
         return;
     };

@@ -113,6 +113,7 @@ fn case(choices: &mut Unstructured<'_>) -> Result<(Table, Vec<usize>)> {
             declared: "TEXT".to_owned(),
             nullable: true,
             has_default: false,
+            default: None,
             generated: false,
         });
     }

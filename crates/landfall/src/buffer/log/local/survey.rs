@@ -99,7 +99,8 @@ impl Survey {
                 for (number, (name, head)) in (0..).zip(lanes) {
                     let found = self.lane(LaneId(number), head.position);
                     found.name.get_or_insert(name);
-                    self.reach(LaneId(number), head.position + 1)?;
+                    let next = head.position.checked_add(1).ok_or("a lane has no position left")?;
+                    self.reach(LaneId(number), next)?;
                     self.unsure.remove(&LaneId(number));
                 }
             }
@@ -127,10 +128,9 @@ impl Survey {
     /// Notes as lost what lies between a lane's last position and `next`.
     fn reach(&mut self, lane: LaneId, next: Position) -> Result<(), &'static str> {
         let found = self.lane(lane, 0);
-        let from = found.last + 1;
-        if next < from {
+        let Some(from) = found.last.checked_add(1).filter(|from| next >= *from) else {
             return Err("a record does not follow the one before it in its lane");
-        }
+        };
         found.last = next - 1;
         if next > from {
             self.lost.push(Lost { lane, from, to: next - 1 });

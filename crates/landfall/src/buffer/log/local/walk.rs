@@ -138,11 +138,12 @@ fn files(disk: &Arc<dyn Disk>, dir: &Path, lineage: Lineage) -> Result<Vec<File>
         let length = found.segment.file.length().map_err(|reason| failed("read", &path, &reason))?;
         let end =
             before.filter(|&(previous, end)| previous == id && (DATA_START..=found.limit).contains(&end));
-        // Without a younger segment that tells, it ends with its file.
-        found.limit = end.map_or(found.limit.min(length), |(_, end)| end);
-        if found.mark.is_some_and(|mark| mark.offset < DATA_START || mark.offset > found.limit) {
+        let whole = end.map_or(found.limit, |(_, end)| end);
+        if found.mark.is_some_and(|mark| mark.offset < DATA_START || mark.offset > whole) {
             found.mark = None;
         }
+        // Without a younger segment that tells, it ends with its file, which may be shorter than its mark says.
+        found.limit = if end.is_some() { whole } else { whole.min(length) };
         let header = &found.segment.header;
         below = header.void_from.min(id);
         before = (header.previous > 0).then_some((header.previous, header.previous_end));
@@ -175,8 +176,11 @@ struct Part {
 /// Walks over one segment; whether the log ends in it.
 fn segment(found: &Found, part: Part, visit: &mut dyn FnMut(Seen<'_>)) -> Result<bool, LogError> {
     let (path, seed) = (&found.segment.path, found.segment.seed);
-    let mut bytes = vec![0; found.limit as usize];
-    let got = found.segment.file.read_at(&mut bytes, 0).map_err(|reason| failed("read", path, &reason))?;
+    let io = |reason| failed("read", path, &reason);
+    // The header's word for the length is not trusted with memory.
+    let length = found.segment.file.length().map_err(io)?.min(found.limit);
+    let mut bytes = vec![0; length as usize];
+    let got = found.segment.file.read_at(&mut bytes, 0).map_err(io)?;
     bytes.truncate(got);
     let torn = |offset: u64, what: &str| {
         let rest = bytes.get(offset as usize..).unwrap_or_default();
@@ -218,6 +222,10 @@ fn segment(found: &Found, part: Part, visit: &mut dyn FnMut(Seen<'_>)) -> Result
         let next = find_record(&bytes, offset + 1, seed).unwrap_or(part.required.max(offset + 1));
         visit(Seen::Damage(bad(path, offset, next - offset, what)));
         offset = next;
+    }
+    if offset < part.required {
+        let what = "the file ends before what was durable in it";
+        visit(Seen::Damage(bad(path, offset, part.required - offset, what)));
     }
     Ok(false)
 }

@@ -278,3 +278,16 @@ fn damage_of_a_lane_s_last_record_is_a_possible_loss_even_when_other_lanes_go_on
     assert!(!repair.done && repair.loses());
     assert_eq!(repair.survey.unsure_ends().collect::<Vec<_>>(), [(lanes[0], 0)]);
 }
+
+#[test]
+fn a_youngest_segment_that_is_shorter_than_its_mark_says_is_damage_to_the_survey_too() {
+    let made = make();
+    let youngest = made.segments.last().unwrap();
+    for length in [segment::DATA_START as usize, segment::DATA_START as usize + 40] {
+        let disk = made.disk.fork();
+        disk.change(youngest, |content| content.truncate(length));
+        assert!(open(&disk).is_err(), "the start refuses it");
+        let survey = LocalLog::survey(&disk.env(2), Path::new("data"), &mut |_, _| {}).unwrap();
+        assert!(survey.real_damage().next().is_some(), "cut to {length}: {survey:?}");
+    }
+}
