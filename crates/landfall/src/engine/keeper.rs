@@ -222,7 +222,11 @@ pub(super) fn sync(core: &Core) -> bool {
     }
     // Poisoned: every later write is refused with the reason, and `status` shows it. Without room for now, the next
     // round tries again, and `status` shows the trouble of the upkeep.
-    let synced = core.log.commit(end, Safety::Durable);
+    let synced = core.log.commit(end, Safety::Durable).or_else(|error| match error {
+        // What has its room already must not wait for what has none: it was acknowledged.
+        LogError::Io { .. } => core.log.commit(core.log.safe(Safety::Written), Safety::Durable),
+        error => Err(error),
+    });
     !matches!(synced, Err(LogError::Poisoned { .. } | LogError::Closed))
 }
 

@@ -12,7 +12,7 @@ use super::plan::{Origin, Plan, Planner};
 use super::progress::status::StopReason;
 use super::retry::Mark;
 use super::{Lander, Lane};
-use crate::buffer::log::{Address, Record, Records};
+use crate::buffer::log::{Address, Record, Records, Safety};
 use crate::model::codec::decode_body;
 use crate::model::{Anchor, LaneId, Lineage, LoggedChange, Position};
 use crate::sink::LaneStep;
@@ -72,7 +72,9 @@ impl Lander {
     /// The next batch of these groups, all of which have a cut. It moves no lane when nothing can land.
     /// With `traces` it notes the positions of the changes of each row.
     pub(super) fn gather(&mut self, set: &BTreeSet<usize>, traces: bool) -> Result<Batch, Failure> {
-        let upto = set.iter().filter_map(|&at| self.groups[at].pass).min().unwrap_or(0);
+        let cut = set.iter().filter_map(|&at| self.groups[at].pass).min().unwrap_or(0);
+        // Below the cut only when the log had no room up to there.
+        let upto = cut.min(self.log.safe(Safety::Durable));
         let records_max = set
             .iter()
             .filter_map(|&at| self.groups[at].records_max)

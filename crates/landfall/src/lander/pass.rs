@@ -42,16 +42,25 @@ impl Lander {
         if set.iter().any(|&at| self.groups[at].stopped) {
             return Ok(());
         }
-        self.cut(set)?;
+        let no_room = self.cut(set)?;
         let isolates = set.iter().any(|&at| self.groups[at].isolates);
         let batch = self.gather(set, isolates)?;
-        if !batch.attempt.steps.is_empty() {
+        let moves = !batch.attempt.steps.is_empty();
+        if moves {
             match isolates {
                 true => self.land_what_is_taken(batch)?,
                 false => self.commit(part(batch.plan, &[], 0), batch.attempt)?,
             }
         }
         self.publish(set);
+        if let Some(error) = no_room {
+            if !moves {
+                return Err(Failure::Log { error, groups: set.clone() });
+            }
+            // The cut is out of reach until the log has room, and it gets room by what has landed below.
+            let lanes = self.lanes.iter().filter(|(_, lane)| set.contains(&lane.group));
+            lanes.for_each(|(&id, lane)| self.log.landed(id, lane.at.position));
+        }
         self.send_incidents();
         Ok(())
     }
@@ -93,8 +102,9 @@ impl Lander {
         Ok(())
     }
 
-    /// Cuts the groups that have no cut outstanding, all in one instant, and makes the log durable up to there.
-    fn cut(&mut self, set: &BTreeSet<usize>) -> Result<(), Failure> {
+    /// Cuts the groups that have no cut outstanding, all in one instant, and makes the log durable up to there. When
+    /// the disk has no room for that, as far as it was written; then the error says why no further.
+    fn cut(&mut self, set: &BTreeSet<usize>) -> Result<Option<LogError>, Failure> {
         let flush_requests = self.progress.flush_requests();
         let fresh: Vec<usize> = set.iter().copied().filter(|&at| self.groups[at].pass.is_none()).collect();
         let mut lanes: Vec<LaneId> = fresh.iter().flat_map(|&at| self.groups[at].lanes.clone()).collect();
@@ -115,11 +125,19 @@ impl Lander {
             }
         }
         let upto = set.iter().filter_map(|&at| self.groups[at].pass).max().unwrap_or(0);
-        if self.log.safe(Safety::Durable) < upto {
-            let failed = |error| Failure::Log { error, groups: set.clone() };
-            self.log.commit(upto, Safety::Durable).map_err(failed)?;
+        if self.log.safe(Safety::Durable) >= upto {
+            return Ok(None);
         }
-        Ok(())
+        let failed = |error| Failure::Log { error, groups: set.clone() };
+        match self.log.commit(upto, Safety::Durable) {
+            Ok(()) => Ok(None),
+            Err(error @ LogError::Io { .. }) => {
+                let written = self.log.safe(Safety::Written).min(upto);
+                self.log.commit(written, Safety::Durable).map_err(failed)?;
+                Ok(Some(error))
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Commits what is left of a plan, with the letters of what is not.

@@ -2,6 +2,7 @@
 
 use super::model::as_text;
 use super::*;
+use crate::buffer::log::Safety;
 use crate::engine::ops::{fields, keys, numbers, strings};
 use crate::sink::{LandingOp, Sink};
 
@@ -156,4 +157,27 @@ fn deleting_a_cell_of_a_row_that_is_not_there_makes_no_row() {
 fn a_load_of_nothing_is_answered() {
     let (world, _) = World::new(|_| {});
     load(world.engine(), Vec::new()).unwrap();
+}
+
+#[test]
+fn what_was_acknowledged_is_synced_although_the_disk_is_full() {
+    let disk = StrictDisk::default();
+    let database = Arc::new(MemoryDatabase::new(tables()));
+    let world = World::with(database, Some(disk.clone()), |settings| {
+        settings.fsync = crate::settings::Fsync::Everysec;
+        (settings.flush_interval, settings.flush_count) = (Duration::from_secs(60), 100_000);
+    });
+    disk.limit_room(Some(disk.bytes()));
+    let write = |at: u32| {
+        let (how, value) = (Default::default(), [b'x'; 1000]);
+        world.run(&[&format!("k:{at}")], |unit, t| strings::set(unit, 0, &t[0], &value, how, &[]).map(|_| ()))
+    };
+    assert!((0..10_000).any(|at| write(at).is_err()), "the disk does not get full");
+    let core = &world.engine().core;
+    let written = core.log.safe(Safety::Written);
+    assert!(written < core.log.accepted());
+    assert!(crate::engine::keeper::sync(core));
+    assert_eq!(core.log.safe(Safety::Durable), written);
+    // Closing needs the room that is there again.
+    disk.limit_room(None);
 }

@@ -21,7 +21,7 @@ struct Lazy {
 
 impl Log for Lazy {
     fn commit(&self, end: Address, _: Safety) -> Result<(), LogError> {
-        if let Some(failure) = self.failure.lock().clone() {
+        if let Some(failure) = self.failure.lock().clone().filter(|_| end > self.safe(Safety::Durable)) {
             return Err(failure);
         }
         self.durable.fetch_max(end, Ordering::SeqCst);
@@ -160,6 +160,27 @@ fn nothing_lands_while_the_disk_has_no_room_and_everything_once_it_has() {
     *log.failure.lock() = None;
     assert!(world.settle());
     assert_eq!(world.number(&page(1), "views"), Some(1));
+}
+
+#[test]
+fn what_was_durable_before_the_disk_was_full_lands_and_makes_room() {
+    let (mut world, log) = lazy();
+    world.write(&[view(1)]);
+    log.commit(log.accepted(), Safety::Durable).unwrap();
+    let full = LogError::Io { what: "segment".into(), reason: "no space left on device".into() };
+    *log.failure.lock() = Some(full);
+    let waiting = world.write(&[view(2)]);
+    world.lander.progress().request_flush();
+    world.turns();
+    assert_eq!(world.watermark(PAGE), 1);
+    assert_eq!(log.owed_records(), 1);
+    // The cut is not reached, so nobody may take a row for clean yet.
+    assert_eq!(world.lander.progress().landed(waiting[0].0), 0);
+    let page_status = world.lander.progress().groups().remove(2);
+    assert!(page_status.error.is_some_and(|error| error.contains("no space")));
+    *log.failure.lock() = None;
+    assert!(world.settle());
+    assert_eq!(world.number(&page(2), "views"), Some(1));
 }
 
 #[test]
