@@ -97,6 +97,13 @@ fn database(out: &mut String, database: &Json) {
         }
     };
     let _ = writeln!(out, "  database  {line}");
+    if database["dead_letter"].as_bool() == Some(true) {
+        let _ = writeln!(
+            out,
+            "            it has a dead letter: the database refused a change, and reads show it all the same;"
+        );
+        let _ = writeln!(out, "            see: landfall dead-letters list");
+    }
     let Some(columns) = database["columns"].as_object() else { return };
     let width = columns.keys().map(|name| name.chars().count()).max().unwrap_or(0).min(24);
     for (name, value) in columns {

@@ -15,6 +15,7 @@ use crate::failure::{self, CONFIG, Failure};
 mod adopt;
 mod command;
 mod config_command;
+mod dead_letters;
 mod demo;
 mod drain;
 mod evict;
@@ -85,6 +86,7 @@ enum Command {
     Pause(pause::Pause),
     Resume(pause::Resume),
     Evict(evict::Evict),
+    DeadLetters(dead_letters::DeadLettersCommand),
     Log(log::LogCommand),
     Adopt(adopt::Adopt),
     Incidents(incidents::IncidentsCommand),
@@ -129,6 +131,7 @@ fn run(line: CommandLine) -> Result<u8> {
         Command::Pause(pause) => pause.run(&context),
         Command::Resume(resume) => resume.run(&context),
         Command::Evict(evict) => evict.run(&context),
+        Command::DeadLetters(letters) => letters.run(&context),
         Command::Log(log) => log.run(&context),
         Command::Adopt(adopt) => adopt.run(&context),
         Command::Incidents(incidents) => incidents.run(&context),

@@ -80,6 +80,7 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
                 grouped(&counts["retries"])
             ),
         ),
+        ("dead letters", dead_letters(&status["dead_letters"])),
         ("loaded", format!("{} times a row from the database", grouped(&counts["loaded"]))),
         ("refused", format!("{} times a write, at a bound", grouped(&counts["refused"]))),
         ("connections", grouped(&status["connections"])),
@@ -134,6 +135,12 @@ fn alarms(status: &Json) -> Vec<String> {
     for trouble in status["troubles"].as_array().into_iter().flatten() {
         alarms.push(format!("THE LOG NEEDS A LOOK: {}", text(trouble)));
     }
+    if status["dead_letters"]["count"].as_u64().is_some_and(|count| count > 0) {
+        alarms.push(format!(
+            "DEAD LETTERS: {}; see: landfall dead-letters list",
+            dead_letters(&status["dead_letters"])
+        ));
+    }
     for group in status["groups"].as_array().into_iter().flatten() {
         if let Some(error) = group["error"].as_str() {
             alarms.push(format!("GROUP {} DOES NOT LAND: {error}", text(&group["name"])));
@@ -151,6 +158,20 @@ fn alarms(status: &Json) -> Vec<String> {
         alarms.push(format!("LANDING IS PAUSED ({which}); go on with: landfall resume"));
     }
     alarms
+}
+
+fn dead_letters(letters: &Json) -> String {
+    match letters["count"].as_u64() {
+        Some(0) => "none".to_owned(),
+        _ => format!(
+            "{} of {}, {} of {}, oldest {} ms",
+            grouped(&letters["count"]),
+            grouped(&letters["count_max"]),
+            bytes(&letters["bytes"]),
+            bytes(&letters["bytes_max"]),
+            grouped(&letters["oldest_age_ms"])
+        ),
+    }
 }
 
 fn tables(out: &mut String, tables: &Json, verbose: bool) {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use landfall::engine::{Engine, Status};
+use landfall::lander::Phase;
 use landfall_resp::{ReplyWriter, Request};
 
 use super::Flow;
@@ -110,6 +111,8 @@ fn landfall_section(status: &Status) -> String {
         0 => 0,
         oldest => status.now_ms.saturating_sub(oldest),
     };
+    let letter_age_ms = status.parked.oldest_ms.map_or(0, |oldest| status.now_ms.saturating_sub(oldest));
+    let held = status.groups.iter().filter(|group| matches!(group.status.phase, Phase::Held { .. })).count();
     lines(&[
         ("lineage", status.lineage.to_string()),
         ("health", if status.is_healthy() { "ok" } else { "look" }.into()),
@@ -124,6 +127,10 @@ fn landfall_section(status: &Status) -> String {
         ("landed_changes", status.counts.landed_changes.to_string()),
         ("landed_rows", status.counts.landed_rows.to_string()),
         ("landed_batches", status.counts.batches.to_string()),
+        ("dead_letters", status.parked.count.to_string()),
+        ("dead_letters_bytes", status.parked.bytes.to_string()),
+        ("oldest_dead_letter_ms", letter_age_ms.to_string()),
+        ("held_groups", held.to_string()),
         ("landing_retries", status.counts.retries.to_string()),
         ("refused_writes", status.counts.refused.to_string()),
         ("loaded_rows", status.counts.loaded.to_string()),

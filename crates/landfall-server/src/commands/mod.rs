@@ -17,6 +17,7 @@ pub mod incidents;
 pub mod info;
 pub mod introspection;
 pub mod keys;
+pub mod letters;
 pub mod numbers;
 pub mod own;
 pub mod strings;

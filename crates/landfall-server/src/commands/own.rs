@@ -15,7 +15,7 @@ use landfall::model::types;
 use landfall_resp::{ReplyWriter, Request};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Call, Flow, refuse};
+use super::{Call, Flow, letters, refuse};
 use crate::front::session::Session;
 use crate::front::shared::Post;
 use crate::front::waiting::{Answer, Wait};
@@ -94,8 +94,12 @@ pub fn wait(
         reply.error("ERR timeout is negative");
         return Flow::Done;
     };
-    if wanted <= 0 || engine.has_landed(&session.places) {
-        reply.integer(i64::from(engine.has_landed(&session.places)));
+    if engine.has_landed(&session.places) {
+        letters::landed(session, engine, reply);
+        return Flow::Done;
+    }
+    if wanted <= 0 {
+        reply.integer(0);
         return Flow::Done;
     }
     engine.flush();
@@ -197,7 +201,12 @@ pub fn explain(
                     let columns: Option<Map<String, Json>> = loaded.row.as_ref().map(|row| {
                         row.iter().map(|(name, value)| (part_name(name), text(value).into())).collect()
                     });
-                    json!({"present": columns.is_some(), "columns": columns, "position": loaded.watermark.position})
+                    json!({
+                        "present": columns.is_some(),
+                        "columns": columns,
+                        "position": loaded.watermark.position,
+                        "dead_letter": loaded.letter.is_some(),
+                    })
                 }
             };
             document.insert("database".into(), database);
@@ -210,7 +219,7 @@ pub fn explain(
 }
 
 /// The parts of a key-value key, as people would call them.
-fn part_name(name: &landfall::model::Name) -> String {
+pub(super) fn part_name(name: &landfall::model::Name) -> String {
     match name.as_bytes() {
         landfall::model::Name::STRING => "value".into(),
         landfall::model::Name::EXPIRES => "expires_ms".into(),
@@ -295,6 +304,14 @@ fn status_document(session: &Session, engine: &Engine) -> Json {
             "expired": counts.expired,
         },
         "connections": shared.connections.load(std::sync::atomic::Ordering::Relaxed),
+        "dead_letters": {
+            "count": status.parked.count,
+            "bytes": status.parked.bytes,
+            "oldest_age_ms": status.parked.oldest_ms.map_or(0, |oldest| status.now_ms.saturating_sub(oldest)),
+            "count_max": settings.dead_letters_max,
+            "bytes_max": settings.dead_letters_bytes_max,
+        },
+        "healthy": is_healthy(&status),
         "groups": groups_document(&status),
         "connection": {"attempts": status.connection.attempts, "error": status.connection.error},
         "tables": tables_document(engine),
@@ -302,6 +319,18 @@ fn status_document(session: &Session, engine: &Engine) -> Json {
         "troubles": status.troubles,
         "warnings": status.warnings,
     })
+}
+
+/// Whether nobody has to look: nothing is refused, stopped, held or failing.
+fn is_healthy(status: &landfall::engine::Status) -> bool {
+    let at_rest = |group: &landfall::engine::status::GroupNow| {
+        !matches!(group.status.phase, Phase::Held { .. } | Phase::Stopped(_))
+    };
+    status.parked.count == 0
+        && status.poisoned.is_none()
+        && status.troubles.is_empty()
+        && status.connection.error.is_none()
+        && status.groups.iter().all(at_rest)
 }
 
 fn tables_document(engine: &Engine) -> Json {
@@ -328,6 +357,7 @@ fn groups_document(status: &landfall::engine::Status) -> Vec<Json> {
         json!({
             "name": group.status.name,
             "phase": group.status.phase.in_words(),
+            "held": matches!(group.status.phase, Phase::Held { .. }),
             "paused": group.status.phase == Phase::Paused,
             "attempts": group.status.attempts,
             "error": group.status.error,

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use super::Handler::{Data, Session};
 use super::{
-    Keys, Spec, connection, events, hashes, incidents, info, introspection, keys, numbers, own, strings,
+    Keys, Spec, connection, events, hashes, incidents, info, introspection, keys, letters, numbers, own,
+    strings,
 };
 
 const NONE: Keys = Keys { first: 0, last: 0, step: 0 };
@@ -119,6 +120,13 @@ pub static COMMANDS: &[Spec] = &[
         false,
         incidents::incidents,
         "Lists incidents as JSON, or acknowledges them.",
+    ),
+    session(
+        "LANDFALL.DEADLETTERS",
+        -2,
+        false,
+        letters::dead_letters,
+        "What the database refused: LIST, GET, RETRY, DROP, EDIT.",
     ),
     session("LANDFALL.RELOAD", 1, false, own::reload, "Reads the database's tables again."),
     session("WAIT", 3, false, own::wait, "Waits until this connection's writes have landed."),

@@ -12,7 +12,7 @@ use super::execute::{Outcome, execute};
 use super::shared::{Post, Shared, Who};
 use super::waiting::{Answer, LOAD_ATTEMPTS_MAX, Wait};
 use super::{Front, READ_BYTES};
-use crate::commands::{Flow, refuse};
+use crate::commands::{Flow, letters, refuse};
 
 /// What a connection asks of the loop after a request.
 enum Next {
@@ -224,7 +224,8 @@ impl Front {
             connection.wait = None;
             let mut reply = ReplyWriter::new(&mut connection.output, connection.session.protocol);
             match (answer, landed) {
-                (Answer::Count, _) => reply.integer(i64::from(landed)),
+                (Answer::Count, true) => letters::landed(&mut connection.session, &engine, &mut reply),
+                (Answer::Count, false) => reply.integer(0),
                 (Answer::Flush, true) => {
                     // Whoever evicts next finds clean rows.
                     engine.clean_landed();

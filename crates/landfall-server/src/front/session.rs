@@ -13,6 +13,9 @@ use crate::front::shared::{Shared, Who};
 /// The most that a transaction may queue, in bytes of requests.
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 
+/// So many writes of a connection WAIT can tell to have been refused.
+const RECENT_WRITES_MAX: usize = 128;
+
 /// A connection, as commands see it.
 pub struct Session {
     /// Its number, which CLIENT ID answers, and its place in the loop.
@@ -27,6 +30,9 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// The last position that this connection wrote in each lane.
     pub places: Vec<(LaneId, Position)>,
+    /// The last writes since WAIT was asked, one by one, so that it can tell that one of them was refused.
+    recent: Vec<(LaneId, Position)>,
+    writes: usize,
     /// The end of its last write in the log.
     pub end: u64,
     /// A reply of this turn tells of something that is not yet as safe as promised.
@@ -56,6 +62,8 @@ impl Session {
             name: Vec::new(),
             transaction: None,
             places: Vec::new(),
+            recent: Vec::new(),
+            writes: 0,
             end: 0,
             unsafe_reply: false,
             shared,
@@ -70,9 +78,20 @@ impl Session {
         self.transaction = None;
     }
 
+    /// The last writes since this was asked before.
+    pub fn take_recent(&mut self) -> Vec<(LaneId, Position)> {
+        self.writes = 0;
+        std::mem::take(&mut self.recent)
+    }
+
     /// Remembers what this connection wrote, for WAIT.
     pub fn wrote(&mut self, written: &Written) {
         for (lane, position) in &written.places {
+            match self.recent.get_mut(self.writes % RECENT_WRITES_MAX) {
+                Some(oldest) => *oldest = (*lane, *position),
+                None => self.recent.push((*lane, *position)),
+            }
+            self.writes += 1;
             match self.places.iter_mut().find(|(have, _)| have == lane) {
                 Some((_, last)) => *last = *position,
                 None => self.places.push((*lane, *position)),

@@ -6,14 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Engine;
 use super::commits::Written;
 use super::core::Core;
-use super::load::OnLetters;
-use super::refusal::Refusal;
+use super::load::{Job, OnLetters};
+use super::ops::rows;
+use super::refusal::{Refusal, Stop};
+use super::unit::Unit;
 use crate::buffer::cache::Shard;
 use crate::buffer::cache::shard::After;
 use crate::lander::ParkedNow;
 use crate::model::codec::BodyWriter;
+use crate::model::mapping::Target;
 use crate::model::row::{RowName, lane_hash};
-use crate::model::{Intent, LaneId, Letter, LetterKey, LoggedChange, Position, RowKey, Table};
+use crate::model::{Intent, LaneId, Letter, LetterKey, LoggedChange, Name, Position, RowKey, Table};
+use crate::sink::Source;
 
 /// What is asked of letters is logged in records of so many at most.
 const INTENTS_AT_ONCE: usize = 1000;
@@ -55,6 +59,43 @@ impl Core {
     }
 }
 
+/// Which letters are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// The one with this id.
+    Id(u64),
+    /// All of a table; `landfall_key` has the key-value keys.
+    Table(String),
+    /// All.
+    All,
+}
+
+/// What is to be done with letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Try them again as they are.
+    Retry,
+    /// Give them up: what they hold is gone for good.
+    Drop,
+    /// Give columns other values, as text, and try again.
+    Edit(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+/// What was logged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acted {
+    /// How many letters were found.
+    pub letters: u64,
+    /// Where it was logged. It is done when this has landed.
+    pub written: Written,
+}
+
+/// Called once with what was logged.
+pub type OnActed = Box<dyn FnOnce(Result<Acted, Refusal>) + Send>;
+
+/// Letters are read so many at a time.
+const LETTERS_AT_ONCE: usize = 1000;
+
 impl Engine {
     /// The dead letters in numbers.
     pub fn parked(&self) -> ParkedNow {
@@ -71,16 +112,115 @@ impl Engine {
         self.core.look_at_letters(after, most, done);
     }
 
+    /// Finds letters, logs what is to be done with them, and calls `done` from another thread once that is as safe as an
+    /// acknowledgement promises. The lander does it when it comes to the record.
+    pub fn act_on_letters(&self, selection: Selection, act: Act, done: OnActed) {
+        self.core.queue(Job::Act(selection, act, done));
+    }
+
     /// Logs that these letters are to be tried again or given up. It is done when the record has landed; what is
     /// known of their rows is let go then.
     ///
     /// # Errors
     /// [`Refusal`]: nothing was logged, or only for some of the letters.
     pub fn ask_of_letters(&self, letters: &[Letter], intent: &Intent) -> Result<Written, Refusal> {
-        let core = &self.core;
+        self.core.ask_of_letters(letters, intent)
+    }
+}
+
+impl Core {
+    /// Does what [`Engine::act_on_letters`] asks for, with letters read from `source`.
+    pub(super) fn act(
+        &self,
+        source: &mut Option<Box<dyn Source>>,
+        selection: &Selection,
+        act: &Act,
+    ) -> Result<Acted, Refusal> {
+        let letters = self.selected(source, selection)?;
+        if let (Selection::Id(id), true) = (selection, letters.is_empty()) {
+            return Err(Refusal::invalid(format!("there is no dead letter {id}; it may have healed")));
+        }
+        let written = match act {
+            Act::Retry => self.ask_of_letters(&letters, &Intent::Retry)?,
+            Act::Drop => self.ask_of_letters(&letters, &Intent::Drop)?,
+            Act::Edit(pairs) => match letters.as_slice() {
+                [letter] => self.edit(letter, pairs)?,
+                _ => return Err(Refusal::invalid("one letter is edited at a time; name its id")),
+            },
+        };
+        self.commit(written.end).map_err(|error| Refusal::of_commit(&error))?;
+        Ok(Acted { letters: letters.len() as u64, written })
+    }
+
+    fn selected(
+        &self,
+        source: &mut Option<Box<dyn Source>>,
+        selection: &Selection,
+    ) -> Result<Vec<Letter>, Refusal> {
+        let mut selected = Vec::new();
+        let (mut after, most) = match selection {
+            Selection::Id(id) => (id.saturating_sub(1), 1),
+            _ => (0, LETTERS_AT_ONCE),
+        };
+        loop {
+            let page = self.open(source).and_then(|open| open.letters(after, most)).map_err(|error| {
+                *source = None;
+                Refusal::DatabaseDown(error.to_string())
+            })?;
+            let Some(last) = page.last() else { return Ok(selected) };
+            after = last.id;
+            let is_last = page.len() < most || matches!(selection, Selection::Id(_));
+            selected.extend(page.into_iter().filter(|letter| match selection {
+                Selection::Id(id) => letter.id == *id,
+                Selection::Table(table) => *letter.reason.table == **table || *letter.table() == **table,
+                Selection::All => true,
+            }));
+            if is_last {
+                return Ok(selected);
+            }
+        }
+    }
+
+    /// An edit of a row is a write of the row: it is merged with the letter, and both are tried again.
+    fn edit(&self, letter: &Letter, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<Written, Refusal> {
+        let Some(table) = self.table_of(letter) else {
+            return Err(Refusal::invalid(match letter.key.row() {
+                Some(row) if row.is_key_value() => {
+                    "this letter is of a key-value key: write the key itself (SET, HSET), and it is tried again"
+                }
+                _ => {
+                    "the table of this letter is gone; it can only be dropped, or tried again when the table is back"
+                }
+            }));
+        };
+        let pairs = pairs.iter().map(|(name, text)| Ok((rows::column(&table, name)?, text.as_slice())));
+        let pairs = pairs.collect::<Result<Vec<(usize, &[u8])>, Refusal>>()?;
+        let Some(row) = letter.key.row() else {
+            let named = |&(at, text): &(usize, &[u8])| {
+                Ok((Name::column(&table.columns[at].name), rows::value(&table, at, text)?))
+            };
+            let columns = pairs.iter().map(named).collect::<Result<Vec<_>, Refusal>>()?;
+            return self.ask_of_letters(std::slice::from_ref(letter), &Intent::Edit(columns));
+        };
+        let Ok(RowName::Table { key, .. }) = row.decode() else {
+            return Err(Refusal::invalid("the key of this letter cannot be read"));
+        };
+        let change = rows::put(&table, &pairs)?;
+        let target = Target::Row(table.clone(), key);
+        let mut unit = Unit::new(self, &[(&[], &target)], false);
+        match rows::write(&mut unit, 0, &table, change) {
+            Ok(()) => unit.commit(),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::Load) => {
+                Err(Refusal::TryAgain("the row has to be read first; read it and try again".into()))
+            }
+        }
+    }
+
+    fn ask_of_letters(&self, letters: &[Letter], intent: &Intent) -> Result<Written, Refusal> {
         let mut by_lane: BTreeMap<LaneId, Vec<&Letter>> = BTreeMap::new();
         for letter in letters {
-            by_lane.entry(core.lane_of(letter)).or_default().push(letter);
+            by_lane.entry(self.lane_of(letter)).or_default().push(letter);
         }
         let mut written = Written::default();
         for (lane, mut letters) in by_lane {
@@ -101,26 +241,25 @@ impl Engine {
         intent: &Intent,
         written: &mut Written,
     ) -> Result<(), Refusal> {
-        let core = &self.core;
-        core.admit()?;
+        self.admit()?;
         let mut body = Vec::new();
         let mut writer = BodyWriter::new(&mut body, keys.len());
         keys.iter().for_each(|key| writer.letter(0, key, intent));
         let rows: Vec<RowKey> = keys.iter().filter_map(|key| key.row()).collect();
-        let shard_of = |row: &RowKey| core.cache.shard_of(core.cache.hash(row.as_bytes()));
+        let shard_of = |row: &RowKey| self.cache.shard_of(self.cache.hash(row.as_bytes()));
         // Whoever writes one of the rows meanwhile must get a later position, here and in the log.
         let shards: BTreeSet<usize> = rows.iter().map(shard_of).collect();
         let mut guards: BTreeMap<usize, _> =
-            shards.into_iter().map(|shard| (shard, core.cache.lock(shard))).collect();
-        let appended = core.log.append(&[lane], &body)?;
-        core.accepted(lane, keys.len());
+            shards.into_iter().map(|shard| (shard, self.cache.lock(shard))).collect();
+        let appended = self.log.append(&[lane], &body)?;
+        self.accepted(lane, keys.len());
         written.end = appended.end;
         for place in &appended.places {
             written.places.retain(|(have, _)| *have != place.lane);
             written.places.push((place.lane, place.position));
             for row in &rows {
                 if let Some(shard) = guards.get_mut(&shard_of(row)) {
-                    core.mark_stale(shard, row.as_bytes(), lane, place.position);
+                    self.mark_stale(shard, row.as_bytes(), lane, place.position);
                 }
             }
         }

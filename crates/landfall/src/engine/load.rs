@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::core::Core;
+use super::letters::{Act, OnActed, Selection};
 use super::refusal::Refusal;
 use crate::buffer::cache::fill::Residency;
 use crate::buffer::cache::view::apply;
@@ -30,10 +31,11 @@ pub type OnLooked = Box<dyn FnOnce(Result<Loaded, Refusal>) + Send>;
 pub type OnLetters = Box<dyn FnOnce(Result<Vec<Letter>, Refusal>) + Send>;
 
 /// One piece of work for a loader.
-enum Job {
+pub(super) enum Job {
     Load(RowKey, LaneId),
     Look(RowKey, LaneId, OnLooked),
     Letters(u64, usize, OnLetters),
+    Act(Selection, Act, OnActed),
 }
 
 impl Job {
@@ -43,6 +45,7 @@ impl Job {
             Job::Load(..) => {}
             Job::Look(_, _, done) => done(Err(refusal)),
             Job::Letters(_, _, done) => done(Err(refusal)),
+            Job::Act(_, _, done) => done(Err(refusal)),
         }
     }
 }
@@ -139,7 +142,7 @@ impl Core {
         self.queue(Job::Letters(after, most, done));
     }
 
-    fn queue(&self, job: Job) {
+    pub(super) fn queue(&self, job: Job) {
         let mut state = self.loads.state.lock();
         if state.closed || state.queue.len() >= self.settings.loads_waiting_max {
             drop(state);
@@ -194,6 +197,7 @@ impl Core {
                 }
                 done(letters.map_err(|error| Refusal::DatabaseDown(error.to_string())));
             }
+            Job::Act(selection, act, done) => done(self.act(&mut loader.source, &selection, &act)),
         }
     }
 
@@ -304,7 +308,7 @@ impl Core {
         self.open(source)?.load(row, lane)
     }
 
-    fn open<'s>(
+    pub(super) fn open<'s>(
         &self,
         source: &'s mut Option<Box<dyn Source>>,
     ) -> Result<&'s mut Box<dyn Source>, SinkError> {

@@ -24,7 +24,7 @@ mod effect;
 pub mod explain;
 mod keeper;
 mod lanes;
-mod letters;
+pub mod letters;
 mod library;
 mod load;
 mod open;

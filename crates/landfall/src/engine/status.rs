@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::buffer::log::{LogError, Owed};
-use crate::lander::{ConnectionStatus, GroupStatus, Phase};
+use crate::lander::{ConnectionStatus, GroupStatus, ParkedNow, Phase};
 use crate::model::{Epoch, Incident, LaneId, Lineage, Position};
 use crate::settings::{Fsync, Settings};
 
@@ -32,6 +32,8 @@ pub struct Status {
     pub complete: bool,
     /// Changes accepted, writes refused, rows loaded, loads tried again, keys expired.
     pub counts: CountsNow,
+    /// The dead letters.
+    pub parked: ParkedNow,
     /// The groups and their lanes.
     pub groups: Vec<GroupNow>,
     /// The lander's connection.
@@ -142,6 +144,7 @@ impl Engine {
                 landed_changes: landed.changes,
                 retries: landed.busy + landed.unavailable + landed.unknown + landed.fenced + landed.refused,
             },
+            parked: core.progress.parked(),
             groups: groups.collect(),
             connection: core.progress.connection(),
             poisoned: core.log.poisoned().map(|error| error.to_string()),

@@ -2,11 +2,12 @@
 //! requests that go in: flush, pause, resume, stop. Numbers only: it must never hold a row, a value or a lock
 //! while somebody else's code runs.
 
+mod parked;
 mod wake;
 
 pub(super) mod status;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use ahash::RandomState;
 use parking_lot::{Condvar, Mutex};
 
 use super::counters::Counters;
+pub use parked::ParkedNow;
+use parked::ParkedPlaces;
 use status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};
 use wake::Wake;
 
@@ -31,22 +34,6 @@ struct LaneNumbers {
     changes_accepted: AtomicU64,
     changes_landed: AtomicU64,
 }
-
-/// The dead letters, in numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ParkedNow {
-    /// Rises whenever the letters change; 0 before they were read.
-    pub version: u64,
-    /// How many there are.
-    pub count: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// When the oldest was refused for the first time, Unix milliseconds.
-    pub oldest_ms: Option<u64>,
-}
-
-/// So many parked changes are remembered by their place, for those who wait for them.
-const PARKED_PLACES_MAX: usize = 65_536;
 
 struct GroupNumbers {
     paused: AtomicBool,
@@ -65,7 +52,7 @@ pub struct Progress {
     groups: Vec<GroupNumbers>,
     connection: Mutex<ConnectionStatus>,
     parked: Mutex<ParkedNow>,
-    parked_places: Mutex<VecDeque<(LaneId, Position)>>,
+    parked_places: Mutex<ParkedPlaces>,
     subscribers: Mutex<Vec<Subscriber>>,
     publication: Mutex<()>,
     published: Condvar,
@@ -156,8 +143,7 @@ impl Progress {
     /// Whether the change at one of these places was refused and parked, as far as this process remembers: the last
     /// 65,536 of them since it started.
     pub fn was_parked(&self, places: &[(LaneId, Position)]) -> bool {
-        let parked = self.parked_places.lock();
-        !parked.is_empty() && places.iter().any(|place| parked.contains(place))
+        self.parked_places.lock().holds(places)
     }
 
     /// The state of every group.
@@ -289,13 +275,7 @@ impl Progress {
     }
 
     pub(super) fn parked_at(&self, places: &[(LaneId, Position)]) {
-        if places.is_empty() {
-            return;
-        }
-        let mut parked = self.parked_places.lock();
-        parked.extend(places);
-        let excess = parked.len().saturating_sub(PARKED_PLACES_MAX);
-        parked.drain(..excess);
+        self.parked_places.lock().note(places);
     }
 
     pub(super) fn flush_requests(&self) -> u64 {

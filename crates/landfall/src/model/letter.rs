@@ -153,6 +153,18 @@ impl Letter {
         (change + 2 * self.key.as_bytes().len() + 256) as u64
     }
 
+    /// The table that it belongs to; `landfall_key` for key-value keys. What refused it may be another one.
+    pub fn table(&self) -> Arc<str> {
+        match &self.change {
+            LoggedChange::Append { table, .. } => table.clone(),
+            LoggedChange::Row { row, .. } => match row.decode() {
+                Ok(RowName::Table { table, .. }) => table.into(),
+                _ => "landfall_key".into(),
+            },
+            LoggedChange::Letter { .. } => "".into(),
+        }
+    }
+
     /// The change of a row, or none for an event.
     pub fn row_change(&self) -> Option<(&RowKey, &Change)> {
         match &self.change {
