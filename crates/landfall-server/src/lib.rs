@@ -12,3 +12,4 @@ pub mod failure;
 pub mod front;
 pub mod sample;
 pub mod serve;
+pub mod wrap;

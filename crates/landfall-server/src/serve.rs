@@ -19,6 +19,7 @@ use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
 use crate::front::shared::{Post, Shared};
 use crate::front::{Front, Reopen};
+use crate::wrap::wrapped;
 
 /// What `serve` needs.
 #[derive(Clone)]
@@ -242,13 +243,11 @@ fn greet(options: &ServeOptions, engine: &Engine, opened: &Opened, listen: &str)
     say!("  log           {}", settings.data_dir.display());
     say!("  database      {}", engine.status().database);
     match opened.tables.len() {
-        0 => say!(
-            "  tables        none yet; every key is a key-value key, kept in the tables landfall_key and landfall_hash_field"
-        ),
-        count => say!("  tables        {count}: {}", opened.tables.join(", ")),
+        0 => say!("  tables        none yet; every key is a key-value key"),
+        count => say!("  tables        {}", wrapped(&format!("{count}: {}", opened.tables.join(", ")), 16)),
     }
     for table in &opened.unmapped {
-        say!("  not mapped    {}: {}", table.table, table.reason);
+        say!("  not mapped    {}", wrapped(&format!("{}: {}", table.table, table.reason), 16));
     }
     for warning in engine.status().warnings {
         say!("  WARNING       {warning}");

@@ -155,6 +155,45 @@ fn drain_ends_with_1_and_says_what_is_left() {
 
 // shows: S5
 #[test]
+fn drain_does_not_wait_for_a_pause_to_end() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    assert_eq!(server.run(&["pause"]).code, Some(0));
+    server.cli(&["SET", "a", "1"]);
+    let begun = std::time::Instant::now();
+    let ended = server.run(&["drain", "--timeout", "10m"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.err.contains("landing is paused (key-value); go on with `landfall resume`"), "{ended:?}");
+    assert!(begun.elapsed() < common::PATIENCE);
+    assert_eq!(server.run(&["resume"]).code, Some(0));
+    assert_eq!(server.run(&["drain"]).code, Some(0), "what was said before a moment holds no more");
+}
+
+#[test]
+fn help_shows_the_flags_that_matter_to_a_command_and_takes_the_others() {
+    let place = Place::new();
+    for command in ["cli", "status", "explain", "drain", "pause", "resume", "evict"] {
+        let help = place.run(&[command, "--help"]).out;
+        assert!(help.contains("--url") && !help.contains("--database"), "{help}");
+    }
+    let server = place.serve(&[]);
+    assert_eq!(server.run(&["status", "--database", "sqlite:elsewhere.db", "--json"]).code, Some(0));
+    let lines = [place.run(&["serve", "-h"]).out, server.run(&["status"]).out, server.said()].concat();
+    assert!(lines.lines().all(|line| line.chars().count() <= 100), "{lines}");
+}
+
+#[test]
+fn what_start_status_and_explain_say_fits_a_terminal() {
+    let place = Place::new();
+    assert_eq!(place.run(&["setup", "--sample", "airport", "--database", "sqlite:app.db"]).code, Some(0));
+    let server = place.serve(&["--database", "sqlite:app.db", "--fsync", "everysec"]);
+    let said = server.said() + &server.run(&["status"]).out + &server.run(&["explain", "flight:115"]).out;
+    // Group names are as long as the tables in them make them, and stand in a table of their own.
+    let wide: Vec<&str> = said.lines().filter(|line| line.chars().count() > 80).collect();
+    assert_eq!(wide, Vec::<&str>::new(), "{said}");
+}
+
+#[test]
 fn a_locked_database_is_said_in_status_and_loses_nothing() {
     let place = Place::new();
     let server = place.serve(&[]);

@@ -12,6 +12,23 @@ use rustix::process::Signal;
 
 // shows: S17, S3
 #[test]
+fn what_the_demo_cannot_use_is_refused_before_it_begins() {
+    let place = Place::new();
+    for (args, code, words) in [
+        (&["--json"][..], 2, "flag --json"),
+        (&["--quiet"], 2, "flag --quiet"),
+        (&["--config", "x.toml"], 2, "flag --config"),
+        (&["--trace", "--flight-id", "3"], 2, "--flight-id"),
+        (&["--flight-id", "99999"], 1, "flight 99999 is not in the database"),
+        (&["--database", "sqlite:missing.db"], 69, "there is no such file; make one with"),
+    ] {
+        let ended = place.run(&[&["demo"], args].concat());
+        assert_eq!((ended.code, &*ended.out), (Some(code), ""), "{args:?}: {ended:?}");
+        assert!(ended.err.contains(words), "{ended:?}");
+    }
+}
+
+#[test]
 fn the_demo_holds_every_check_in_under_ten_seconds_in_a_pipe() {
     let place = Place::new();
     let begun = Instant::now();

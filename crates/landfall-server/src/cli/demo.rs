@@ -17,9 +17,9 @@ use crate::failure::{Failure, USAGE};
 #[derive(Args)]
 #[command(after_help = "Example: landfall demo --flight-id 115")]
 pub(super) struct DemoCommand {
-    /// The flight that is delayed
-    #[arg(long, short, value_name = "N", default_value_t = 115)]
-    flight_id: i64,
+    /// The flight that is delayed [default: 115]
+    #[arg(long, short, value_name = "N")]
+    flight_id: Option<i64>,
     /// Wait for Enter before each step, and ask which flight
     #[arg(long, short)]
     interactive: bool,
@@ -27,7 +27,7 @@ pub(super) struct DemoCommand {
     #[arg(long)]
     flush: bool,
     /// Show what one SET and GET do to cache, queue and database, as a table
-    #[arg(long, conflicts_with_all = ["interactive", "flush"])]
+    #[arg(long, conflicts_with_all = ["interactive", "flush", "flight_id"])]
     trace: bool,
     /// No colours, as with --color never
     #[arg(long)]
@@ -36,8 +36,17 @@ pub(super) struct DemoCommand {
 
 impl DemoCommand {
     pub(super) fn run(&self, context: &Context) -> Result<u8> {
+        let global = &context.global;
+        for (name, given) in
+            [("json", global.json), ("quiet", global.quiet), ("config", global.config.is_some())]
+        {
+            if given {
+                let hint = "the demo is a walk for people on a server of its own, and takes no such flag";
+                return Err(Failure::new(USAGE, format!("flag --{name}: {hint}")).into());
+            }
+        }
         let mut database = None;
-        for (name, text) in context.global.settings.given() {
+        for (name, text) in global.settings.given() {
             let refused = match *name {
                 "database" => {
                     DatabaseUrl::parse(text).map(|DatabaseUrl::Sqlite(path)| database = Some(path)).err()
@@ -52,7 +61,7 @@ impl DemoCommand {
         demo::run(&Options {
             flight: self.flight_id,
             interactive: self.interactive,
-            verbose: context.global.verbose,
+            verbose: global.verbose,
             flush: self.flush,
             database,
             trace: self.trace,

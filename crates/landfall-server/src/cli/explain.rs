@@ -7,8 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value as Json;
 
+use super::status::shortened;
 use super::{Context, print};
 use crate::failure::{Failure, OK};
+use crate::wrap::wrapped;
 
 /// Say where a key stands: in the cache, in the log, in the database
 #[derive(Args)]
@@ -45,7 +47,8 @@ fn render(document: &Json) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{key} is {what}");
     let _ = writeln!(out, "  cache     {}", cache(document));
-    let _ = writeln!(out, "  log       {}", log(document));
+    let (own, lane) = log(document);
+    let _ = writeln!(out, "  log       {own}\n            {}", wrapped(&lane, 12));
     database(&mut out, &document["database"]);
     out
 }
@@ -68,22 +71,23 @@ fn cache(document: &Json) -> String {
     format!("{state}{dirty}{expires}")
 }
 
-fn log(document: &Json) -> String {
+/// What the log has of the key, and how far its lane is.
+fn log(document: &Json) -> (String, String) {
     let position = |value: &Json| value.as_u64().map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let place =
-        format!("group {}, lane {}", document["group"].as_str().unwrap_or("-"), position(&document["lane"]));
+    let group = shortened(document["group"].as_str().unwrap_or("-"));
+    let place = format!("group {group}, lane {}", position(&document["lane"]));
     let own = match (document["pending"].as_bool(), document["position"].as_u64()) {
         (Some(true), Some(at)) => format!("its last write is at position {at}, pending"),
         (Some(false), Some(at)) if at > 0 => format!("its last write was at position {at}, landed"),
         _ => "owes it nothing".to_owned(),
     };
     let durable = match document["durable"].as_bool() {
-        Some(true) => ", everything is on disk",
-        Some(false) => ", not everything is on disk yet",
+        Some(true) => ", all on disk",
+        Some(false) => ", not all on disk yet",
         None => "",
     };
     let (accepted, landed) = (position(&document["log"]["accepted"]), position(&document["landed"]));
-    format!("{own}; {place}: accepted up to {accepted}, landed up to {landed}{durable}")
+    (own, format!("{place}: accepted up to {accepted}, landed up to {landed}{durable}"))
 }
 
 fn database(out: &mut String, database: &Json) {
@@ -128,8 +132,8 @@ mod tests {
             shown,
             "flight:115 is a row of table flight\n  \
              cache     holds the newest value, which waits to land\n  \
-             log       its last write is at position 7, pending; group airline, lane 2: accepted up to 7, landed up \
-             to 6, everything is on disk\n  \
+             log       its last write is at position 7, pending\n            \
+             group airline, lane 2: accepted up to 7, landed up to 6, all on disk\n  \
              database  has it:\n    flight_id  115\n    departure  2025-10-01T11:19:00\n"
         );
     }

@@ -66,12 +66,16 @@ fn argument<S: Scope>(setting: &'static Setting) -> Arg {
         "" => String::new(),
         default => format!(" [default: {default}{whole}]"),
     };
-    let why = if setting.default.is_empty() { "Default" } else { "Why" };
+    // Why a default is what it is stands in `config example`; here only what it is.
+    let unless_given = match setting.default {
+        "" => format!("\nDefault: {}", setting.reason),
+        _ => String::new(),
+    };
     let arg = Arg::new(setting.name)
         .long(setting.name)
         .value_name(value_name)
         .help(format!("{}{default} [{variable}]", setting.doc))
-        .long_help(format!("{}{default} [{variable}]\n{}: {}", setting.doc, why, setting.reason))
+        .long_help(format!("{}{default} [{variable}]{unless_given}", setting.doc))
         .help_heading(S::HEADING)
         .global(S::GLOBAL);
     match setting.flag {

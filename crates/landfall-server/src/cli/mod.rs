@@ -6,7 +6,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::client::Client;
 use crate::config::{self, Effective, Resolved, Sources, Verbosity};
@@ -97,7 +97,8 @@ enum Command {
 
 /// Runs the command of this process and returns its exit code.
 pub fn main() -> u8 {
-    let line = match CommandLine::try_parse() {
+    let parsed = command_line().try_get_matches().and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let line = match parsed {
         Ok(line) => line,
         Err(error) => {
             // Help and version are errors to clap, with exit code 0. If they cannot be printed, nobody reads them.
@@ -114,6 +115,25 @@ pub fn main() -> u8 {
             failure::exit_code(&error)
         }
     }
+}
+
+/// The commands, each with the help that concerns it: flags for the server's own places are taken everywhere, and shown
+/// only where they matter.
+fn command_line() -> clap::Command {
+    const ASK_A_SERVER: [&str; 7] = ["cli", "status", "explain", "drain", "pause", "resume", "evict"];
+    let mut all = CommandLine::command();
+    let hidden_in = ASK_A_SERVER.map(|name| (name, &["database", "buffer"][..]));
+    let demo = ("demo", &["buffer", "url", "password-file", "config", "json", "quiet"][..]);
+    for (name, flags) in hidden_in.into_iter().chain([demo]) {
+        // A command's own copy of a flag stands in for the one that is handed down.
+        let all_flags = all.get_arguments();
+        let hidden: Vec<clap::Arg> = all_flags
+            .filter(|flag| flags.contains(&flag.get_id().as_str()))
+            .map(|flag| flag.clone().hide(true))
+            .collect();
+        all = all.mut_subcommand(name, |command| command.args(hidden));
+    }
+    all
 }
 
 fn run(line: CommandLine) -> Result<u8> {

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use super::{Context, print};
 use crate::failure::{Failure, OK};
+use crate::wrap::wrapped;
 
 /// Say what is pending, for how long, and what holds it up
 #[derive(Args)]
@@ -72,9 +73,15 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         (
             "landed",
             format!(
-                "{} of {} accepted changes, as {} rows in {} batches; {} tried again",
+                "{} of {} accepted changes",
                 grouped(&counts["landed_changes"]),
-                grouped(&counts["accepted"]),
+                grouped(&counts["accepted"])
+            ),
+        ),
+        (
+            "written",
+            format!(
+                "{} rows in {} batches; {} tried again",
                 grouped(&counts["landed_rows"]),
                 grouped(&counts["batches"]),
                 grouped(&counts["retries"])
@@ -85,7 +92,7 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         ("refused", format!("{} times a write, at a bound", grouped(&counts["refused"]))),
         ("connections", grouped(&status["connections"])),
     ] {
-        line(&mut out, &format!("  {name:12}{value}"));
+        line(&mut out, &format!("  {name:12}{}", wrapped(&value, 14)));
     }
     tables(&mut out, &status["tables"], verbose);
     groups(&mut out, &status["groups"], verbose);
@@ -182,9 +189,10 @@ fn tables(out: &mut String, tables: &Json, verbose: bool) {
         count if count > 8 && !verbose => format!("{}, and {} more (-v)", mapped[..6].join(", "), count - 6),
         _ => mapped.join(", "),
     };
-    line(out, &format!("  {:12}{shown}", "tables"));
+    line(out, &format!("  {:12}{}", "tables", wrapped(&shown, 14)));
     for table in tables["unmapped"].as_array().into_iter().flatten() {
-        line(out, &format!("  {:12}{}: {}", "not mapped", text(&table["table"]), text(&table["reason"])));
+        let why = format!("{}: {}", text(&table["table"]), text(&table["reason"]));
+        line(out, &format!("  {:12}{}", "not mapped", wrapped(&why, 14)));
     }
 }
 
@@ -214,10 +222,10 @@ fn groups(out: &mut String, groups: &Json, verbose: bool) {
 }
 
 /// Foreign keys can join half a database into one group, and its name lists all tables.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     let tables: Vec<&str> = name.split('+').collect();
     match tables.as_slice() {
-        [first, second, rest @ ..] if rest.len() > 1 => format!("{first}+{second}+ {} more (-v)", rest.len()),
+        [first, second, rest @ ..] if rest.len() > 1 => format!("{first}+{second}+ {} more", rest.len()),
         _ => name.to_owned(),
     }
 }

@@ -8,7 +8,6 @@ use landfall::engine::ops::numbers;
 use landfall::engine::refusal::Refusal;
 use landfall::engine::status::loss_in_words;
 use landfall::engine::{Engine, Stop};
-use landfall::lander::Phase;
 use landfall::model::Value;
 use landfall::model::mapping::Target;
 use landfall::model::types;
@@ -312,7 +311,7 @@ fn status_document(session: &Session, engine: &Engine) -> Json {
             "bytes_max": settings.dead_letters_bytes_max,
         },
         "healthy": is_healthy(&status),
-        "groups": groups_document(&status),
+        "groups": groups_document(&status, &engine.paused()),
         "connection": {"attempts": status.connection.attempts, "error": status.connection.error},
         "tables": tables_document(engine),
         "poisoned": status.poisoned,
@@ -345,7 +344,8 @@ fn tables_document(engine: &Engine) -> Json {
     json!({"mapped": mapped, "unmapped": unmapped})
 }
 
-fn groups_document(status: &landfall::engine::Status) -> Vec<Json> {
+/// The groups. Whether one is paused is what was asked for; its phase follows at its lander's next turn.
+fn groups_document(status: &landfall::engine::Status, paused: &[String]) -> Vec<Json> {
     let group = |group: &landfall::engine::status::GroupNow| {
         let lanes: Vec<Json> = group
             .lanes
@@ -358,7 +358,7 @@ fn groups_document(status: &landfall::engine::Status) -> Vec<Json> {
             "name": group.status.name,
             "phase": group.status.phase.in_words(),
             "held": matches!(group.status.phase, Phase::Held { .. }),
-            "paused": group.status.phase == Phase::Paused,
+            "paused": paused.contains(&group.status.name),
             "attempts": group.status.attempts,
             "error": group.status.error,
             "lanes": lanes,

@@ -26,13 +26,18 @@ pub(super) fn key(id: i64) -> String {
     format!("flight:{id}")
 }
 
+/// The refusal for a flight that is not there.
+pub(super) fn unknown(id: i64) -> anyhow::Error {
+    Failure::new(FINDING, format!("flight {id} is not in the database; choose another with --flight-id"))
+        .into()
+}
+
 impl Flight {
     /// Reads a flight; one that is not there is the user's slip.
     pub(super) fn read(client: &mut Client, id: i64) -> Result<Flight> {
         let columns = client.pairs(&["HGETALL", &key(id)]).map_err(Failure::from)?;
         if columns.is_empty() {
-            let message = format!("flight {id} is not in the database; choose another with --flight-id");
-            return Err(Failure::new(FINDING, message).into());
+            return Err(unknown(id));
         }
         Ok(Flight { id, columns })
     }

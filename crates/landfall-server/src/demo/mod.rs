@@ -29,8 +29,8 @@ use stage::{CleanUp, Sample, Stage};
 /// What the demo is asked to do.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The flight that is delayed.
-    pub flight: i64,
+    /// The flight that is delayed, unless it is the usual one.
+    pub flight: Option<i64>,
     /// Wait for Enter before each step, and ask for the flight.
     pub interactive: bool,
     /// Show cache commands, the queue and SQL.
@@ -43,6 +43,15 @@ pub struct Options {
     pub trace: bool,
     /// Use colours.
     pub coloured: bool,
+}
+
+/// A flight with a history, of the sample.
+const USUAL_FLIGHT: i64 = 115;
+
+impl Options {
+    fn flight(&self) -> i64 {
+        self.flight.unwrap_or(USUAL_FLIGHT)
+    }
 }
 
 /// Runs the demo and returns its exit code: 0 only if every check held.
@@ -58,6 +67,12 @@ pub fn run(options: &Options) -> Result<u8> {
     };
     let stage = Arc::new(Stage::build(sample)?);
     let _clean_up = CleanUp(&stage);
+    // Asked for here and not where it is read, so that nothing is shown of a walk that cannot be walked.
+    if let (Some(flight), false) = (options.flight, options.interactive)
+        && !stage.sample(|sample| Ok(sample.has_flight(flight)?))?
+    {
+        return Err(flight::unknown(flight));
+    }
     clean_up_on_signals(&stage)?;
     let told =
         if options.trace { trace::run(&stage, &mut screen) } else { walk::run(options, &stage, &mut screen) };

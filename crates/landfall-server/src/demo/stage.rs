@@ -71,7 +71,11 @@ impl Stage {
             sample = Some(opened.map_err(|error| {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
                 let place = database.display();
-                let code = if matches!(error, BorrowError::Database(_)) { UNAVAILABLE } else { FINDING };
+                let code = if matches!(error, BorrowError::Database(_) | BorrowError::NoFile) {
+                    UNAVAILABLE
+                } else {
+                    FINDING
+                };
                 Failure::new(code, format!("sqlite:{place}: {error}{}", cause.unwrap_or_default()))
             })?);
         }

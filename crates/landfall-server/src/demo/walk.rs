@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options, stage: &Stage, screen: &mut Screen) -> Resu
     };
     screen.field("Database", &database)?;
     let figures = Figures::default();
-    let (flight, other) = (options.flight, options.flight);
+    let (flight, other) = (options.flight(), options.flight());
     let mut walk = Walk { stage, screen, client, figures, flight, other };
     walk.say_what_can_be_lost()?;
     if options.flush {
@@ -133,7 +133,7 @@ impl Walk<'_> {
             let some: Vec<String> =
                 flights.iter().take(6).map(|(id, number)| format!("{id} {number}")).collect();
             self.screen.line(&format!("  Flights: {}, ..", some.join(", ")))?;
-            let Some(answer) = self.screen.ask(&format!("Which flight? [{}] ", options.flight))? else {
+            let Some(answer) = self.screen.ask(&format!("Which flight? [{}] ", options.flight()))? else {
                 break;
             };
             if answer.is_empty() {

@@ -33,6 +33,9 @@ pub enum BorrowError {
          demo has a log of its own; give it a copy of the file"
     )]
     Owned,
+    /// There is no such file.
+    #[error("there is no such file; make one with: landfall setup --sample airport --database sqlite:FILE")]
+    NoFile,
     /// SQLite refused.
     #[error("the database cannot be used")]
     Database(#[from] rusqlite::Error),
@@ -75,6 +78,9 @@ impl Borrowed {
     /// # Errors
     /// [`BorrowError`].
     pub fn open(path: &Path) -> Result<Borrowed, BorrowError> {
+        if !path.exists() {
+            return Err(BorrowError::NoFile);
+        }
         let connection = reader(path)?;
         if let Some(table) = missing(&connection)? {
             return Err(BorrowError::NoSample { table });
@@ -284,6 +290,6 @@ mod tests {
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE flight (x)").unwrap();
         let error = Borrowed::open(&path).unwrap_err();
         assert!(error.to_string().contains("landfall setup --sample airport"), "{error}");
-        assert!(matches!(Borrowed::open(&folder.path().join("none.db")), Err(BorrowError::Database(_))));
+        assert!(matches!(Borrowed::open(&folder.path().join("none.db")), Err(BorrowError::NoFile)));
     }
 }

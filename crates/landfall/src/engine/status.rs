@@ -180,14 +180,8 @@ impl Engine {
 /// What can be lost, in plain words, under a policy.
 pub fn loss_in_words(fsync: Fsync) -> &'static str {
     match fsync {
-        Fsync::Always => {
-            "nothing that was acknowledged, as long as the disk keeps what it says it has written and does not die"
-        }
-        Fsync::Everysec => {
-            "nothing when the process dies; when the machine or its power fails, at most the last second of acknowledged writes"
-        }
-        Fsync::Os => {
-            "nothing when the process dies; when the machine or its power fails, what the system had not written yet, often up to 30 seconds"
-        }
+        Fsync::Always => "nothing acknowledged, while the disk is honest and alive",
+        Fsync::Everysec => "process death: nothing; power cut: about the last second",
+        Fsync::Os => "process death: nothing; power cut: often the last 30 seconds",
     }
 }
