@@ -19,6 +19,7 @@ use crate::sink::Database;
 use crate::sink::memory::MemoryDatabase;
 
 mod adopt;
+mod buffer;
 mod bugs;
 #[cfg(feature = "sqlite")]
 mod columns;
@@ -145,7 +146,11 @@ impl World {
                 let settings = LocalLogSettings::from(&self.settings);
                 Arc::new(LocalLog::open(self.env.clone(), &self.settings.data_dir, settings).unwrap().0)
             }
-            None => Arc::new(MemoryLog::new(self.env.clone(), MemoryLogSettings::default())),
+            None => {
+                let retention_bytes = self.settings.retention_bytes;
+                let settings = MemoryLogSettings { retention_bytes, ..MemoryLogSettings::default() };
+                Arc::new(MemoryLog::new(self.env.clone(), settings))
+            }
         };
         let fatal = Arc::new(|name: &str| panic!("the thread {name} panicked"));
         let (engine, opened) =
