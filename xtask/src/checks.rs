@@ -46,6 +46,7 @@ pub(crate) fn run(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = on_files(&workspace);
     findings.extend(crates::walls(&metadata));
     findings.extend(crates::default_tree(root)?);
+    findings.extend(crates::test_features(root)?);
     findings.extend(licences::check(root)?);
     let mut findings = exceptions::apply(&workspace, findings);
     findings.sort();

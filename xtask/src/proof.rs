@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +34,12 @@ const PROOFS: &[Proof] = &[
         package: "landfall-server",
         target: "kills",
         shows: "a server killed with -9 again and again under load loses and doubles nothing",
+    },
+    Proof {
+        name: "failpoints",
+        package: "landfall-server",
+        target: "failpoints",
+        shows: "a server that dies at any named step of its path loses and doubles nothing",
     },
     Proof {
         name: "power",
@@ -91,8 +97,7 @@ fn command_of(root: &Path, proof: &Proof, minutes: u32) -> Result<(Command, Stri
         command.current_dir(root).args([proof.target, "--minutes", &minutes.to_string()]);
         return Ok((command, shown));
     }
-    let target_folder =
-        metadata(root)?["target_directory"].as_str().context("cargo names no target folder")?.to_owned();
+    let program = program_for_users(root)?;
     let arguments =
         ["test", "-p", proof.package, "--release", "--locked", "--test", proof.target, "--", "--nocapture"];
     let mut command = cargo(root);
@@ -100,8 +105,28 @@ fn command_of(root: &Path, proof: &Proof, minutes: u32) -> Result<(Command, Stri
         .args(arguments)
         .env("LANDFALL_PROOF_MINUTES", minutes.to_string())
         .env("LANDFALL_E2E", "1")
-        .env("LANDFALL_BIN", format!("{target_folder}/release/landfall"));
+        .env("LANDFALL_BIN", program);
     Ok((command, shown))
+}
+
+/// Builds the program as users do, and puts it aside: what a test run builds can do more (the steps at which a test ends
+/// it), and takes its place in the target folder.
+fn program_for_users(root: &Path) -> Result<PathBuf> {
+    let target_folder =
+        metadata(root)?["target_directory"].as_str().context("cargo names no target folder")?.to_owned();
+    if !cargo(root).args(["build", "--release", "--locked"]).status().context("cannot start cargo")?.success()
+    {
+        bail!("the program cannot be built");
+    }
+    let aside = Path::new(&target_folder).join("xtask");
+    fs::create_dir_all(&aside)?;
+    let program = aside.join("landfall");
+    // Under another name first: a server of another run may still run from the old one.
+    let draft = aside.join("landfall.new");
+    fs::copy(Path::new(&target_folder).join("release/landfall"), &draft)
+        .context("cannot put the program aside")?;
+    fs::rename(&draft, &program)?;
+    Ok(program)
 }
 
 /// Runs a command, passes its output on, and keeps the last result that it printed.

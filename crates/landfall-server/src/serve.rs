@@ -118,6 +118,7 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
     if let Some(path) = &options.port_file {
         announce(path, &shared.listen)?;
     }
+    env::failpoint::reach("serve.ready");
     let ended = front.run(Arc::new(engine)).map_err(|error| ServeError {
         code: 1,
         sentence: format!("the event loop failed: {error}. Everything acknowledged is in the log"),

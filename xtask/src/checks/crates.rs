@@ -103,6 +103,31 @@ pub(super) fn mentions(workspace: &Workspace) -> Vec<Finding> {
     findings
 }
 
+/// Features of our crates that only tests and tools may have.
+const TEST_FEATURES: &[&str] = &["failpoints", "fuzz", "simulation"];
+
+/// Checks that a build for users has no feature that is for tests.
+pub(super) fn test_features(root: &Path) -> Result<Vec<Finding>> {
+    let mut command = workspace::cargo(root);
+    command.args(["tree", "-p", "landfall-server", "-e", "features,no-dev", "--prefix", "none", "--locked"]);
+    Ok(forbidden_features(&workspace::output_of(&mut command)?))
+}
+
+/// The features for tests in a tree without prefixes.
+fn forbidden_features(tree: &str) -> Vec<Finding> {
+    let ours = tree.lines().filter(|line| line.starts_with("landfall"));
+    let mut found: Vec<&str> = ours.filter_map(|line| line.split('"').nth(1)).collect();
+    found.sort_unstable();
+    found.dedup();
+    let advice = |feature: &&str| {
+        let advice = format!(
+            "a build for users has the feature `{feature}`, which is for tests: let only dev-dependencies ask for it"
+        );
+        Finding::new("crates/landfall-server/Cargo.toml", 1, "test-features", advice)
+    };
+    found.iter().filter(|feature| TEST_FEATURES.contains(feature)).map(advice).collect()
+}
+
 /// Counts the crates that a first `cargo run` builds.
 pub(super) fn default_tree(root: &Path) -> Result<Vec<Finding>> {
     let mut command = workspace::cargo(root);
@@ -157,6 +182,15 @@ mod tests {
         ]);
         let paths: Vec<String> = mentions(&workspace).into_iter().map(|finding| finding.path).collect();
         assert_eq!(paths, ["crates/landfall-server/src/explain.rs", "crates/landfall/src/engine/open.rs"]);
+    }
+
+    #[test]
+    fn a_feature_for_tests_in_a_build_for_users_is_found() {
+        let tree = "landfall-server v0.1.0 (/x)\nlandfall feature \"default\"\nlandfall feature \"failpoints\" (*)\n\
+                    other feature \"fuzz\"\n";
+        let lines: Vec<String> = forbidden_features(tree).iter().map(Finding::to_string).collect();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("`failpoints`"));
     }
 
     #[test]

@@ -58,6 +58,7 @@ const END_TO_END: &[EndToEnd] = &[
     EndToEnd { target: "hostile", package: "landfall-server", tools: &[] },
     EndToEnd { target: "demo", package: "landfall-server", tools: &[] },
     EndToEnd { target: "kills", package: "landfall-server", tools: &[] },
+    EndToEnd { target: "failpoints", package: "landfall-server", tools: &[] },
     EndToEnd {
         target: "power",
         package: "landfall-server",

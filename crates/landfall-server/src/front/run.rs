@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use landfall::engine::{Engine, Refusal};
+use landfall::env::failpoint::reach;
 use landfall::error::LogError;
 use landfall_resp::{Decoded, Limits, OwnedRequest, ReplyWriter, Request};
 
@@ -242,6 +243,9 @@ impl Front {
     pub(super) fn finish_turn(&mut self) -> Option<String> {
         let failed = self.engine.as_ref().and_then(|engine| engine.commit().err());
         let for_good = matches!(failed, Some(LogError::Poisoned { .. } | LogError::Closed));
+        if !self.touched.is_empty() {
+            reach("front.ack");
+        }
         for token in std::mem::take(&mut self.touched) {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             connection.touched = false;
@@ -254,7 +258,9 @@ impl Front {
                 connection.closing = true;
             }
             let jammed = connection.unsent_bytes() >= OUTPUT_PAUSE_BYTES;
-            if !connection.send() {
+            let sent = connection.send();
+            reach("front.reply");
+            if !sent {
                 self.close(token);
             } else if jammed && connection.may_run() {
                 // Its replies belong to the next turn, which comes at once: no event may come for them.

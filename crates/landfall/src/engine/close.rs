@@ -8,6 +8,7 @@ use super::commits::Commits;
 use super::core::Core;
 use super::keeper::Threads;
 use crate::buffer::log::LogError;
+use crate::env::failpoint::reach;
 use crate::lander::notes::write_landed;
 
 /// What was still in the log when the engine closed.
@@ -43,8 +44,10 @@ pub(super) fn close(
     drain: Duration,
 ) -> Result<Remaining, LogError> {
     core.closing.store(true, Ordering::Relaxed);
+    reach("close.begin");
     core.progress.stop(core.env.clock.monotonic() + drain);
     let failed = threads.map(|threads| threads.end(core, commits)).unwrap_or_default();
+    reach("close.drained");
     let reasons = core
         .progress
         .groups()
@@ -53,6 +56,8 @@ pub(super) fn close(
         .collect();
     let changes = core.log.owed_records();
     write_landed(&*core.log, &core.landed())?;
+    reach("close.noted");
     core.log.close()?;
+    reach("close.closed");
     Ok(Remaining { changes, reasons: if changes > 0 { reasons } else { Vec::new() }, failed })
 }

@@ -13,6 +13,7 @@ use super::refusal::Refusal;
 use crate::buffer::cache::Cache;
 use crate::buffer::log::{Address, Log, LogError, Safety};
 use crate::env::Env;
+use crate::env::failpoint::reach;
 use crate::lander::{Incidents, Progress};
 use crate::model::{Catalogue, LaneId, Position};
 use crate::settings::{Fsync, Settings};
@@ -130,6 +131,7 @@ impl Core {
         let behind = cleaned.fetch_max(landed, Ordering::AcqRel) < landed;
         if behind {
             self.cache.landed(lane, landed);
+            reach("keeper.cleaned");
         }
         behind
     }

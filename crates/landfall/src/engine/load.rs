@@ -14,6 +14,7 @@ use super::refusal::Refusal;
 use crate::buffer::cache::fill::Residency;
 use crate::buffer::cache::view::apply;
 use crate::buffer::cache::{FillOutcome, fill};
+use crate::env::failpoint::reach;
 use crate::lander::Waited;
 use crate::model::{LaneId, Letter, RowKey};
 use crate::sink::{LandingContext, Loaded, SinkError, Source};
@@ -218,6 +219,7 @@ impl Core {
     pub(super) fn fill_step(&self, loader: &mut Loader) -> Option<LaneId> {
         let flight = loader.flight.as_mut()?;
         let (read, lane) = (flight.read.take()?, flight.lane);
+        reach("load.read");
         let outcome = match read.and_then(|loaded| self.take_in(&flight.row, lane, loaded)) {
             Ok(FillOutcome::Filled) => {
                 self.counts.loaded.fetch_add(1, Ordering::Relaxed);
@@ -245,6 +247,7 @@ impl Core {
         };
         let Some(outcome) = outcome.or_else(|| too_late.then(late)) else { return Some(lane) };
         loader.stopped = false;
+        reach("load.filled");
         let waiters = self.loads.state.lock().flights.remove(&flight.row).unwrap_or_default();
         loader.flight = None;
         waiters.into_iter().for_each(|waiter| waiter(outcome.clone()));

@@ -17,6 +17,7 @@ use super::recover::recover;
 use crate::buffer::cache::Cache;
 use crate::buffer::log::{Log, LogError};
 use crate::env::Env;
+use crate::env::failpoint::reach;
 use crate::lander::notes::{has_database, read_landed};
 use crate::lander::{self, Lander, LanderParts, LanderSettings};
 use crate::model::{LaneId, Unmapped, landing_groups};
@@ -127,6 +128,7 @@ impl Assembled {
         log: Arc<dyn Log>,
         database: Arc<dyn Database>,
     ) -> Result<Assembled, OpenError> {
+        reach("start.log");
         let notes = read_landed(&*log)?;
         if notes.is_empty() && !has_database(&*log)? {
             database.set_up()?;
@@ -135,6 +137,7 @@ impl Assembled {
         check_tables(&settings, &catalogue)?;
         let groups = landing_groups(&catalogue, settings.lanes);
         let numbers = log.add_lanes(&Lanes::names(&groups))?;
+        reach("start.lanes");
         let lanes = Lanes::new(groups, &numbers);
         let context = landing_context(&catalogue, &settings);
         let lander::Opened { lander, .. } = Lander::open(LanderParts {
@@ -146,6 +149,7 @@ impl Assembled {
             groups: lanes.groups().iter().map(|(group, _)| group.clone()).collect(),
             notes,
         })?;
+        reach("start.joined");
         let mut seed = [0; 32];
         env.random.fill(&mut seed);
         begin_paused(&settings, &lander);
@@ -173,6 +177,7 @@ impl Assembled {
         let empty = core.database.source(context)?.key_values_are_empty()?;
         core.cache.set_complete(empty);
         let recovered = recover(&core)?;
+        reach("start.recovered");
         let opened = Opened {
             owed_changes: recovered.changes,
             tables: core.catalogue.tables().iter().map(|table| table.name.to_string()).collect(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod failpoint;
 mod real;
 #[cfg(any(test, feature = "simulation"))]
 pub mod seeded;

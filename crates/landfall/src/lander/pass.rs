@@ -10,6 +10,7 @@ use super::progress::status::{ConnectionStatus, Phase, StopReason};
 use super::retry::{Failed, Mark, Remedy, remedy};
 use super::{Lander, OpenError};
 use crate::buffer::log::Safety;
+use crate::env::failpoint::reach;
 use crate::error::{LogError, SinkError};
 use crate::model::{IncidentKind, LaneId};
 use crate::sink::{Landing, LandingOp, LetterStep};
@@ -43,6 +44,7 @@ impl Lander {
             return Ok(());
         }
         let no_room = self.cut(set)?;
+        reach("landing.cut");
         let isolates = set.iter().any(|&at| self.groups[at].isolates);
         let batch = self.gather(set, isolates)?;
         let moves = !batch.attempt.steps.is_empty();
@@ -51,8 +53,10 @@ impl Lander {
                 true => self.land_what_is_taken(batch)?,
                 false => self.commit(part(batch.plan, &[], 0), batch.attempt)?,
             }
+            reach("landing.committed");
         }
         self.publish(set);
+        reach("landing.published");
         if let Some(error) = no_room {
             if !moves {
                 return Err(Failure::Log { error, groups: set.clone() });

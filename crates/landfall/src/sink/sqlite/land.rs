@@ -11,6 +11,7 @@ use super::errors::{classify, classify_commit};
 use super::place::Place;
 use super::rows::Mapped;
 use super::{SqliteDatabase, connect, incidents, key_value, lanes, letters};
+use crate::env::failpoint::reach;
 use crate::error::SinkError;
 use crate::model::row::RowName;
 use crate::model::{Change, Incident, LaneId, LaneRow, Letter, Name, Owner, Reason, Value, Watermark};
@@ -79,7 +80,11 @@ impl Sink for SqliteSink {
     }
 
     fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
-        self.transaction(lane_table, |writer, _| lanes::take_over(&writer.connection, owner, lanes))
+        reach("take-over.begin");
+        let taken =
+            self.transaction(lane_table, |writer, _| lanes::take_over(&writer.connection, owner, lanes));
+        reach("take-over.committed");
+        taken
     }
 
     fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
@@ -108,13 +113,18 @@ impl Sink for SqliteSink {
         self.transaction(
             || tables_of(landing),
             |writer, context| {
+                reach("landing.begin");
                 for step in &landing.lanes {
                     lanes::advance(&writer.connection, landing, step)?;
                 }
+                reach("landing.watermark");
                 for op in in_order(landing)? {
                     writer.write(context, landing.time_ms, &op)?;
+                    reach("landing.row");
                 }
-                landing.letters.iter().try_for_each(|step| letters::write(&writer.connection, step))
+                landing.letters.iter().try_for_each(|step| letters::write(&writer.connection, step))?;
+                reach("landing.commit");
+                Ok(())
             },
         )
     }

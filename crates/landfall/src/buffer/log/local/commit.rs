@@ -13,6 +13,7 @@ use super::segment::{self, Header, Mark, NotBegun, Segment};
 use super::tail::Batch;
 use super::upkeep::DRAFT;
 use super::{LocalLog, failed};
+use crate::env::failpoint::reach;
 
 /// A buffer that grew beyond this for a large record is not kept.
 const BUFFER_BYTES_MAX: usize = 8 << 20;
@@ -64,9 +65,11 @@ impl LocalLog {
             }
             // The clean end goes with every write; the next write covers it.
             batch.bytes.extend_from_slice(&END);
+            reach("log.write");
             if let Err(reason) = writer.current.file.write_at(&batch.bytes, batch.offset) {
                 return Err(self.fail("write to", &writer.current, &reason));
             }
+            reach("log.written");
             self.written.store(batch.end, Ordering::Release);
             if let Some(mut done) = writer.backlog.pop_front()
                 && done.bytes.capacity() <= BUFFER_BYTES_MAX
@@ -91,6 +94,7 @@ impl LocalLog {
             }
         };
         let path = spare.path.clone();
+        reach("log.roll");
         let segment = match segment::begin(disk, dir, spare, header.clone(), &[], None) {
             Ok(segment) => Arc::new(segment),
             Err(NotBegun::Room(reason)) => return Err(failed("begin a segment in", &path, &reason)),
@@ -98,6 +102,7 @@ impl LocalLog {
                 return Err(self.poison(format!("cannot name a segment: {reason}")));
             }
         };
+        reach("log.rolled");
         self.segments.write().push_back(segment.clone());
         self.upkeep_is_due();
         Ok(segment)
@@ -136,6 +141,7 @@ impl LocalLog {
             }
             syncer.sequence = mark.sequence;
             syncer.marked = durable;
+            reach("log.marked");
         }
         // In order: nothing of a segment is durable before all of the one before is.
         for segment in &unsynced {
@@ -143,7 +149,9 @@ impl LocalLog {
                 return Err(self.fail("sync", segment, &reason));
             }
         }
+        reach("log.synced");
         self.durable.store(target, Ordering::Release);
+        reach("log.durable");
         syncer.last = self.env.clock.monotonic();
         Ok(())
     }

@@ -36,6 +36,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::memory::backward_gap;
 use super::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety};
 use crate::env::Env;
+use crate::env::failpoint::reach;
 use crate::model::{Anchor, LaneId, Lineage, Position};
 
 mod chain;
@@ -183,7 +184,9 @@ impl Log for LocalLog {
 
     fn append(&self, lanes: &[LaneId], body: &[u8]) -> Result<Appended, LogError> {
         let time_ms = self.env.clock.unix_ms();
-        self.with_tail(|tail| tail.append(lanes, body, time_ms))
+        let appended = self.with_tail(|tail| tail.append(lanes, body, time_ms));
+        reach("log.append");
+        appended
     }
 
     fn commit(&self, end: Address, safety: Safety) -> Result<(), LogError> {

@@ -21,6 +21,7 @@ use super::tail::Tail;
 use super::upkeep::{DRAFT, SPARE};
 use super::walk::OnProgress;
 use super::{Folders, LocalLog, LocalLogSettings, damaged, failed, read};
+use crate::env::failpoint::reach;
 use crate::env::{Disk, Env};
 use crate::model::Lineage;
 
@@ -89,9 +90,12 @@ pub(super) fn open(
     let disk = env.disk.clone();
     let lock = lock(&disk, &folders.dir)?;
     make_folders(&disk, &folders)?;
+    reach("start.locked");
     let (mut meta, found) = read_log(&env, &folders, &settings, &mut |_, _| {})?;
+    reach("start.read");
     meta.boot += 1;
     write_meta(&disk, &folders.dir, &meta)?;
+    reach("start.boot");
     let torn = found.as_ref().map_or(&[][..], |scan| &scan.torn);
     let mut recovery = Recovery {
         first_start: !meta.begun,
@@ -101,18 +105,21 @@ pub(super) fn open(
         torn_bytes: torn.iter().map(|torn| torn.bytes.len() as u64).sum(),
         quarantined: quarantine(&disk, &folders.quarantine, torn, meta.boot)?,
     };
+    reach("start.quarantined");
     let found = found.unwrap_or_else(nothing);
     recovery.copied_records =
         found.copied.iter().filter(|record| matches!(record, Copied::Data { .. })).count() as u64;
     let spare = take_spare(&disk, &folders.log)?;
     let ids = found.ids.clone();
     let (tail, segments, syncer) = begin(&env, &folders, &settings, meta.lineage, found, spare)?;
+    reach("start.begun");
     if !meta.begun {
         meta.begun = true;
         write_meta(&disk, &folders.dir, &meta)?;
     }
     let void = ids.into_iter().filter(|id| segments.iter().all(|segment| segment.header.id != *id));
     remove(&disk, &folders.log, void.map(file_name))?;
+    reach("start.removed");
     let log = assemble(env, folders, settings, Parts { meta, tail, segments, syncer, lock })?;
     Ok((log, recovery))
 }

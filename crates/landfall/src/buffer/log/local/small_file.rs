@@ -10,6 +10,7 @@ use super::record::{u32_at, u64_at};
 use super::segment::FORMAT_VERSION;
 use super::{damaged, failed};
 use crate::env::Disk;
+use crate::env::failpoint::reach;
 use crate::model::Lineage;
 
 const MAGIC: &[u8; 8] = b"LANDNOTE";
@@ -141,7 +142,9 @@ pub(super) fn replace(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> io::Re
     let file = disk.create(&draft)?;
     file.write_at(bytes, 0)?;
     file.sync_data()?;
+    reach("note.draft");
     disk.rename(&draft, path)?;
+    reach("note.named");
     disk.sync_dir(path.parent().unwrap_or(Path::new("")))
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::super::{Log, LogError, Safety};
 use super::segment::{self, Segment, Spare};
 use super::{LocalLog, LocalLogSettings as Settings, failed};
+use crate::env::failpoint::reach;
 
 /// After this long without a sync, what is durable is marked by a sync of its own.
 const IDLE: Duration = Duration::from_secs(1);
@@ -61,6 +62,7 @@ impl LocalLog {
             .map_err(|reason| failed("make a segment in", &self.folders.log, &reason))?;
         let path = self.fresh_name(SPARE, "");
         self.env.disk.rename(&spare.path, &path).map_err(|reason| failed("name", &path, &reason))?;
+        reach("log.spare");
         spare.path = path;
         *self.spare.lock() = Some(spare);
         Ok(())
@@ -103,6 +105,7 @@ impl LocalLog {
     /// a younger one must not be gone while an older one is still there.
     fn let_go(&self, upkeep: &mut Upkeep) -> Result<(), LogError> {
         while let Some(segment) = upkeep.going.pop_front() {
+            reach("log.trim");
             let path = segment.path.clone();
             let capacity = segment.header.capacity;
             let wanted = capacity == self.settings.segment_bytes && self.spare.lock().is_none();
@@ -122,6 +125,7 @@ impl LocalLog {
                 ErrorKind::NotFound => Ok(None),
                 _ => Err(reason),
             });
+            reach("log.trimmed");
             match moved.and_then(|moved| disk.sync_dir(&self.folders.log).map(|()| moved)) {
                 Ok(Some(path)) => {
                     *self.spare.lock() = Some(Spare { path, file: file.file.clone(), capacity });
