@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::{cargo, metadata, output_of};
+use crate::workspace::{SIMULATE, cargo, metadata, output_of};
 
 const PAGE: &str = "docs/reliability.md";
 const RESULT_MARK: &str = "PROOF: ";
@@ -20,7 +20,11 @@ const PAGE_HEAD: &str = "# Reliability\n\n\
 /// The package of a proof that is no test target but a task of this program, with `--minutes`.
 const OWN: &str = "xtask";
 
-/// One long run: a test target of the release build that reads `LANDFALL_PROOF_MINUTES`, or a task of [`OWN`].
+/// The target of a proof that is the program that plays seeds of the simulation.
+const SIMULATION: &str = "simulate";
+
+/// One long run: a test target of the release build that reads `LANDFALL_PROOF_MINUTES`, a task of [`OWN`], or the
+/// [`SIMULATION`].
 struct Proof {
     name: &'static str,
     package: &'static str,
@@ -65,6 +69,12 @@ const PROOFS: &[Proof] = &[
         target: "fuzz",
         shows: "what must hold for any input holds for every input that the search found",
     },
+    Proof {
+        name: "sim",
+        package: "landfall-sim",
+        target: SIMULATION,
+        shows: "the real core on a simulated disk, database and clock keeps every promise, seed by seed",
+    },
 ];
 
 /// Runs one proof and writes its result down; `false` when it failed.
@@ -97,6 +107,11 @@ fn command_of(root: &Path, proof: &Proof, minutes: u32) -> Result<(Command, Stri
         command.current_dir(root).args([proof.target, "--minutes", &minutes.to_string()]);
         return Ok((command, shown));
     }
+    if proof.target == SIMULATION {
+        let mut command = cargo(root);
+        command.args(SIMULATE.split(' ')).args(["--minutes", &minutes.to_string(), "--from", &fresh_seed()?]);
+        return Ok((command, shown));
+    }
     let program = program_for_users(root)?;
     let arguments =
         ["test", "-p", proof.package, "--release", "--locked", "--test", proof.target, "--", "--nocapture"];
@@ -127,6 +142,12 @@ fn program_for_users(root: &Path) -> Result<PathBuf> {
         .context("cannot put the program aside")?;
     fs::rename(&draft, &program)?;
     Ok(program)
+}
+
+/// The first seed of a proof: another one each time, so that proofs add up, and far from those of the test command.
+fn fresh_seed() -> Result<String> {
+    let seconds: u64 = output_of(Command::new("date").arg("+%s"))?.trim().parse().context("the date")?;
+    Ok((seconds << 24).to_string())
 }
 
 /// Runs a command, passes its output on, and keeps the last result that it printed.

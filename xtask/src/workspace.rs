@@ -14,6 +14,10 @@ use crate::source::Source;
 /// A larger file is data, and no check reads data.
 const TEXT_FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// The arguments of cargo that play seeds of the simulation, in a build without the server: the feature that lets a
+/// simulation into the library must not get into a product.
+pub(crate) const SIMULATE: &str = "run --release --locked -p landfall-sim --features core --bin simulate --";
+
 /// One text file: its path from the root, with `/`, and its contents.
 pub(crate) struct TextFile {
     pub(crate) path: String,

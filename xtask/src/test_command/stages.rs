@@ -102,6 +102,7 @@ pub(super) fn all(metadata: &Value, target_folder: &Path) -> Result<Vec<Stage>> 
                 ..CommandLine::cargo(words("doc --workspace --no-deps --locked"))
             },
         ),
+        simulation(),
         Stage::of_itself("release", CommandLine::cargo(words("build --release --locked"))),
     ];
     let binary = target_folder.join("release").join("landfall").to_string_lossy().into_owned();
@@ -114,6 +115,23 @@ pub(super) fn all(metadata: &Value, target_folder: &Path) -> Result<Vec<Stage>> 
         ..Stage::of_itself("fuzz", CommandLine::xtask(words("fuzz --seconds 10")))
     });
     Ok(stages)
+}
+
+/// The simulation: its own lints and tests, then seeds in an optimised build. The recorded ones come first.
+fn simulation() -> Stage {
+    let of_sim = |line: &str| CommandLine::cargo(words(line));
+    let seeds = format!("{} --seeds 20000", workspace::SIMULATE);
+    Stage {
+        name: "sim".to_owned(),
+        commands: vec![
+            of_sim("clippy -p landfall-sim --features core --all-targets --locked -- -D warnings"),
+            of_sim("test -p landfall-sim --features core --locked --lib core::"),
+            CommandLine::cargo(words(&seeds)),
+        ],
+        counts: Counts::Tests,
+        needs: None,
+        skip: None,
+    }
 }
 
 /// The stages that `only` names, with what they need; all of them when it names none.

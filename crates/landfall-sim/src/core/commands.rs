@@ -226,12 +226,7 @@ impl Command {
                 rows.rows.remove(&row);
                 return Answer::Done;
             }
-            Command::Increment(_) => {
-                let old: i64 =
-                    columns.get(&part(Name::STRING)).and_then(|old| shown(old).parse().ok()).unwrap_or(0);
-                columns.insert(part(Name::STRING), Value::bytes((old + 1).to_string().as_bytes()));
-                Answer::Sum(old + 1)
-            }
+            Command::Increment(_) => increment(&mut columns),
             Command::SetField(_, field, value) => {
                 let name = Name::field(format!("f{field}").as_bytes());
                 columns.insert(name, Value::bytes(value.as_bytes()));
@@ -275,6 +270,13 @@ impl Command {
         }
         row
     }
+}
+
+fn increment(columns: &mut Row) -> Answer {
+    let name = Name::from_bytes(Name::STRING);
+    let old: i64 = columns.get(&name).and_then(|old| shown(old).parse().ok()).unwrap_or(0);
+    columns.insert(name, Value::bytes((old + 1).to_string().as_bytes()));
+    Answer::Sum(old + 1)
 }
 
 fn put_columns(columns: &mut Row, pairs: &[(&str, Value)]) -> Answer {

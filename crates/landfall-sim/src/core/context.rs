@@ -216,6 +216,8 @@ impl Clock for Context {
 pub(super) enum Gap {
     /// In the middle of a landing: no lock of the log is held.
     Landing,
+    /// In the middle of a landing that takes so many milliseconds.
+    Slow(u64),
     /// In the middle of a sync: whoever commits would wait for it.
     Syncing,
 }

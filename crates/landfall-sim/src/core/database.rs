@@ -11,7 +11,7 @@ use landfall::sink::{Adopted, Database, Landing, LandingContext, Loaded, Sink, S
 use parking_lot::Mutex;
 
 use super::context::{Context, Gap, let_others};
-use super::history::{History, Rows};
+use super::history::{History, difference};
 use super::lanes::Snapshot;
 use super::tables::{catalogue, statement};
 
@@ -55,6 +55,14 @@ fn unavailable(what: &str) -> SinkError {
     SinkError::Unavailable(what.into())
 }
 
+impl State {
+    /// All connections break; an owner that was paused finds its own broken too.
+    fn drop_connections(&mut self) {
+        self.generation += 1;
+        self.zombies.clear();
+    }
+}
+
 impl SimulatedDatabase {
     pub(super) fn new(context: Arc<Context>, history: Arc<Mutex<History>>) -> SimulatedDatabase {
         SimulatedDatabase(Arc::new(Inner {
@@ -72,7 +80,7 @@ impl SimulatedDatabase {
     pub(super) fn set_down(&self, is_down: bool) {
         let state = &mut *self.0.state.lock();
         state.is_down = is_down;
-        state.generation += 1;
+        state.drop_connections();
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -86,7 +94,7 @@ impl SimulatedDatabase {
     /// The server restarts or drops everybody: what is in flight ends one way or the other.
     pub(super) fn drop_connections(&self) {
         self.settle();
-        self.0.state.lock().generation += 1;
+        self.0.state.lock().drop_connections();
     }
 
     /// A replica that lags takes over, or a backup is restored: so many of the last commits never happened.
@@ -99,7 +107,7 @@ impl SimulatedDatabase {
             state.now = before;
             lost += 1;
         }
-        state.generation += 1;
+        state.drop_connections();
         lost
     }
 
@@ -162,23 +170,6 @@ impl SimulatedDatabase {
             state.past.pop_front();
         }
     }
-}
-
-/// The first difference between two states, for people.
-pub(super) fn difference(expected: &Rows, found: &Rows) -> String {
-    for row in expected.rows.keys().chain(found.rows.keys()) {
-        let (one, other) = (expected.rows.get(row), found.rows.get(row));
-        if one != other {
-            return format!("{row:?} is {other:?}, and should be {one:?}");
-        }
-    }
-    for event in expected.events.keys().chain(found.events.keys()) {
-        let (one, other) = (expected.events.get(event), found.events.get(event));
-        if one != other {
-            return format!("event {event:?} is there {other:?} times, and should be {one:?}");
-        }
-    }
-    "nothing".into()
 }
 
 impl Database for SimulatedDatabase {
@@ -313,7 +304,7 @@ impl Sink for Connection {
         let (database, context) = (self.database.clone(), self.database.0.context.clone());
         self.step()?;
         if context.fault("db: slow") {
-            context.pass(50 + context.below(3_000));
+            let_others(Gap::Slow(50 + context.below(3_000)));
         }
         if context.fault("db: owner paused") {
             let state = &mut *database.0.state.lock();

@@ -16,6 +16,9 @@ pub(super) struct Rows {
     pub(super) events: BTreeMap<(Arc<str>, String), u32>,
 }
 
+/// How a landing moves a lane: from where to where.
+pub(super) type Step = (LaneId, (Position, Anchor), (Position, Anchor));
+
 /// One record as it was appended.
 pub(super) struct Record {
     pub(super) lanes: Vec<(LaneId, Position)>,
@@ -93,6 +96,23 @@ pub(super) fn event_id(columns: &[(Name, Value)]) -> String {
     format!("{:?}", id.map(|(_, value)| value))
 }
 
+/// The first difference between two states, for people.
+pub(super) fn difference(expected: &Rows, found: &Rows) -> String {
+    for row in expected.rows.keys().chain(found.rows.keys()) {
+        let (one, other) = (expected.rows.get(row), found.rows.get(row));
+        if one != other {
+            return format!("{row:?} is {other:?}, and should be {one:?}");
+        }
+    }
+    for event in expected.events.keys().chain(found.events.keys()) {
+        let (one, other) = (expected.events.get(event), found.events.get(event));
+        if one != other {
+            return format!("event {event:?} is there {other:?} times, and should be {one:?}");
+        }
+    }
+    "nothing".into()
+}
+
 impl History {
     /// Notes an appended record; `links` are each lane's anchors before and behind it.
     pub(super) fn append(&mut self, record: Record, links: &[(LaneId, Anchor, Anchor)]) {
@@ -131,11 +151,7 @@ impl History {
     }
 
     /// What a database has to hold after the lanes moved like this.
-    pub(super) fn land(
-        &self,
-        rows: &Rows,
-        steps: &[(LaneId, (Position, Anchor), (Position, Anchor))],
-    ) -> Result<Rows, String> {
+    pub(super) fn land(&self, rows: &Rows, steps: &[Step]) -> Result<Rows, String> {
         let mut times: BTreeMap<usize, usize> = BTreeMap::new();
         for (lane, from, to) in steps {
             let passed = self.between(*lane, from.1, to.1).ok_or_else(|| {

@@ -112,7 +112,9 @@ fn change_row(rows: &mut Rows, table: &str, id: i64, row: &RowKey, change: &Chan
         "parent" if value("name").is_none() => return Err(refused(table, "NOT NULL constraint failed")),
         "child" => match value("parent_id") {
             None => return Err(refused(table, "NOT NULL constraint failed")),
-            Some(parent) if !rows.rows.contains_key(&RowKey::of_table("parent", &[parent.clone()])) => {
+            Some(parent)
+                if !rows.rows.contains_key(&RowKey::of_table("parent", std::slice::from_ref(parent))) =>
+            {
                 return Err(refused(table, "FOREIGN KEY constraint failed"));
             }
             Some(_) => {}

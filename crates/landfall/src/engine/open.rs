@@ -20,7 +20,7 @@ use crate::env::Env;
 use crate::env::failpoint::reach;
 use crate::lander::notes::{has_database, read_landed};
 use crate::lander::{self, Lander, LanderParts, LanderSettings};
-use crate::model::{LaneId, Unmapped, landing_groups};
+use crate::model::{LaneId, Position, Unmapped, landing_groups};
 use crate::settings::Settings;
 use crate::sink::{Database, SinkError};
 use crate::tasks::OnFailure;
@@ -140,7 +140,7 @@ impl Assembled {
         reach("start.lanes");
         let lanes = Lanes::new(groups, &numbers);
         let context = landing_context(&catalogue, &settings);
-        let lander::Opened { lander, .. } = Lander::open(LanderParts {
+        let lander::Opened { lander, landed, .. } = Lander::open(LanderParts {
             log: log.clone(),
             database: database.clone(),
             context: context.clone(),
@@ -165,7 +165,7 @@ impl Assembled {
             progress: lander.progress().clone(),
             incidents: lander.incidents().clone(),
             loads: Loads::default(),
-            cleaned: by_lane(&numbers),
+            cleaned: by_lane(&landed),
             closing: AtomicBool::new(false),
             counts: Counts::default(),
             cascades,
@@ -187,10 +187,13 @@ impl Assembled {
     }
 }
 
-/// A number for each lane, at the place of the lane's number.
-fn by_lane(lanes: &[LaneId]) -> Vec<AtomicU64> {
-    let places = lanes.iter().map(|lane| lane.0 + 1).max().unwrap_or(0);
-    (0..places).map(|_| AtomicU64::new(0)).collect()
+/// How far each lane has landed, at the place of the lane's number. What has landed is not brought back into the cache: a
+/// load that is older, from a database that lost commits since, is as wrong as if the row had been let go.
+fn by_lane(landed: &[(LaneId, Position)]) -> Vec<AtomicU64> {
+    let places = landed.iter().map(|(lane, _)| lane.0 as usize + 1).max().unwrap_or(0);
+    let mut numbers = vec![0; places];
+    landed.iter().for_each(|(lane, position)| numbers[lane.0 as usize] = *position);
+    numbers.into_iter().map(AtomicU64::new).collect()
 }
 
 fn begin_paused(settings: &Settings, lander: &Lander) {

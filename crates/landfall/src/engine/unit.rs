@@ -70,6 +70,8 @@ pub struct Unit<'e> {
     /// For each target asked for, the number of its row.
     slots: SmallVec<[usize; 1]>,
     guards: SmallVec<[MutexGuard<'e, Shard>; 1]>,
+    /// Of several commands: the row of each effect, in the order of the commands.
+    order: SmallVec<[usize; 4]>,
     events: Vec<Event>,
     wanted: SmallVec<[usize; 1]>,
     read_dirty: bool,
@@ -105,6 +107,7 @@ impl<'e> Unit<'e> {
             rows: SmallVec::new(),
             slots: SmallVec::new(),
             guards: SmallVec::new(),
+            order: SmallVec::new(),
             events: Vec::new(),
             wanted: SmallVec::new(),
             read_dirty: false,
@@ -270,6 +273,7 @@ impl<'e> Unit<'e> {
         let slot = self.slots[at];
         if self.several_commands {
             self.rows[slot].overlay = overlaid(self.take_seen(at), &effect);
+            self.order.push(slot);
         }
         self.rows[slot].effects.push(effect);
     }
@@ -348,10 +352,19 @@ impl<'e> Unit<'e> {
     fn encode(&self, body: &mut Vec<u8>, lanes: &[LaneId], changes: usize) {
         let number = |lane: LaneId| lanes.iter().position(|have| *have == lane).unwrap_or(0) as u8;
         let mut writer = BodyWriter::new(body, changes);
-        for row in &self.rows {
-            for effect in &row.effects {
-                effect.encode(&mut writer, number(row.lane), &row.row);
+        if self.order.is_empty() {
+            for row in &self.rows {
+                for effect in &row.effects {
+                    effect.encode(&mut writer, number(row.lane), &row.row);
+                }
             }
+        }
+        // In the order of the commands: a row may be valid only because of what another one became before it.
+        let mut done: SmallVec<[usize; 4]> = smallvec::smallvec![0; self.rows.len()];
+        for &at in &self.order {
+            let row = &self.rows[at];
+            row.effects[done[at]].encode(&mut writer, number(row.lane), &row.row);
+            done[at] += 1;
         }
         for (lane, table, columns) in &self.events {
             writer.append(number(*lane), table, columns);

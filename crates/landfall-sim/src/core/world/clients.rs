@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 
 use super::World;
 use crate::core::commands::{Answer, Command};
-use crate::core::database::difference;
-use crate::core::history::Rows;
+use crate::core::history::{Rows, difference};
 
 /// A unit that was run so often without an end is given up.
 const ATTEMPTS_MAX: u32 = 12;
@@ -166,35 +165,41 @@ impl World {
         self.in_unit.store(false, Ordering::Relaxed);
         match committed {
             Ok(written) => {
-                self.check_view(&commands, &rows);
                 self.context.tell(|| format!("client {at}: {commands:?} at {:?}", written.places));
+                self.check_view(&commands, &rows);
                 if written.places.len() > 1 {
                     self.context.reached("a record of several lanes");
                 }
-                let named: Vec<RowKey> = commands.iter().filter_map(Command::row).collect();
-                let history = self.history.lock();
-                let place = match history.order.len() > before {
-                    true => history.order.len(),
-                    false => history.last_touch(&named),
-                };
-                drop(history);
                 let end = if read_dirty { engine.accepted() } else { written.end };
-                let pending = Pending { end, place };
+                let pending = Pending { end, place: self.place(&commands, before) };
                 match engine.is_acknowledged(end) {
                     true => self.answer(&pending),
                     false => self.clients.borrow_mut().pending.push(pending),
                 }
             }
-            Err(refusal) => {
-                if self.history.lock().order.len() != before {
-                    self.context.violation(format!("a refused unit was logged: {refusal}"));
-                }
-                if !self.explains(&refusal) {
-                    self.context.violation(format!("{commands:?} was refused: {refusal}"));
-                }
-                self.context.reached("a write was refused at a bound or without a log");
-            }
+            Err(refusal) => self.check_refusal(&commands, &refusal, before),
         }
+    }
+
+    /// The place in the history that has to stay once these commands are answered: behind what they wrote, or behind the
+    /// last write of what they read.
+    fn place(&self, commands: &[Command], before: usize) -> usize {
+        let history = self.history.lock();
+        if history.order.len() > before {
+            return history.order.len();
+        }
+        let named: Vec<RowKey> = commands.iter().filter_map(Command::row).collect();
+        history.last_touch(&named)
+    }
+
+    fn check_refusal(&self, commands: &[Command], refusal: &Refusal, before: usize) {
+        if self.history.lock().order.len() != before {
+            self.context.violation(format!("a refused unit was logged: {refusal}"));
+        }
+        if !self.explains(refusal) {
+            self.context.violation(format!("{commands:?} was refused: {refusal}"));
+        }
+        self.context.reached("a write was refused at a bound or without a log");
     }
 
     fn check_answers(&self, commands: &[Command], answers: &[(Answer, Answer)]) {

@@ -7,7 +7,7 @@ use landfall::lander::{Phase, Turn};
 
 use super::World;
 use crate::core::commands::Command;
-use crate::core::database::difference;
+use crate::core::history::difference;
 
 /// After healing everything lands within so many rounds, each of which lets some time pass.
 const ROUNDS_MAX: u64 = 3_000;
@@ -15,6 +15,9 @@ const ROUNDS_MAX: u64 = 3_000;
 const QUIET_ROUNDS: u64 = 6;
 /// What a round lets pass: all rounds together are far longer than the longest backoff.
 const ROUND_MS: u64 = 25;
+
+/// Longer than an idle lander waits before it looks at the database again.
+const IDLE_MS: u64 = 11_000;
 
 impl World {
     /// Heals, lands, compares, closes.
@@ -35,6 +38,14 @@ impl World {
         self.with(|process| drop(process.steps.engine().resume(None)));
         if self.context.has_failed() || !self.land_everything() {
             return;
+        }
+        // A database that lost commits while nothing was owed is noticed by the next look at it.
+        // The first look finds broken connections, the next one the database.
+        for _ in 0..3 {
+            self.pass(IDLE_MS);
+            if !self.land_everything() {
+                return;
+            }
         }
         self.compare("landed");
         self.read_cold();

@@ -23,6 +23,34 @@ fn get(world: &World, name: &str) -> Option<String> {
 }
 
 #[test]
+fn a_transaction_is_logged_in_the_order_of_its_commands() {
+    let (world, memory) = World::new(|_| {});
+    world.engine().pause(None).unwrap();
+    // What the last command needs is done by the one before it, to another row.
+    world
+        .run(&["page:1", "page:2", "page:1"], |unit, targets| {
+            fields::set(unit, 0, &targets[0], &[(b"title", b"a")])?;
+            fields::set(unit, 1, &targets[1], &[(b"title", b"b")])?;
+            fields::set(unit, 2, &targets[2], &[(b"title", b"c")])
+        })
+        .unwrap();
+    let core = &world.engine().core;
+    let lanes: Vec<_> = core.log.lanes().into_iter().map(|(_, lane)| (lane, 0)).collect();
+    core.log.commit(core.log.accepted(), crate::buffer::log::Safety::Durable).unwrap();
+    let record = core.log.records(&lanes, core.log.accepted()).unwrap().next().unwrap().unwrap();
+    let rows: Vec<RowKey> = crate::model::codec::decode_body(&record.body)
+        .unwrap()
+        .into_iter()
+        .filter_map(|(_, change)| match change {
+            crate::model::LoggedChange::Row { row, .. } => Some(row),
+            crate::model::LoggedChange::Append { .. } => None,
+        })
+        .collect();
+    assert_eq!(rows, [page(1), page(2), page(1)]);
+    drop(memory);
+}
+
+#[test]
 fn a_row_larger_than_its_part_of_the_cache_is_still_read() {
     let (world, _) = World::new(|settings| settings.memory_bytes_max = 1 << 20);
     let value = "x".repeat(100_000);

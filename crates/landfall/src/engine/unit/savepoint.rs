@@ -5,7 +5,11 @@ use super::Unit;
 use crate::buffer::cache::View;
 
 /// Targets of a unit as they were before a command.
-pub struct Savepoint(Vec<Saved>);
+pub struct Savepoint {
+    rows: Vec<Saved>,
+    /// How many effects of the unit have a place in its order.
+    ordered: usize,
+}
 
 struct Saved {
     slot: usize,
@@ -18,19 +22,20 @@ impl Unit<'_> {
     /// keys changes none of them.
     pub fn savepoint(&self, from: usize, count: usize) -> Savepoint {
         let rows = self.slots.get(from..from + count).into_iter().flatten();
-        Savepoint(
-            rows.filter_map(|slot| Some((*slot, self.rows.get(*slot)?)))
-                .map(|(slot, row)| Saved { slot, effects: row.effects.len(), overlay: row.overlay.clone() })
-                .collect(),
-        )
+        let rows = rows
+            .filter_map(|slot| Some((*slot, self.rows.get(*slot)?)))
+            .map(|(slot, row)| Saved { slot, effects: row.effects.len(), overlay: row.overlay.clone() })
+            .collect();
+        Savepoint { rows, ordered: self.order.len() }
     }
 
     /// Takes back what was done to the remembered targets since.
     pub fn restore(&mut self, savepoint: Savepoint) {
-        for Saved { slot, effects, overlay } in savepoint.0 {
+        for Saved { slot, effects, overlay } in savepoint.rows {
             let row = &mut self.rows[slot];
             row.effects.truncate(effects);
             row.overlay = overlay;
         }
+        self.order.truncate(savepoint.ordered);
     }
 }

@@ -302,7 +302,8 @@ fn next_segment(found: &Found, from: u64) -> Next {
             base: header.base,
             previous: header.previous,
             previous_end: header.previous_end,
-            void_from: header.id,
+            // What it made void may still be there, if the start that copied it could not remove it.
+            void_from: header.void_from.min(header.id),
         };
     }
     Next {

@@ -304,3 +304,36 @@ fn a_record_of_several_lanes_is_there_for_all_of_them_or_for_none() {
         assert!(heads.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {heads:?}");
     }
 }
+
+#[test]
+fn starts_that_cannot_remove_what_is_void_do_not_spoil_the_log() {
+    let disk = StrictDisk::default();
+    let dir = Path::new("data");
+    let (log, _) = LocalLog::open(disk.env(1), dir, small()).unwrap();
+    let lanes = log.add_lanes(&[conformance::lane_name("flight", 0)]).unwrap();
+    let end = log.append(&lanes, b"kept").unwrap().end;
+    log.commit(end, Safety::Durable).unwrap();
+    drop(log);
+    // Each start copies the nearly empty segment before and makes it void (its second rename); none gets to remove it.
+    use crate::env::strict_disk::{Step, Verdict};
+    let renames = Arc::new(AtomicU64::new(0));
+    let counted = renames.clone();
+    disk.set_hook(Arc::new(move |step| match step {
+        Step::Rename => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Verdict::Done
+        }
+        Step::Remove if counted.load(Ordering::SeqCst) == 2 => Verdict::Failed,
+        _ => Verdict::Done,
+    }));
+    for seed in 2..6 {
+        disk.kill();
+        renames.store(0, Ordering::SeqCst);
+        let refused = LocalLog::open(disk.env(seed), dir, small()).err();
+        assert!(matches!(refused, Some(LogError::Io { .. })), "{refused:?}");
+    }
+    disk.set_hook(Arc::new(|_| Verdict::Done));
+    disk.kill();
+    let (log, recovery) = LocalLog::open(disk.env(9), dir, small()).unwrap();
+    assert_eq!((recovery.records, log.head(lanes[0]).position), (1, 1));
+}

@@ -1,0 +1,133 @@
+//! Starts of the process, and the check of what the log brought back.
+//! A start that is refused without a fault is a broken promise; nothing here repairs anything but what a person would.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use landfall::buffer::log::Log;
+use landfall::buffer::log::local::LocalLog;
+use landfall::settings::Fsync;
+use landfall::simulation::Stepwise;
+
+use super::{Process, World};
+use crate::core::traced_log::TracedLog;
+
+/// Attempts to start before it counts as a refusal.
+const STARTS_MAX: u32 = 60;
+/// `everysec` may lose what was acknowledged so long before.
+const EVERYSEC_LOSS_MS: u64 = 2_000;
+
+impl World {
+    /// Starts the process, again and again while the faults forbid it.
+    pub(super) fn start(&self) {
+        for attempt in 0..STARTS_MAX {
+            if attempt > STARTS_MAX / 2 {
+                // By now somebody has repaired what is broken.
+                self.heal();
+            }
+            self.disk_failed.store(false, Ordering::Relaxed);
+            match self.try_start() {
+                Ok(process) => {
+                    *self.process.borrow_mut() = Some(process);
+                    return;
+                }
+                Err(what) => self.context.tell(|| format!("no start: {what}")),
+            }
+            if self.context.is_crashed() {
+                self.lose(self.any_crash());
+            } else {
+                self.disk.kill();
+            }
+            self.context.pass(100);
+        }
+        self.context.violation("the process does not start although nothing is broken any more".into());
+    }
+
+    fn try_start(&self) -> Result<Process, String> {
+        let opened = LocalLog::open(self.env.clone(), Path::new("/data"), self.setup.log.clone());
+        let (log, recovery) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                if !self.disk_failed.load(Ordering::Relaxed) && !self.is_full() {
+                    self.context.violation(format!("the log was refused: {error}"));
+                }
+                return Err(error.to_string());
+            }
+        };
+        if recovery.torn_bytes > 0 {
+            self.context.reached("a torn tail was cut");
+        }
+        self.check_recovery(&log);
+        let log = Arc::new(TracedLog {
+            log,
+            context: self.context.clone(),
+            history: self.history.clone(),
+            in_unit: self.in_unit.clone(),
+        });
+        let database = Arc::new(self.database.clone());
+        match Stepwise::open(self.env.clone(), self.setup.settings.clone(), log.clone(), database) {
+            Ok((steps, opened)) => {
+                steps.limit_batches(self.setup.batch_records_max);
+                self.context.tell(|| format!("started, {} changes owed", opened.owed_changes));
+                Ok(Process { steps: Rc::new(steps), log })
+            }
+            Err(error) => {
+                use landfall::OpenError::{Database, Lander, Log};
+                use landfall::lander::OpenError as LanderError;
+                let expected = matches!(
+                    &error,
+                    Database(error) | Lander(LanderError::Sink(error)) if error.is_transient()
+                ) || matches!(&error, Log(_) | Lander(LanderError::Log(_)));
+                if !expected {
+                    self.context.violation(format!("the start was refused: {error}"));
+                }
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// The log is a prefix of what was appended, and holds what was promised.
+    fn check_recovery(&self, log: &LocalLog) {
+        let heads: BTreeMap<_, _> = log
+            .lanes()
+            .into_iter()
+            .map(|(_, lane)| (lane, log.head(lane)))
+            .map(|(lane, head)| (lane, (head.position, head.anchor)))
+            .collect();
+        let mut history = self.history.lock();
+        let kept = match history.survived(&heads) {
+            Ok(kept) => kept,
+            Err(what) => {
+                self.context.violation(what);
+                return;
+            }
+        };
+        let lost_acks = history.acks.iter().filter(|(place, _)| *place > kept);
+        let first = lost_acks.map(|(_, at_ms)| *at_ms).min();
+        let power = self.power_lost_ms.take();
+        let ended = self.poisoned_ms.take().into_iter().chain(power).min();
+        if let Some(acked_ms) = first {
+            let promised = match (power, self.setup.settings.fsync) {
+                (None, _) | (_, Fsync::Always) => true,
+                (Some(at), Fsync::Everysec) => acked_ms + EVERYSEC_LOSS_MS < ended.unwrap_or(at),
+                (Some(_), Fsync::Os) => false,
+            };
+            if promised {
+                let lost = history.order.len() - kept;
+                self.context.violation(format!(
+                    "{lost} records are lost, and something of them was acknowledged at {acked_ms} ms"
+                ));
+            }
+            self.context.reached("acknowledged records were lost as the policy allows");
+        }
+        if kept < history.order.len() {
+            self.context.reached("records that were not durable were lost");
+        }
+        self.context.mix(kept as u64);
+        self.context.tell(|| format!("the log came back with {kept} of {} records", history.order.len()));
+        history.cut(kept);
+    }
+}
