@@ -1,17 +1,22 @@
 //! A database in memory that fails in every way that a real one does, and keeps its promises all the same: transactions
 //! are whole, a take-over waits for what is in flight. It checks every commit against the history of the log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use landfall::error::SinkError;
 use landfall::model::row::RowName;
-use landfall::model::{Catalogue, Incident, LaneId, LaneRow, Name, Owner, RowKey, Value, Watermark};
-use landfall::sink::{Adopted, Database, Landing, LandingContext, Loaded, Sink, Source};
+use landfall::model::{
+    Catalogue, Change, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, Reason, RowKey, Value,
+    Watermark,
+};
+use landfall::sink::{
+    Adopted, Database, Landing, LandingContext, LandingOp, LetterStep, Loaded, RefusedOp, Sink, Source,
+};
 use parking_lot::Mutex;
 
 use super::context::{Context, Gap, let_others};
-use super::history::{History, difference};
+use super::history::{History, Rows, difference, event_id};
 use super::lanes::Snapshot;
 use super::tables::{catalogue, statement};
 
@@ -27,8 +32,8 @@ struct State {
     /// Raised when all connections break.
     generation: u64,
     is_down: bool,
-    /// Every statement on a row is refused, as by a trigger that somebody added.
-    is_refusing: bool,
+    /// Statements on some rows are refused, as by a trigger that somebody added; the number chooses which rows.
+    refuses: Option<u64>,
     /// A transaction whose COMMIT was sent and whose end nobody has seen.
     in_flight: Option<Landing>,
     /// Landings of owners that were paused before their first statement.
@@ -88,7 +93,8 @@ impl SimulatedDatabase {
     }
 
     pub(super) fn set_refusing(&self, is_refusing: bool) {
-        self.0.state.lock().is_refusing = is_refusing;
+        let salt = self.0.context.below(3);
+        self.0.state.lock().refuses = is_refusing.then_some(salt);
     }
 
     /// The server restarts or drops everybody: what is in flight ends one way or the other.
@@ -139,11 +145,21 @@ impl SimulatedDatabase {
         }
     }
 
+    /// One statement, as long as the trigger lets it.
+    fn statement(&self, rows: &mut Rows, op: &LandingOp) -> Result<(), SinkError> {
+        let refuses = self.0.state.lock().refuses;
+        if refuses.is_some_and(|salt| is_refused(op, salt)) {
+            return Err(SinkError::Refused { table: "page".into(), reason: "a trigger refuses it".into() });
+        }
+        statement(rows, op)
+    }
+
     /// The state after a landing, without faults.
     fn run(&self, landing: &Landing) -> Result<Snapshot, SinkError> {
         let mut after = self.0.state.lock().now.clone();
         after.compare_and_set(landing)?;
         landing.ops.iter().try_for_each(|op| statement(&mut after.rows, op))?;
+        landing.letters.iter().for_each(|step| after.write_letter(step));
         Ok(after)
     }
 
@@ -152,10 +168,10 @@ impl SimulatedDatabase {
         let context = &self.0.context;
         let steps: Vec<_> = landing.lanes.iter().map(|step| (step.lane, step.from, step.to)).collect();
         let state = &mut *self.0.state.lock();
-        match self.0.history.lock().land(&state.now.rows, &steps) {
+        match self.0.history.lock().land(&state.now.view(), &steps) {
             Err(what) => context.violation(what),
-            Ok(expected) if expected != after.rows => {
-                let what = difference(&expected, &after.rows);
+            Ok(expected) if expected != after.view() => {
+                let what = difference(&expected, &after.view());
                 context.violation(format!("a landing wrote something else than the log holds: {what}"));
             }
             Ok(_) => {}
@@ -170,6 +186,16 @@ impl SimulatedDatabase {
             state.past.pop_front();
         }
     }
+}
+
+/// Whether the trigger refuses this row: one row in three.
+fn is_refused(op: &LandingOp, salt: u64) -> bool {
+    let bytes = match op {
+        LandingOp::Row { row, .. } => row.as_bytes().to_vec(),
+        LandingOp::Append { columns, .. } => event_id(columns).into_bytes(),
+    };
+    let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
+    (sum + salt).is_multiple_of(3)
 }
 
 impl Database for SimulatedDatabase {
@@ -300,6 +326,33 @@ impl Sink for Connection {
         Ok(found)
     }
 
+    fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
+        self.step()?;
+        self.database.settle();
+        let mut after = self.database.0.state.lock().now.clone();
+        after.compare_and_set(landing)?;
+        let (mut refused, mut kept) = (Vec::new(), BTreeMap::new());
+        for (op, given) in landing.ops.iter().enumerate() {
+            self.step()?;
+            let tried = carried(given, &mut kept);
+            let Err(error) = self.database.statement(&mut after.rows, &tried) else { continue };
+            let SinkError::Refused { table, reason } = error else { return Err(error) };
+            let class = if reason.contains("trigger") { "trigger" } else { "constraint" };
+            let reason = Reason { table: table.into(), class: class.into(), text: reason.into() };
+            refused.push(RefusedOp { op, reason });
+            if let LandingOp::Row { row, change, .. } = tried {
+                kept.insert(row, change);
+            }
+        }
+        self.database.0.context.reached("refused rows were isolated");
+        Ok(refused)
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        self.step()?;
+        Ok(self.database.0.state.lock().now.letters_after(after, most))
+    }
+
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
         let (database, context) = (self.database.clone(), self.database.0.context.clone());
         self.step()?;
@@ -322,14 +375,23 @@ impl Sink for Connection {
             if context.fault("db: deadlock or lock wait") {
                 return Err(SinkError::Busy("deadlock detected".into()));
             }
-            if database.0.state.lock().is_refusing {
+            if let Err(error) = database.statement(&mut after.rows, op) {
+                let state = database.0.state.lock();
+                // Behind a parked row others may be refused that were valid.
+                if state.refuses.is_none() && state.now.letters.is_empty() {
+                    context.violation(format!("a valid write was refused: {error} ({op:?})"));
+                }
                 context.reached("a row was refused");
-                return Err(SinkError::Refused { table: "page".into(), reason: "a trigger".into() });
-            }
-            if let Err(error) = statement(&mut after.rows, op) {
-                context.violation(format!("a valid write was refused: {error} ({op:?})"));
                 return Err(error);
             }
+        }
+        for step in &landing.letters {
+            self.step()?;
+            context.reached(match step {
+                LetterStep::Park(_) => "a row was parked",
+                LetterStep::Remove(_) => "a parked row was healed",
+            });
+            after.write_letter(step);
         }
         if landing.lanes.len() > 1 {
             context.reached("several lanes landed together");
@@ -337,6 +399,20 @@ impl Sink for Connection {
         let committed = self.commit(landing, after);
         let_others(Gap::Landing);
         committed
+    }
+}
+
+/// What an operation is tried with: behind what its row carries because it was refused before.
+fn carried(op: &LandingOp, carried: &mut BTreeMap<RowKey, Change>) -> LandingOp {
+    match op {
+        LandingOp::Row { lane, row, change } => match carried.remove(row) {
+            Some(mut whole) => {
+                whole.merge(change.clone());
+                LandingOp::Row { lane: *lane, row: row.clone(), change: whole }
+            }
+            None => op.clone(),
+        },
+        LandingOp::Append { .. } => op.clone(),
     }
 }
 
@@ -358,11 +434,17 @@ impl Source for Connection {
             }
             columns.into_iter().collect()
         });
-        Ok(Loaded { row: columns, watermark })
+        let letter = state.now.letters.get(&LetterKey::of_row(row));
+        let letter = letter.and_then(Letter::row_change).map(|(_, change)| change.clone());
+        Ok(Loaded { row: columns, letter, watermark })
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        Sink::letters(self, after, most)
     }
 
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
         self.step()?;
-        Ok(!self.database.0.state.lock().now.rows.rows.keys().any(RowKey::is_key_value))
+        Ok(!self.database.0.state.lock().now.view().rows.keys().any(RowKey::is_key_value))
     }
 }

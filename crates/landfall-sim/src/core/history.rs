@@ -63,6 +63,8 @@ impl Rows {
                     apply_op(columns, name, op);
                 }
             }
+            // What is asked of a letter changes where a change is kept, and not what is seen; letters are never given up.
+            LoggedChange::Letter { .. } => {}
             LoggedChange::Append { table, columns } => {
                 let id = event_id(columns);
                 let count = self.events.entry((table.clone(), id)).or_default();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use landfall::error::SinkError;
-use landfall::model::{Anchor, LaneId, LaneRow, Owner, Start, Watermark};
-use landfall::sink::{Adopted, Landing};
+use landfall::model::{Anchor, LaneId, LaneRow, Letter, LetterKey, Owner, Start, Watermark};
+use landfall::sink::{Adopted, Landing, LetterStep};
 
 use super::history::Rows;
 
@@ -13,11 +13,40 @@ use super::history::Rows;
 pub(super) struct Snapshot {
     pub(super) rows: Rows,
     pub(super) lanes: BTreeMap<LaneId, Watermark>,
+    pub(super) letters: BTreeMap<LetterKey, Letter>,
+    last_letter: u64,
     /// Which start took each lane over last.
     starts: BTreeMap<LaneId, Start>,
 }
 
 impl Snapshot {
+    /// What readers have to see: the rows with what their dead letters owe them.
+    pub(super) fn view(&self) -> Rows {
+        let mut view = self.rows.clone();
+        self.letters.values().for_each(|letter| view.apply(&letter.change));
+        view
+    }
+
+    pub(super) fn write_letter(&mut self, step: &LetterStep) {
+        match step {
+            LetterStep::Park(letter) => {
+                let known = self.letters.get(&letter.key).map(|known| known.id);
+                let id = known.unwrap_or(self.last_letter + 1);
+                self.last_letter = self.last_letter.max(id);
+                self.letters.insert(letter.key.clone(), Letter { id, ..letter.clone() });
+            }
+            LetterStep::Remove(key) => drop(self.letters.remove(key)),
+        }
+    }
+
+    pub(super) fn letters_after(&self, after: u64, most: usize) -> Vec<Letter> {
+        let mut found: Vec<Letter> =
+            self.letters.values().filter(|letter| letter.id > after).cloned().collect();
+        found.sort_by_key(|letter| letter.id);
+        found.truncate(most);
+        found
+    }
+
     pub(super) fn lane_row(&self, lane: LaneId) -> Option<LaneRow> {
         let watermark = *self.lanes.get(&lane)?;
         Some(LaneRow { watermark, start: self.starts.get(&lane).copied().unwrap_or_default() })

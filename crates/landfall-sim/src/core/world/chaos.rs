@@ -29,6 +29,7 @@ impl World {
             89..=94 => self.pass(1 + self.context.below(40)),
             95 => self.pass(1 + self.context.below(4_000)),
             96 => drop(engine.evict_clean()),
+            97 if self.context.one_in(3) => drop(self.ask_for_letters()),
             97 => engine.flush(),
             98 if self.context.one_in(2) => self.pause(),
             _ => {

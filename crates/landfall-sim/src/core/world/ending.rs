@@ -1,9 +1,11 @@
 //! The end of a run: the world heals, everything has to land in time, and log, view, database and a cold cache agree.
 //! It looks at everything, so that what the chaos hid shows here.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use landfall::lander::{Phase, Turn};
+use landfall::model::letter::Intent;
 
 use super::World;
 use crate::core::commands::Command;
@@ -18,6 +20,9 @@ const ROUND_MS: u64 = 25;
 
 /// Longer than an idle lander waits before it looks at the database again.
 const IDLE_MS: u64 = 11_000;
+
+/// How often all dead letters are tried again: a chain of rows that wait for each other has few links.
+const LETTER_ROUNDS_MAX: u32 = 6;
 
 impl World {
     /// Heals, lands, compares, closes.
@@ -48,6 +53,9 @@ impl World {
             }
         }
         self.compare("landed");
+        if !self.retry_letters() {
+            return;
+        }
         self.read_cold();
         self.land_everything();
         self.close();
@@ -93,11 +101,45 @@ impl World {
     /// Nothing is owed: the database holds exactly the view.
     fn compare(&self, when: &str) {
         let (history, snapshot) = (self.history.lock(), self.database.snapshot());
-        if history.view != snapshot.rows {
-            let what = difference(&history.view, &snapshot.rows);
+        if history.view != snapshot.view() {
+            let what = difference(&history.view, &snapshot.view());
             drop(history);
             self.context.violation(format!("{when}: the database differs from the log: {what}"));
         }
+    }
+
+    /// Nothing refuses the parked rows any more: asked to be tried again they land, unless they block each other.
+    fn retry_letters(&self) -> bool {
+        for _ in 0..LETTER_ROUNDS_MAX {
+            if !self.ask_for_letters() {
+                break;
+            }
+            if !self.land_everything() {
+                return false;
+            }
+        }
+        if !self.database.snapshot().letters.is_empty() {
+            self.context.reached("parked rows blocked each other");
+        }
+        self.compare("letters tried again");
+        true
+    }
+
+    /// Asks that all dead letters are tried again; whether there are any.
+    pub(super) fn ask_for_letters(&self) -> bool {
+        let letters = self.database.snapshot().letters_after(0, usize::MAX);
+        if letters.is_empty() {
+            return false;
+        }
+        self.in_unit.store(true, Ordering::Relaxed);
+        let asked = self.with(|process| process.steps.engine().ask_of_letters(&letters, &Intent::Retry));
+        self.in_unit.store(false, Ordering::Relaxed);
+        if let Some(Err(refusal)) = asked
+            && !self.explains(&refusal)
+        {
+            self.context.violation(format!("letters cannot be tried again: {refusal}"));
+        }
+        true
     }
 
     /// Every row is read from the database, and is what the history says.
