@@ -7,7 +7,7 @@ use landfall_resp::{Limits, RequestDecoder};
 use mio::net::TcpStream;
 
 use super::session::Session;
-use super::waiting::Wait;
+use super::waiting::{Held, Wait};
 
 /// From so many bytes of unsent replies on, nothing more is read from a connection.
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
@@ -33,6 +33,8 @@ pub struct Connection {
     pub session: Session,
     /// What it waits for.
     pub wait: Option<Wait>,
+    /// Replies that wait until what they tell is safe.
+    pub held: Option<Held>,
     /// The socket may hold more.
     pub readable: bool,
     /// The client has sent its last byte: read until the end, for no further event will come.
@@ -69,6 +71,7 @@ impl Connection {
             turn_start: 0,
             session,
             wait: None,
+            held: None,
             readable: false,
             hung_up: false,
             blocked: false,
@@ -97,7 +100,10 @@ impl Connection {
 
     /// Whether requests may be run now.
     pub fn may_run(&self) -> bool {
-        self.wait.is_none() && !self.closing && self.unsent_bytes() < OUTPUT_PAUSE_BYTES
+        self.wait.is_none()
+            && self.held.is_none()
+            && !self.closing
+            && self.unsent_bytes() < OUTPUT_PAUSE_BYTES
     }
 
     /// Sends what it can; whether the connection is still of use.
@@ -125,6 +131,6 @@ impl Connection {
         if self.output.capacity() > OUTPUT_PAUSE_BYTES {
             self.output = Vec::new();
         }
-        !self.closing
+        !self.closing || self.held.is_some()
     }
 }

@@ -134,7 +134,10 @@ fn data(
     };
     let outcome = handler(&mut call);
     let event = call.event;
-    session.unsafe_reply |= unit.read_dirty();
+    if let Some(refusal) = refused_read(engine, &unit) {
+        return refused(session, out, start, &refusal);
+    }
+    session.unsafe_reply |= engine.has_room() && unit.read_dirty();
     match outcome {
         Ok(()) => match unit.commit() {
             Ok(written) => {
@@ -158,6 +161,15 @@ fn data(
 fn event_id(written: &Written, lane: LaneId) -> String {
     let position = written.places.iter().find(|(have, _)| *have == lane).map_or(0, |(_, position)| *position);
     format!("{position}-{lane}")
+}
+
+/// While the log has no room, a value that was accepted last may get lost again: nobody is told of it.
+fn refused_read(engine: &Engine, unit: &landfall::engine::Unit<'_>) -> Option<Refusal> {
+    if engine.has_room() || !unit.read_dirty() || !unit.reads_unsafe() {
+        return None;
+    }
+    let reason = "the log has no room on its disk, and the last write to this key is not safe yet; make room, or try again later";
+    Some(Refusal::Log { reason: reason.into(), outcome_unknown: false })
 }
 
 fn refused(session: &Session, out: &mut Vec<u8>, start: usize, refusal: &Refusal) -> Outcome {
@@ -292,7 +304,10 @@ fn run_queued(
             }
         }
     }
-    session.unsafe_reply |= unit.read_dirty();
+    if let Some(refusal) = refused_read(engine, &unit) {
+        return refused(session, out, start, &refusal);
+    }
+    session.unsafe_reply |= engine.has_room() && unit.read_dirty();
     match unit.commit() {
         Ok(written) => {
             session.wrote(&written);

@@ -23,6 +23,7 @@ use slab::Slab;
 pub mod connection;
 pub mod execute;
 mod foresight;
+mod held;
 mod receive;
 pub mod run;
 pub mod session;
@@ -63,6 +64,8 @@ pub struct Front {
     touched: Vec<usize>,
     /// Parked connections with a deadline or a position.
     landing: Vec<usize>,
+    /// Connections whose replies wait for room in the log.
+    held: Vec<usize>,
     engine: Option<Arc<Engine>>,
     shared: Arc<Shared>,
     reopen: Reopen,
@@ -105,6 +108,7 @@ impl Front {
             ready: VecDeque::new(),
             touched: Vec::new(),
             landing: Vec::new(),
+            held: Vec::new(),
             engine: None,
             shared: Arc::new(Shared::new(password, listen, waker)),
             reopen,
@@ -154,6 +158,7 @@ impl Front {
                 left -= self.serve(left);
             }
             self.end_waits();
+            self.end_held();
             if let Some(failed) = self.finish_turn() {
                 return Ok(Ended { engine: self.engine.take(), failed: Some(failed) });
             }
@@ -180,6 +185,7 @@ impl Front {
             .filter_map(|&token| self.connections.get(token)?.wait.as_ref()?.deadline())
             .map(|deadline| deadline.saturating_duration_since(now) + Duration::from_millis(1))
             .chain(accept)
+            .chain((!self.held.is_empty()).then_some(waiting::HELD_LOOK))
             .min()
     }
 
@@ -239,6 +245,7 @@ impl Front {
         // Closing the socket takes it out of the poll as well.
         let _ = self.poll.registry().deregister(&mut connection.stream);
         self.landing.retain(|&waiting| waiting != token);
+        self.held.retain(|&waiting| waiting != token);
         self.ready.retain(|&ready| ready != token);
         self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);
     }

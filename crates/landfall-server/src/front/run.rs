@@ -12,7 +12,7 @@ use super::connection::{Connection, OUTPUT_PAUSE_BYTES};
 use super::execute::{Outcome, execute};
 use super::shared::{Post, Shared, Who};
 use super::waiting::{Answer, LOAD_ATTEMPTS_MAX, Wait};
-use super::{Front, READ_BYTES};
+use super::{Front, READ_BYTES, held};
 use crate::commands::{Flow, letters, refuse};
 
 /// What a connection asks of the loop after a request.
@@ -197,7 +197,7 @@ impl Front {
     }
 
     /// Runs what a connection sent while it was parked.
-    fn go_on(&mut self, token: usize) {
+    pub(super) fn go_on(&mut self, token: usize) {
         self.run_input(token);
         let Some(connection) = self.connections.get(token) else { return };
         if connection.readable && connection.may_run() && !self.ready.contains(&token) {
@@ -250,8 +250,14 @@ impl Front {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             connection.touched = false;
             let unsafe_reply = std::mem::take(&mut connection.session.unsafe_reply);
-            if let Some(error) = failed.as_ref().filter(|_| for_good || unsafe_reply) {
-                // What this turn would have told may not survive: nobody hears it. Who only read what is safe goes on.
+            if !for_good && (connection.held.is_some() || (unsafe_reply && failed.is_some())) {
+                if connection.held.is_none() {
+                    self.held.push(token);
+                }
+                held::hold(connection, self.engine.as_deref());
+            }
+            if let Some(error) = failed.as_ref().filter(|_| for_good) {
+                // What this turn would have told may not survive: nobody hears it.
                 connection.output.truncate(connection.turn_start.max(connection.sent));
                 let mut reply = ReplyWriter::new(&mut connection.output, connection.session.protocol);
                 reply.error_fmt(format_args!("MISCONF outcome unknown: {error}"));

@@ -1,7 +1,7 @@
 //! What a connection may wait for while the loop serves the others.
 //! Every wait has a deadline, and ends with exactly one reply.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use landfall::model::{LaneId, Position};
 use landfall_resp::OwnedRequest;
@@ -37,6 +37,22 @@ impl Wait {
         }
     }
 }
+
+/// Replies of a turn whose writes the log has no room for.
+pub struct Held {
+    /// The replies.
+    pub replies: Vec<u8>,
+    /// They may go when the log is safe up to here.
+    pub end: u64,
+    /// When to answer with errors instead.
+    pub until: Instant,
+}
+
+/// So long replies wait for room: a file that is rotated away or a quota that is raised is quick, and a client should not
+/// take the server for dead.
+pub const HELD_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked whether there is room again.
+pub const HELD_LOOK: Duration = Duration::from_millis(20);
 
 /// What is answered when positions have landed, or have not in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -128,6 +128,12 @@ impl Engine {
         self.core.log.safe(self.core.acknowledged_safety()) >= end
     }
 
+    /// Whether the log has room on its disk. While it has none, writes are refused, and some of what was accepted last may
+    /// not be as safe as an acknowledgement promises.
+    pub fn has_room(&self) -> bool {
+        self.core.log.has_room()
+    }
+
     /// Whether everything up to `end` is on the disk.
     pub fn is_durable(&self, end: Address) -> bool {
         self.core.log.safe(crate::buffer::log::Safety::Durable) >= end

@@ -113,6 +113,15 @@ pub trait DiskFile: Send + Sync {
     /// The system's; some of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<()>;
 
+    /// Makes a new file this long, with room for all of it, quickly. It reads as zeros.
+    ///
+    /// # Errors
+    /// The system's; `Unsupported` where only writing the bytes makes room.
+    fn reserve(&self, length: u64) -> std::io::Result<()> {
+        // On a disk that gives room for the whole length, as those in memory do.
+        self.write_at(&[0], length - 1)
+    }
+
     /// Makes written bytes and the length durable. No timeout: a slow disk is waited for.
     ///
     /// # Errors

@@ -157,6 +157,15 @@ impl DiskFile for RealFile {
         self.0.write_all_at(bytes, offset)
     }
 
+    fn reserve(&self, length: u64) -> Result<()> {
+        rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, length).map_err(|reason| {
+            match reason {
+                rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS => ErrorKind::Unsupported.into(),
+                reason => reason.into(),
+            }
+        })
+    }
+
     fn sync_data(&self) -> Result<()> {
         self.0.sync_data()
     }
@@ -183,6 +192,11 @@ mod tests {
         file.write_at(b"hello", 3).unwrap();
         file.sync_data().unwrap();
         disk.sync_dir(&inner).unwrap();
+        let other = disk.create(&inner.join("reserved")).unwrap();
+        if other.reserve(5000).is_ok() {
+            assert_eq!(other.length().unwrap(), 5000);
+        }
+        disk.remove(&inner.join("reserved")).unwrap();
         let mut bytes = [9; 16];
         assert_eq!(disk.open(&path).unwrap().read_at(&mut bytes, 0).unwrap(), 8);
         assert_eq!(&bytes[..8], b"\0\0\0hello");

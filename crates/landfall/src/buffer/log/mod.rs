@@ -159,6 +159,16 @@ pub trait Log: Send + Sync {
     /// The address up to which everything is as safe as asked.
     fn safe(&self, safety: Safety) -> Address;
 
+    /// Whether the log has room on its disk for what was appended. While it has none, appends are refused.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// The last position of a lane that is as safe as asked, or one below it. Not for the path of a write.
+    fn safe_position(&self, lane: LaneId, safety: Safety) -> Position {
+        if self.safe(safety) >= self.accepted() { self.head(lane).position } else { 0 }
+    }
+
     /// The reason, once the log is poisoned.
     fn poisoned(&self) -> Option<LogError>;
 

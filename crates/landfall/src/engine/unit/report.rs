@@ -43,6 +43,18 @@ impl Unit<'_> {
         rows.iter().map(|&row| (RowKey::from_bytes(&self.rows[row].row), self.rows[row].lane)).collect()
     }
 
+    /// Whether a value was read that is not as safe as the policy promises. Exact, and not for every read: it asks the log.
+    pub fn reads_unsafe(&self) -> bool {
+        let safety = self.core.acknowledged_safety();
+        let mut entries = self
+            .rows
+            .iter()
+            .filter(|row| row.seen)
+            .filter_map(|row| self.guards[row.guard].entry(row.place?));
+        entries
+            .any(|entry| entry.is_dirty() && entry.position > self.core.log.safe_position(entry.lane, safety))
+    }
+
     /// Whether a value was read that may be less safe than the policy promises.
     pub fn read_dirty(&self) -> bool {
         self.read_dirty

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::{Address, Log, LogError, Safety};
 use super::record::END;
-use super::segment::{self, Header, Mark, NotBegun, Segment};
+use super::segment::{self, Fill, Header, Mark, NotBegun, Segment};
 use super::tail::Batch;
 use super::upkeep::DRAFT;
 use super::{LocalLog, failed};
@@ -52,6 +52,7 @@ impl LocalLog {
         let result = self.write_backlog(&mut writer);
         if writer.stalled || result.is_err() {
             writer.stalled = result.is_err();
+            self.stalled.store(writer.stalled, Ordering::Release);
             self.tail.lock().stall(result.as_ref().err().cloned());
         }
         result
@@ -83,13 +84,13 @@ impl LocalLog {
 
     /// Makes the next segment, from the spare if there is one.
     fn begin_segment(&self, header: &Header) -> Result<Arc<Segment>, LogError> {
-        let spare = self.spare.lock().take_if(|spare| spare.capacity == header.capacity);
         let (disk, dir) = (&self.env.disk, &self.folders.log);
-        let spare = match spare {
+        let spare = match self.take_spare(header.capacity) {
             Some(spare) => spare,
             None => {
+                // A writer waits for it.
                 let draft = self.fresh_name("next-", DRAFT);
-                segment::make_spare(disk, draft, header.capacity, self.settings.zero_fill)
+                segment::make_spare(disk, draft, header.capacity, Fill::Reserved)
                     .map_err(|reason| failed("make a segment in", dir, &reason))?
             }
         };

@@ -191,6 +191,25 @@ impl LaneIndex {
         }
     }
 
+    /// The last position whose record begins before `address`.
+    pub(super) fn position_before(&self, address: Address) -> Position {
+        let at = self.chunks.partition_point(|chunk| chunk.start < address);
+        let Some(chunk) = at.checked_sub(1).and_then(|at| self.chunks.get(at)) else {
+            return self.oldest.position;
+        };
+        let (mut position, mut last, mut rest) = (chunk.before.position, chunk.start, &chunk.steps[..]);
+        while !rest.is_empty() {
+            let (step, length) = varint(rest);
+            last += step;
+            if last >= address {
+                break;
+            }
+            position += 1;
+            rest = &rest[length as usize..];
+        }
+        position
+    }
+
     /// The nearest known anchor at or below a kept position; none when the position is not kept or in a gap.
     pub(super) fn anchor_below(&self, position: Position) -> Option<Head> {
         if position == self.oldest.position {
@@ -248,6 +267,13 @@ mod tests {
             let from = self.records.partition_point(|(position, _)| *position <= after);
             let expected = &self.records[from..];
             let (mut cursor, passed) = self.index.seek(after).unwrap();
+            if let Some(&(position, address)) = expected.first() {
+                let before = self.index.position_before(address);
+                assert!(
+                    before < position && from.checked_sub(1).is_none_or(|at| self.records[at].0 <= before)
+                );
+                assert_eq!(self.index.position_before(address + 1), position);
+            }
             assert_eq!(passed, from as u64);
             let some = expected.len() / 2;
             for record in &expected[..some] {

@@ -27,7 +27,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -81,8 +81,10 @@ pub struct LocalLog {
     syncer: Mutex<commit::Syncer>,
     /// The segments, oldest first. Never locked during I/O.
     segments: RwLock<VecDeque<Arc<Segment>>>,
-    /// A file for the next segment.
-    spare: Mutex<Option<Spare>>,
+    /// Files for the next segments. The last one is kept for the next start while the disk is full.
+    spares: Mutex<VecDeque<Spare>>,
+    /// No segment can be begun.
+    stalled: AtomicBool,
     accepted: AtomicU64,
     written: AtomicU64,
     durable: AtomicU64,
@@ -209,6 +211,15 @@ impl Log for LocalLog {
             Safety::Written => self.written.load(Ordering::Acquire),
             Safety::Durable => self.durable.load(Ordering::Acquire),
         }
+    }
+
+    fn has_room(&self) -> bool {
+        !self.stalled.load(Ordering::Acquire)
+    }
+
+    fn safe_position(&self, lane: LaneId, safety: Safety) -> Position {
+        let safe = self.safe(safety);
+        self.tail.lock().lane(lane).position_before(safe)
     }
 
     fn poisoned(&self) -> Option<LogError> {

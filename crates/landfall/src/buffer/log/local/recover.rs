@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use smallvec::SmallVec;
@@ -15,7 +15,7 @@ use super::super::{Head, LogError, Place};
 use super::commit::{Syncer, Writer};
 use super::record::END;
 use super::scan::{Copied, Next, Scan, Torn, scan};
-use super::segment::{self, DATA_START, Header, Mark, NotBegun, Segment, Spare, file_name, id_of};
+use super::segment::{self, DATA_START, Fill, Header, Mark, NotBegun, Segment, Spare, file_name, id_of};
 use super::small_file::{Meta, read_meta, replace, write_meta};
 use super::tail::Tail;
 use super::upkeep::{DRAFT, SPARE};
@@ -305,7 +305,8 @@ fn file_for(
         None => {}
     }
     let path = log.join(format!("next{DRAFT}"));
-    segment::make_spare(&env.disk, path, capacity, settings.zero_fill)
+    let fill = if settings.zero_fill { Fill::Zeros } else { Fill::Reserved };
+    segment::make_spare(&env.disk, path, capacity, fill)
         .map_err(|reason| failed("make a segment in", log, &reason))
 }
 
@@ -352,7 +353,8 @@ fn assemble(
         writer: Mutex::new(Writer { current, backlog: VecDeque::new(), buffer: Vec::new(), stalled: false }),
         syncer: Mutex::new(syncer),
         segments: RwLock::new(segments),
-        spare: Mutex::new(None),
+        spares: Mutex::default(),
+        stalled: AtomicBool::new(false),
         accepted: AtomicU64::new(end),
         written: AtomicU64::new(end),
         durable: AtomicU64::new(end),

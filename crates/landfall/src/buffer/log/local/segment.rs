@@ -20,6 +20,8 @@ const HEADER_CRC_AT: usize = 96;
 /// The two marks have a sector each, so that one torn write never spoils both.
 const MARK_AT: [usize; 2] = [512, 1024];
 const MARK_BYTES: usize = 20;
+/// After so many zeros a new file is synced.
+const ZEROS_SYNC_BYTES: u64 = 4 << 20;
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// What a segment says of itself.
@@ -173,21 +175,34 @@ pub(super) fn id_of(name: &str) -> Option<u64> {
     (id > 0 && file_name(id) == name).then_some(id)
 }
 
-/// Makes a file of this length under a name that recovery does not look at. Writing the zeros now halves the
-/// time of every later sync: no block has to be allocated then.
+/// How a new file gets its room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fill {
+    /// The zeros are written, which takes a while and halves the time of every later sync: no block has to be
+    /// allocated or turned into a written one then.
+    Zeros,
+    /// The room is reserved, which takes no time: for somebody who waits.
+    Reserved,
+}
+
+/// Makes a file of this length under a name that recovery does not look at.
 pub(super) fn make_spare(
     disk: &Arc<dyn Disk>,
     path: PathBuf,
     capacity: u64,
-    zero_fill: bool,
+    fill: Fill,
 ) -> io::Result<Spare> {
     let made = || {
         let file = disk.create(&path)?;
-        let mut at = if zero_fill { 0 } else { capacity - 1 };
-        while at < capacity {
-            let step = (capacity - at).min(ZEROS.len() as u64);
-            file.write_at(&ZEROS[..step as usize], at)?;
-            at += step;
+        let reserved = match fill {
+            Fill::Zeros => false,
+            Fill::Reserved => match file.reserve(capacity) {
+                Err(reason) if reason.kind() == io::ErrorKind::Unsupported => false,
+                reserved => reserved.map(|()| true)?,
+            },
+        };
+        if !reserved {
+            write_zeros(&*file, capacity)?;
         }
         file.sync_data()?;
         Ok(file)
@@ -200,6 +215,20 @@ pub(super) fn make_spare(
             Err(reason)
         }
     }
+}
+
+/// Writes zeros and syncs them in steps: one sync of all of them would hold up every other sync of the disk.
+fn write_zeros(file: &dyn DiskFile, capacity: u64) -> io::Result<()> {
+    let mut at = 0;
+    while at < capacity {
+        let step = (capacity - at).min(ZEROS.len() as u64);
+        file.write_at(&ZEROS[..step as usize], at)?;
+        at += step;
+        if at.is_multiple_of(ZEROS_SYNC_BYTES) {
+            file.sync_data()?;
+        }
+    }
+    Ok(())
 }
 
 /// Why a spare did not become a segment.

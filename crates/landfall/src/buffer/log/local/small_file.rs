@@ -132,8 +132,42 @@ fn write(disk: &Arc<dyn Disk>, path: &Path, lineage: Lineage, content: &[u8]) ->
     replace(disk, path, &bytes).map_err(|reason| failed("write", path, &reason))
 }
 
-/// Replaces a file: under another name first, and durable before it gets its name.
+/// The file that only keeps room, and its size: some META and notes.
+const RESERVE: &str = "RESERVE";
+const RESERVE_BYTES: u64 = 256 << 10;
+
+/// Makes the reserve of a data directory, if it is not there.
+pub(super) fn make_reserve(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<()> {
+    let path = dir.join(RESERVE);
+    match disk.create(&path) {
+        Err(reason) if reason.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(reason) => Err(reason),
+        Ok(file) => {
+            let zeros = || file.write_at(&[0; RESERVE_BYTES as usize], 0);
+            let made = file.reserve(RESERVE_BYTES).or_else(|_| zeros()).and_then(|()| file.sync_data());
+            if made.is_err() {
+                // A half-made file would keep the room that is missing. That it cannot be removed changes nothing.
+                let _ = disk.remove(&path);
+            }
+            made
+        }
+    }
+}
+
+/// Replaces a file, durably. On a full disk the reserve of the data directory makes room for it.
 pub(super) fn replace(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let full = match write_anew(disk, path, bytes) {
+        Err(reason) if matches!(reason.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => reason,
+        written => return written,
+    };
+    // The file lies in the data directory or in a folder of it.
+    let reserves = path.ancestors().skip(1).take(2).map(|dir| dir.join(RESERVE));
+    let freed = reserves.into_iter().any(|reserve| disk.remove(&reserve).is_ok());
+    if freed { write_anew(disk, path, bytes) } else { Err(full) }
+}
+
+/// Under another name first, and durable before it gets its name.
+fn write_anew(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("tmp");
     match disk.remove(&draft) {
         Err(reason) if reason.kind() != ErrorKind::NotFound => return Err(reason),

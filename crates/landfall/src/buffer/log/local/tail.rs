@@ -67,6 +67,13 @@ pub(super) struct Batch {
     pub(super) end: Address,
 }
 
+impl Lane {
+    /// The lane's last position before an address.
+    pub(super) fn position_before(&self, address: Address) -> Position {
+        self.index.position_before(address)
+    }
+}
+
 impl Tail {
     /// A tail whose first segment is `segment`, behind what `lanes` hold. It begins with the lane map.
     pub(super) fn new(

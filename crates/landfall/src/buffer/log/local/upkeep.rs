@@ -9,12 +9,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::{Log, LogError, Safety};
-use super::segment::{self, Segment, Spare};
+use super::segment::{self, Fill, Segment, Spare};
+use super::small_file;
 use super::{LocalLog, LocalLogSettings as Settings, failed};
 use crate::env::failpoint::reach;
 
 /// After this long without a sync, what is durable is marked by a sync of its own.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How many files are prepared ahead: one for the next roll-over while the one after it is still being made, and the last
+/// is the reserve of a full disk.
+const SPARES: usize = 2;
 
 /// What the name of a file for a next segment begins with: whole, or it would not have that name.
 pub(super) const SPARE: &str = "spare-";
@@ -28,6 +33,8 @@ pub(super) struct Upkeep {
     landed_at: VecDeque<Duration>,
     /// Segments that are forgotten and whose files are not gone yet, oldest first.
     going: VecDeque<Arc<Segment>>,
+    /// The reserve is there.
+    reserved: bool,
 }
 
 impl LocalLog {
@@ -38,12 +45,13 @@ impl LocalLog {
         // Each is tried, whatever becomes of the others.
         self.forget(&mut upkeep);
         let gone = self.let_go(&mut upkeep);
-        let spared = self.prepare_spare();
+        let reserved = self.prepare_reserve(&mut upkeep);
+        let spared = self.prepare_spares();
         let stalled = self.tail.lock().stalled();
         let written = if stalled { self.write(self.accepted()) } else { Ok(()) };
         let idle = self.env.clock.monotonic().saturating_sub(self.syncer.lock().last) >= IDLE;
         let marked = if idle { self.mark_durable() } else { Ok(()) };
-        gone.and(spared).and(written).and(marked)
+        gone.and(reserved).and(spared).and(written).and(marked)
     }
 
     /// A name in the log's folder that was never used since the start.
@@ -51,20 +59,38 @@ impl LocalLog {
         self.folders.log.join(format!("{begin}{}{end}", self.names.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Prepares the next segment's file, so that no write has to wait for it.
-    fn prepare_spare(&self) -> Result<(), LogError> {
-        if self.spare.lock().is_some() {
-            return Ok(());
+    /// Prepares the next segments' files, so that no write has to wait for one.
+    fn prepare_spares(&self) -> Result<(), LogError> {
+        while self.spares.lock().len() < SPARES {
+            let draft = self.fresh_name("next-", DRAFT);
+            let Settings { segment_bytes, zero_fill, .. } = self.settings;
+            let fill = if zero_fill { Fill::Zeros } else { Fill::Reserved };
+            let mut spare = segment::make_spare(&self.env.disk, draft, segment_bytes, fill)
+                .map_err(|reason| failed("make a segment in", &self.folders.log, &reason))?;
+            let path = self.fresh_name(SPARE, "");
+            self.env.disk.rename(&spare.path, &path).map_err(|reason| failed("name", &path, &reason))?;
+            reach("log.spare");
+            spare.path = path;
+            self.spares.lock().push_back(spare);
         }
-        let draft = self.fresh_name("next-", DRAFT);
-        let Settings { segment_bytes, zero_fill, .. } = self.settings;
-        let mut spare = segment::make_spare(&self.env.disk, draft, segment_bytes, zero_fill)
-            .map_err(|reason| failed("make a segment in", &self.folders.log, &reason))?;
-        let path = self.fresh_name(SPARE, "");
-        self.env.disk.rename(&spare.path, &path).map_err(|reason| failed("name", &path, &reason))?;
-        reach("log.spare");
-        spare.path = path;
-        *self.spare.lock() = Some(spare);
+        Ok(())
+    }
+
+    /// A prepared file of this length. The last one stays: a start on a full disk begins a segment, and without one
+    /// nothing could land any more.
+    pub(super) fn take_spare(&self, capacity: u64) -> Option<Spare> {
+        let mut spares = self.spares.lock();
+        let may_go = spares.len() > 1 && spares.front().is_some_and(|spare| spare.capacity == capacity);
+        if may_go { spares.pop_front() } else { None }
+    }
+
+    /// Keeps a little room in the data directory for META and the notes, which are written on a full disk too.
+    fn prepare_reserve(&self, upkeep: &mut Upkeep) -> Result<(), LogError> {
+        if !upkeep.reserved {
+            small_file::make_reserve(&self.env.disk, &self.folders.dir)
+                .map_err(|reason| failed("reserve room in", &self.folders.dir, &reason))?;
+            upkeep.reserved = true;
+        }
         Ok(())
     }
 
@@ -89,7 +115,9 @@ impl LocalLog {
             let rest = kept - segment.header.capacity;
             let old = now.saturating_sub(*since).as_millis() >= u128::from(self.settings.retention_ms);
             let may_go = old && rest >= self.settings.retention_bytes;
-            if !may_go && kept <= self.settings.retained_bytes_max {
+            // Room for a write that waits is worth more than a past that perhaps nobody asks for.
+            let full = !self.has_room();
+            if !may_go && !full && kept <= self.settings.retained_bytes_max {
                 break;
             }
             kept = rest;
@@ -108,7 +136,7 @@ impl LocalLog {
             reach("log.trim");
             let path = segment.path.clone();
             let capacity = segment.header.capacity;
-            let wanted = capacity == self.settings.segment_bytes && self.spare.lock().is_none();
+            let wanted = capacity == self.settings.segment_bytes && self.spares.lock().len() < SPARES;
             let disk = &self.env.disk;
             // A reader that still has the file open must not see it change.
             let (file, moved) = match Arc::try_unwrap(segment) {
@@ -128,7 +156,7 @@ impl LocalLog {
             reach("log.trimmed");
             match moved.and_then(|moved| disk.sync_dir(&self.folders.log).map(|()| moved)) {
                 Ok(Some(path)) => {
-                    *self.spare.lock() = Some(Spare { path, file: file.file.clone(), capacity });
+                    self.spares.lock().push_back(Spare { path, file: file.file.clone(), capacity });
                 }
                 Ok(None) => {}
                 Err(reason) => {

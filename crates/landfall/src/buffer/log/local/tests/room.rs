@@ -31,6 +31,65 @@ fn a_full_disk_refuses_new_records_and_takes_them_again_when_there_is_room() {
     assert_eq!(conformance_records(&log, lanes[0]), acknowledged + 2);
 }
 
+#[test]
+fn a_start_on_a_full_disk_succeeds_and_what_was_acknowledged_can_land() {
+    let disk = StrictDisk::default();
+    let open = |seed| LocalLog::open(disk.env(seed), Path::new("data"), small());
+    let (log, _) = open(1).unwrap();
+    let lanes = conformance::lanes(&log, 1);
+    log.upkeep().unwrap();
+    disk.limit_room(Some(disk.bytes() + 8192));
+    let mut acknowledged = 0;
+    while let Ok(appended) = log.append(&lanes, &[1; 500]) {
+        // Upkeep at every step: what it prepares must not use up what a start needs.
+        drop(log.upkeep());
+        acknowledged += u64::from(log.commit(appended.end, Safety::Durable).is_ok());
+    }
+    assert!(acknowledged > 20, "{acknowledged}");
+    assert!(!log.has_room());
+    drop(log);
+    disk.kill();
+    disk.limit_room(Some(disk.bytes()));
+    let (log, recovery) = open(2).unwrap();
+    assert_eq!(recovery.records, acknowledged);
+    assert_eq!(conformance_records(&log, lanes[0]), acknowledged);
+    log.set_note("landed", b"all of it").unwrap();
+    log.landed(lanes[0], acknowledged);
+    // Landed segments become the next ones, so writes go on although the disk gives nothing.
+    drop(log.upkeep());
+    log.append(&lanes, &[1; 500]).unwrap();
+    log.commit(log.accepted(), Safety::Durable).unwrap();
+}
+
+#[test]
+fn without_room_the_log_tells_which_positions_are_safe() {
+    let disk = StrictDisk::default();
+    let (log, _) = LocalLog::open(disk.env(1), Path::new("data"), small()).unwrap();
+    let lanes = conformance::lanes(&log, 2);
+    disk.limit_room(Some(disk.bytes()));
+    let (mut safe, mut last) = ([0, 0], [0, 0]);
+    for n in 0.. {
+        let lane = n % 2;
+        let appended = log.append(&lanes[lane..=lane], &[1; 500]).unwrap();
+        last[lane] = appended.places[0].position;
+        if log.commit(appended.end, Safety::Written).is_err() {
+            break;
+        }
+        safe = last;
+    }
+    assert!(!log.has_room() && safe != last);
+    for lane in 0..2 {
+        assert_eq!(log.safe_position(lanes[lane], Safety::Written), safe[lane]);
+        assert!(log.safe_position(lanes[lane], Safety::Durable) < safe[lane]);
+    }
+    disk.limit_room(None);
+    log.upkeep().unwrap();
+    assert!(log.has_room());
+    for lane in 0..2 {
+        assert_eq!(log.safe_position(lanes[lane], Safety::Written), last[lane]);
+    }
+}
+
 fn conformance_records(log: &LocalLog, lane: LaneId) -> u64 {
     let mut records = log.records(&[(lane, 0)], log.safe(Safety::Durable)).unwrap();
     let mut count = 0;
