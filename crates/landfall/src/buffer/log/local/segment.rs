@@ -194,14 +194,12 @@ pub(super) fn make_spare(
 ) -> io::Result<Spare> {
     let made = || {
         let file = disk.create(&path)?;
-        let reserved = match fill {
-            Fill::Zeros => false,
-            Fill::Reserved => match file.reserve(capacity) {
-                Err(reason) if reason.kind() == io::ErrorKind::Unsupported => false,
-                reserved => reserved.map(|()| true)?,
-            },
+        // First, so that a disk that is too full says so at once, and the blocks lie together.
+        let reserved = match file.reserve(capacity) {
+            Err(reason) if reason.kind() == io::ErrorKind::Unsupported => false,
+            reserved => reserved.map(|()| true)?,
         };
-        if !reserved {
+        if fill == Fill::Zeros || !reserved {
             write_zeros(&*file, capacity)?;
         }
         file.sync_data()?;
