@@ -405,3 +405,37 @@ fn a_repair_without_the_log_s_database_changes_nothing() {
     assert_eq!(missing.code, Some(69), "{missing:?}");
     assert!(!place.path().join("none.db").exists());
 }
+
+#[test]
+fn a_second_server_is_refused_under_every_name_that_the_directory_has() {
+    let place = Place::new();
+    let server = place.serve(&["--database", "sqlite:app.db"]);
+    std::os::unix::fs::symlink("landfall-data", place.path().join("alias")).unwrap();
+    let mut names = vec!["landfall-data", "alias"];
+    std::fs::create_dir(place.path().join("bound")).unwrap();
+    let mount = |args: &[&str]| {
+        std::process::Command::new(args[0]).args(&args[1..]).current_dir(place.path()).status()
+    };
+    let bound = mount(&["mount", "--bind", "landfall-data", "bound"]).is_ok_and(|status| status.success());
+    if bound {
+        names.push("bound");
+    } else {
+        eprintln!("SKIPPED in part: no folder can be bound to another place here");
+    }
+    let refused = |name: &str, context: &str| {
+        let second = ["serve", "--listen", "127.0.0.1:0", "--database", "sqlite:app.db", "--data-dir", name];
+        let ended = place.run(&second);
+        assert_eq!(ended.code, Some(69), "{name}, {context}: {ended:?}");
+        assert!(ended.err.contains("in use by another Landfall process"), "{name}, {context}: {ended:?}");
+    };
+    names.iter().for_each(|name| refused(name, "as it is"));
+    std::fs::rename(place.path().join("landfall-data"), place.path().join("renamed")).unwrap();
+    refused("renamed", "renamed");
+    std::fs::remove_file(place.path().join("renamed/LOCK")).unwrap();
+    refused("renamed", "without its LOCK");
+    if bound {
+        refused("bound", "without its LOCK");
+        assert!(mount(&["umount", "-l", "bound"]).unwrap().success());
+    }
+    assert_eq!(server.cli(&["SET", "a", "1"]), "OK", "the first one goes on");
+}

@@ -131,9 +131,16 @@ impl Disk for RealDisk {
         if (ours.dev(), ours.ino()) != (named.dev(), named.ino()) {
             return Ok(None);
         }
+        // Another process may have made a LOCK anew after somebody removed ours: the folder itself tells. Where folders
+        // cannot be locked the file has to do.
+        let folder =
+            File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        if matches!(folder.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Ok(None);
+        }
         // Only for the message that a second process shows, so of a fixed length and not synced.
         file.write_all_at(format!("{:<11}\n", std::process::id()).as_bytes(), 0)?;
-        Ok(Some(Box::new(file)))
+        Ok(Some(Box::new((file, folder))))
     }
 }
 
@@ -230,6 +237,8 @@ mod tests {
         assert!(disk.lock(&path).unwrap().is_none());
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.trim(), std::process::id().to_string());
+        std::fs::remove_file(&path).unwrap();
+        assert!(disk.lock(&path).unwrap().is_none(), "a removed LOCK sets nobody free");
         drop(held);
         assert!(disk.lock(&path).unwrap().is_some());
     }

@@ -131,6 +131,23 @@ mod tests {
     }
 
     #[test]
+    fn the_lanes_that_rows_go_to_are_pinned_for_ever() {
+        let key = |key: &str| RowKey::of_key(key.as_bytes());
+        let rows = [
+            key("a"),
+            key("user:1:name"),
+            RowKey::of_table("flight", &[Value::Int(115)]),
+            RowKey::of_table(
+                "weatherdata",
+                &[Value::from("2025-10-01"), Value::from("11:19:00"), Value::Int(7)],
+            ),
+            RowKey::of_table("page", &[Value::Int(-1)]),
+        ];
+        let lanes: Vec<u64> = rows.iter().map(|row| lane_hash(row.as_bytes()) % 64).collect();
+        assert_eq!(lanes, [20, 27, 29, 11, 2]);
+    }
+
+    #[test]
     fn a_composite_key_decodes_to_itself() {
         let key = vec![Value::from("2025-10-01"), Value::from("11:19:00"), Value::Int(7)];
         let row = RowKey::of_table("weatherdata", &key);

@@ -30,6 +30,7 @@ mod library;
 mod loads;
 mod model;
 mod parked;
+mod relane;
 mod threads;
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
