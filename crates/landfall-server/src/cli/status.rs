@@ -51,6 +51,7 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         _ => format!("after {} ms or {} changes", number(&flush["interval_ms"]), grouped(&flush["count"])),
     };
     let (pending, bounds) = (&status["pending"], &status["bounds"]);
+    let log = &status["log"];
     let (cache, counts) = (&status["cache"], &status["counts"]);
     for (name, value) in [
         ("database", text(&status["database"])),
@@ -59,6 +60,18 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         ("flush", mode),
         ("pending", waiting(pending, bounds)),
         ("kept landed", kept(bounds)),
+        (
+            "log files",
+            format!(
+                "{} of {}, {} of them landed, {} prepared; index {} in memory; slowest sync {} ms",
+                grouped(&log["segments"]),
+                bytes(&log["disk_bytes"]),
+                grouped(&log["landed_segments"]),
+                number(&log["spares"]),
+                bytes(&log["index_bytes"]),
+                grouped(&log["sync_ms_max"])
+            ),
+        ),
         (
             "cache",
             format!(

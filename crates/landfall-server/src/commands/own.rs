@@ -274,6 +274,15 @@ fn status_document(session: &Session, engine: &Engine) -> Json {
             "log_bytes": status.owed.bytes,
             "oldest_age_ms": age_ms,
         },
+        "log": {
+            "segments": status.log.segments,
+            "spares": status.log.spares,
+            "landed_segments": status.log.landed_segments,
+            "disk_bytes": status.log.disk_bytes,
+            "index_bytes": status.log.index_bytes,
+            "unwritten_bytes": status.log.unwritten_bytes,
+            "sync_ms_max": status.log.sync_ms_max,
+        },
         "bounds": {
             "max_pending": settings.max_pending,
             "throttle_at": settings.throttle_at,

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Engine;
-use crate::buffer::log::{LogError, Owed};
+use crate::buffer::log::{LogError, Owed, Usage};
 use crate::lander::{ConnectionStatus, GroupStatus, ParkedNow, Phase};
 use crate::model::{Epoch, Incident, LaneId, Lineage, Position};
 use crate::settings::{Fsync, Settings};
@@ -20,6 +20,8 @@ pub struct Status {
     pub database: String,
     /// What has not landed.
     pub owed: Owed,
+    /// What the log holds of the system's means.
+    pub log: Usage,
     /// The time of this picture, Unix milliseconds.
     pub now_ms: u64,
     /// Rows in the cache, and bytes.
@@ -128,6 +130,7 @@ impl Engine {
             boot: core.log.boot(),
             database: core.database.describe(),
             owed: core.log.owed(),
+            log: core.log.usage(),
             now_ms: core.env.clock.unix_ms(),
             cache: (read(&bytes.rows), bytes.all_bytes()),
             dirty: (read(&bytes.dirty_rows), bytes.dirty_bytes()),

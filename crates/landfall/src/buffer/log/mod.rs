@@ -110,6 +110,25 @@ pub struct Owed {
     pub oldest_ms: u64,
 }
 
+/// What a log holds of the system's means, for status and alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Segments, each an open file.
+    pub segments: u64,
+    /// Files prepared for next segments, each open too.
+    pub spares: u64,
+    /// Segments that have landed and are kept for a database that goes back.
+    pub landed_segments: u64,
+    /// Bytes of all these files.
+    pub disk_bytes: u64,
+    /// Memory of the index of records.
+    pub index_bytes: u64,
+    /// Memory of records that are not written yet.
+    pub unwritten_bytes: u64,
+    /// How long the longest sync took, in milliseconds.
+    pub sync_ms_max: u64,
+}
+
 /// What a lane is called. The name is stable over restarts; the number is never reused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LaneName {
@@ -167,6 +186,11 @@ pub trait Log: Send + Sync {
     /// The last position of a lane that is as safe as asked, or one below it. Not for the path of a write.
     fn safe_position(&self, lane: LaneId, safety: Safety) -> Position {
         if self.safe(safety) >= self.accepted() { self.head(lane).position } else { 0 }
+    }
+
+    /// What the log holds of the system's means.
+    fn usage(&self) -> Usage {
+        Usage::default()
     }
 
     /// The reason, once the log is poisoned.

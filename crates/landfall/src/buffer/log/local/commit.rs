@@ -144,6 +144,7 @@ impl LocalLog {
             syncer.marked = durable;
             reach("log.marked");
         }
+        let begun = self.env.clock.monotonic();
         // In order: nothing of a segment is durable before all of the one before is.
         for segment in &unsynced {
             if let Err(reason) = segment.file.sync_data() {
@@ -154,6 +155,7 @@ impl LocalLog {
         self.durable.store(target, Ordering::Release);
         reach("log.durable");
         syncer.last = self.env.clock.monotonic();
+        self.sync_ms_max.fetch_max((syncer.last - begun).as_millis() as u64, Ordering::Relaxed);
         Ok(())
     }
 

@@ -109,6 +109,12 @@ impl LaneIndex {
         self.open &= !self.chunks.is_empty();
     }
 
+    /// The memory that it takes, in bytes.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        let bytes = |chunk: &Chunk| (chunk.steps.capacity() + std::mem::size_of::<Chunk>()) as u64;
+        self.chunks.iter().map(bytes).sum()
+    }
+
     /// How many records are kept.
     pub(super) fn count(&self) -> u64 {
         self.chunks.iter().map(|chunk| u64::from(chunk.count)).sum()

@@ -34,7 +34,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::memory::backward_gap;
-use super::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety};
+use super::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety, Usage};
 use crate::env::Env;
 use crate::env::failpoint::reach;
 use crate::model::{Anchor, LaneId, Lineage, Position};
@@ -90,6 +90,8 @@ pub struct LocalLog {
     durable: AtomicU64,
     owed_records: AtomicU64,
     poison: OnceLock<LogError>,
+    /// How long the longest sync took.
+    sync_ms_max: AtomicU64,
     cache: read::Cache,
     notes: Mutex<()>,
     upkeep: Mutex<upkeep::Upkeep>,
@@ -220,6 +222,25 @@ impl Log for LocalLog {
     fn safe_position(&self, lane: LaneId, safety: Safety) -> Position {
         let safe = self.safe(safety);
         self.tail.lock().lane(lane).position_before(safe)
+    }
+
+    fn usage(&self) -> Usage {
+        let (landed, index_bytes) = {
+            let tail = self.tail.lock();
+            (tail.landed_address(), tail.lanes().map(|(_, lane)| lane.index.memory_bytes()).sum())
+        };
+        let spares = self.spares.lock().iter().map(|spare| spare.capacity).collect::<Vec<_>>();
+        let segments = self.segments.read();
+        let behind = segments.partition_point(|segment| segment.header.base <= landed);
+        Usage {
+            segments: segments.len() as u64,
+            spares: spares.len() as u64,
+            landed_segments: behind.saturating_sub(1) as u64,
+            disk_bytes: segments.iter().map(|segment| segment.header.capacity).chain(spares).sum(),
+            index_bytes,
+            unwritten_bytes: self.accepted().saturating_sub(self.safe(Safety::Written)),
+            sync_ms_max: self.sync_ms_max.load(Ordering::Relaxed),
+        }
     }
 
     fn poisoned(&self) -> Option<LogError> {

@@ -359,6 +359,7 @@ fn assemble(
         written: AtomicU64::new(end),
         durable: AtomicU64::new(end),
         poison: OnceLock::new(),
+        sync_ms_max: AtomicU64::new(0),
         cache: read::Cache::default(),
         notes: Mutex::new(()),
         upkeep: Mutex::default(),

@@ -24,6 +24,10 @@ pub struct LocalLogSettings {
     pub zero_fill: bool,
 }
 
+/// The most segments that are owed, and the most that are kept when they have landed: each is an open file, and a process
+/// often has 1024 of them. With usual segments the bounds in bytes come long before.
+pub(super) const SEGMENTS_MAX: u64 = 384;
+
 impl Default for LocalLogSettings {
     fn default() -> Self {
         Self {
@@ -39,6 +43,11 @@ impl Default for LocalLogSettings {
 }
 
 impl LocalLogSettings {
+    /// The bound of owed bytes, by the bytes and by the files that hold them.
+    pub(super) fn owed_bytes_max(&self) -> u64 {
+        self.log_bytes_max.min(SEGMENTS_MAX.saturating_mul(self.segment_bytes))
+    }
+
     pub(super) fn check(&self) -> Result<(), LogError> {
         let mut problems = Vec::new();
         if self.segment_bytes < DATA_START + 1024 {

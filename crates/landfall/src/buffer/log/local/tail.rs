@@ -181,8 +181,9 @@ impl Tail {
         if bytes > self.settings.record_bytes_max {
             return Err(LogError::TooLarge { bytes, bytes_max: self.settings.record_bytes_max });
         }
-        if self.owed_bytes() + bytes > self.settings.log_bytes_max {
-            return Err(LogError::Full { bytes_max: self.settings.log_bytes_max });
+        let bytes_max = self.settings.owed_bytes_max();
+        if self.owed_bytes() + bytes > bytes_max {
+            return Err(LogError::Full { bytes_max });
         }
         let mut places = SmallVec::new();
         for &lane in lanes {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::super::{Log, LogError, Safety};
 use super::segment::{self, Fill, Segment, Spare};
+use super::settings::SEGMENTS_MAX;
 use super::small_file;
 use super::{LocalLog, LocalLogSettings as Settings, failed};
 use crate::env::failpoint::reach;
@@ -117,7 +118,8 @@ impl LocalLog {
             let may_go = old && rest >= self.settings.retention_bytes;
             // Room for a write that waits is worth more than a past that perhaps nobody asks for.
             let full = !self.has_room();
-            if !may_go && !full && kept <= self.settings.retained_bytes_max {
+            let many = upkeep.landed_at.len() as u64 > SEGMENTS_MAX;
+            if !may_go && !full && !many && kept <= self.settings.retained_bytes_max {
                 break;
             }
             kept = rest;

@@ -141,3 +141,40 @@ fn records_in_many_pieces_and_across_them_read_back() {
         assert!(log.anchor_at(lane, 150).unwrap().is_some());
     }
 }
+
+#[test]
+fn the_number_of_open_files_is_bounded_whatever_the_settings_say() {
+    let disk = StrictDisk::default();
+    let settings = LocalLogSettings {
+        retention_ms: 3_600_000,
+        retention_bytes: 1 << 30,
+        retained_bytes_max: 1 << 40,
+        zero_fill: false,
+        ..small()
+    };
+    let (log, _) = LocalLog::open(disk.env(1), Path::new("data"), settings).unwrap();
+    let lanes = conformance::lanes(&log, 1);
+    let fill = || {
+        let mut last = 0;
+        loop {
+            match log.append(&lanes, &[1; 3000]) {
+                Ok(appended) => last = appended.places[0].position,
+                Err(LogError::Full { bytes_max }) => {
+                    assert_eq!(bytes_max, 8192 * settings::SEGMENTS_MAX);
+                    log.commit(log.accepted(), Safety::Durable).unwrap();
+                    return last;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    for _ in 0..3 {
+        let last = fill();
+        let usage = log.usage();
+        assert!(usage.index_bytes > 0 && usage.unwritten_bytes == 0, "{usage:?}");
+        log.landed(lanes[0], last);
+        log.upkeep().unwrap();
+        let usage = log.usage();
+        assert!(usage.landed_segments <= settings::SEGMENTS_MAX && usage.spares <= 2, "{usage:?}");
+    }
+}
