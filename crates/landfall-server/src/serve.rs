@@ -154,7 +154,12 @@ fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engi
         );
     }
     for incident in LocalLog::incidents(env, &settings.data_dir)? {
-        eprintln!("landfall: an incident is noted beside the log: {incident}");
+        if incident.acknowledged_ms.is_none() {
+            let (kind, what) = (incident.kind.name(), &incident.what);
+            eprintln!(
+                "landfall: an incident that nobody has acknowledged: {kind}: {what}; see `landfall incidents`"
+            );
+        }
     }
     let log: Arc<dyn Log> = Arc::new(log);
     // A file that went away must not be made anew, empty.

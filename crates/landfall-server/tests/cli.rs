@@ -389,7 +389,12 @@ fn a_repair_lists_the_loss_wants_it_confirmed_and_the_next_start_reports_it() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(place.run(&["log", "check", "landfall-data"]).code, Some(0));
     let server = place.serve(&[]);
-    assert!(server.said().contains("kind=declared-loss lane="), "{}", server.said());
+    assert!(server.said().contains("declared-loss: records of group key-value"), "{}", server.said());
+    assert!(
+        server.run(&["incidents", "list"]).out.contains("declared-loss"),
+        "{:?}",
+        server.run(&["incidents", "list"])
+    );
     assert_eq!(server.cli(&["GET", "b"]), "the second value");
     assert_eq!(server.cli(&["GET", "a"]), "");
     assert_eq!(server.run(&["drain"]).code, Some(0));

@@ -5,15 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde_json::{Value as Json, json};
 
 use crate::buffer::log::{Log, LogError};
 use crate::env::Env;
-use crate::model::{Incident, IncidentKind, LaneId, Lineage, Position};
+use crate::model::incident::{NOTE, read, written};
+use crate::model::{Incident, IncidentKind, LaneId, Position};
 
-/// The note that keeps them: JSON, `{"version": 1, "incidents": [..]}` (docs/format.md).
-const NOTE: &str = "incidents";
-const VERSION: u64 = 1;
 /// More than these are not kept beside the log, as long as the oldest are acknowledged and in the database.
 const KEPT_MAX: usize = 1000;
 
@@ -161,46 +158,6 @@ impl Incidents {
         let kept = self.log.set_note(NOTE, &written(&state.all));
         state.trouble = kept.err().map(|error| format!("incidents cannot be kept beside the log: {error}"));
     }
-}
-
-fn written(incidents: &[Incident]) -> Vec<u8> {
-    let one = |incident: &Incident| {
-        json!({
-            "id": incident.id_in_words(),
-            "time_ms": incident.time_ms,
-            "kind": incident.kind.name(),
-            "lineage": incident.lineage.to_string(),
-            "lane": incident.lane.map(|lane| lane.0),
-            "first": incident.positions.0,
-            "last": incident.positions.1,
-            "what": incident.what,
-            "acknowledged_ms": incident.acknowledged_ms,
-        })
-    };
-    let all: Vec<Json> = incidents.iter().map(one).collect();
-    json!({"version": VERSION, "incidents": all}).to_string().into_bytes()
-}
-
-fn read(note: &[u8]) -> Option<Vec<Incident>> {
-    let document: Json = serde_json::from_slice(note).ok()?;
-    if document["version"].as_u64() != Some(VERSION) {
-        return None;
-    }
-    let id = |text: &Json| u128::from_str_radix(text.as_str()?, 16).ok().map(u128::to_be_bytes);
-    let one = |incident: &Json| {
-        let lane = incident["lane"].as_u64().map(|lane| LaneId(lane as u32));
-        Some(Incident {
-            id: id(&incident["id"])?,
-            time_ms: incident["time_ms"].as_u64()?,
-            kind: IncidentKind::of_name(incident["kind"].as_str()?)?,
-            lineage: Lineage(id(&incident["lineage"])?),
-            lane,
-            positions: (incident["first"].as_u64()?, incident["last"].as_u64()?),
-            what: incident["what"].as_str()?.into(),
-            acknowledged_ms: incident["acknowledged_ms"].as_u64(),
-        })
-    };
-    document["incidents"].as_array()?.iter().map(one).collect()
 }
 
 #[cfg(test)]

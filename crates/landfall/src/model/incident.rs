@@ -1,6 +1,8 @@
 //! An incident: something that a person has to know of, because Landfall cannot put it right or because data may be gone.
 //! It never carries a value, a key or a password.
 
+use serde_json::{Value as Json, json};
+
 use super::{LaneId, Lineage, Position};
 
 /// What happened.
@@ -16,6 +18,8 @@ pub enum IncidentKind {
     Fenced,
     /// Somebody gave a lane to this log with `landfall adopt`.
     Adopted,
+    /// `landfall log repair` gave up acknowledged writes that could not be read any more.
+    DeclaredLoss,
 }
 
 /// An incident.
@@ -40,12 +44,13 @@ pub struct Incident {
 }
 
 impl IncidentKind {
-    const ALL: [IncidentKind; 5] = [
+    const ALL: [IncidentKind; 6] = [
         IncidentKind::LogBehind,
         IncidentKind::DatabaseBehind,
         IncidentKind::Diverged,
         IncidentKind::Fenced,
         IncidentKind::Adopted,
+        IncidentKind::DeclaredLoss,
     ];
 
     /// The name, in the database and in documents.
@@ -56,6 +61,7 @@ impl IncidentKind {
             IncidentKind::Diverged => "diverged",
             IncidentKind::Fenced => "fenced",
             IncidentKind::Adopted => "adopted",
+            IncidentKind::DeclaredLoss => "declared-loss",
         }
     }
 
@@ -70,4 +76,50 @@ impl Incident {
     pub fn id_in_words(&self) -> String {
         super::lane::hex(&self.id)
     }
+}
+
+/// The note beside the log that keeps them.
+pub const NOTE: &str = "incidents";
+const VERSION: u64 = 1;
+
+/// The content of the note: JSON, `{"version": 1, "incidents": [..]}` (docs/format.md).
+pub fn written(incidents: &[Incident]) -> Vec<u8> {
+    let one = |incident: &Incident| {
+        json!({
+            "id": incident.id_in_words(),
+            "time_ms": incident.time_ms,
+            "kind": incident.kind.name(),
+            "lineage": incident.lineage.to_string(),
+            "lane": incident.lane.map(|lane| lane.0),
+            "first": incident.positions.0,
+            "last": incident.positions.1,
+            "what": incident.what,
+            "acknowledged_ms": incident.acknowledged_ms,
+        })
+    };
+    let all: Vec<Json> = incidents.iter().map(one).collect();
+    json!({"version": VERSION, "incidents": all}).to_string().into_bytes()
+}
+
+/// The incidents in the note; none when it is of a newer version.
+pub fn read(note: &[u8]) -> Option<Vec<Incident>> {
+    let document: Json = serde_json::from_slice(note).ok()?;
+    if document["version"].as_u64() != Some(VERSION) {
+        return None;
+    }
+    let id = |text: &Json| u128::from_str_radix(text.as_str()?, 16).ok().map(u128::to_be_bytes);
+    let one = |incident: &Json| {
+        let lane = incident["lane"].as_u64().map(|lane| LaneId(lane as u32));
+        Some(Incident {
+            id: id(&incident["id"])?,
+            time_ms: incident["time_ms"].as_u64()?,
+            kind: IncidentKind::of_name(incident["kind"].as_str()?)?,
+            lineage: Lineage(id(&incident["lineage"])?),
+            lane,
+            positions: (incident["first"].as_u64()?, incident["last"].as_u64()?),
+            what: incident["what"].as_str()?.into(),
+            acknowledged_ms: incident["acknowledged_ms"].as_u64(),
+        })
+    };
+    document["incidents"].as_array()?.iter().map(one).collect()
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use landfall::buffer::log::local::{Checked, LocalLog, LocalLogSettings, Survey};
 use landfall::env;
 use landfall::error::LogError;
+use landfall::model::Incident;
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -66,7 +67,7 @@ struct Found {
     dir: String,
     refused: Option<String>,
     survey: Survey,
-    incidents: Vec<String>,
+    incidents: Vec<Incident>,
 }
 
 impl Found {
@@ -95,7 +96,7 @@ impl Found {
             "damage": self.survey.damage.iter().map(damage_json).collect::<Vec<_>>(),
             "lost": lost_json(&self.survey.lost),
             "unsure": unsure_json(&self.survey),
-            "incidents": self.incidents,
+            "open_incidents": self.open_incidents().count(),
         })
     }
 
@@ -131,6 +132,12 @@ impl Found {
                 ));
             }
         }
-        self.incidents.iter().for_each(|incident| out.line(&format!("  incident  {incident}")));
+        for incident in self.open_incidents() {
+            out.line(&format!("  incident  {}: {}", incident.kind.name(), incident.what));
+        }
+    }
+
+    fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.incidents.iter().filter(|incident| incident.acknowledged_ms.is_none())
     }
 }

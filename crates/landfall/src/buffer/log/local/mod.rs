@@ -61,7 +61,7 @@ mod walk;
 mod tests;
 
 pub use recover::{Checked, Recovery};
-pub use repair::{INCIDENTS_NOTE, Permission, Repair, WatermarkOf};
+pub use repair::{Permission, Repair, WatermarkOf};
 pub use settings::LocalLogSettings;
 pub use small_file::{Meta, read_meta};
 pub use survey::{Content, DumpEntry, Dumped, LaneFound, Lost, Survey};

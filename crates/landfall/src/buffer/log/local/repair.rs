@@ -18,10 +18,7 @@ use super::survey::{Lost, Survey, damaged_notes};
 use super::walk::{Damage, OnProgress, Seen, ids, walk};
 use super::{Folders, LocalLogSettings, damaged, failed};
 use crate::env::Env;
-use crate::model::{Anchor, LaneId, Lineage, Position, Watermark};
-
-/// The note of what went wrong with a log, one line an incident.
-pub const INCIDENTS_NOTE: &str = "incidents";
+use crate::model::{Anchor, Incident, IncidentKind, LaneId, Lineage, Position, Watermark, incident};
 
 /// The watermark of a lane in the database, or none when it has no row there.
 pub type WatermarkOf<'a> = &'a mut dyn FnMut(LaneId) -> Result<Option<Watermark>, String>;
@@ -274,8 +271,8 @@ fn apply(
     }
     mend_notes(env, folders, lineage, repair, watermarks)?;
     if repair.loses() {
-        let lines = loss_in_lines(env.clock.unix_ms(), &repair.survey, &repair.lost);
-        append_incidents(env, folders, lineage, &lines)?;
+        let losses = losses(env, lineage, &repair.survey, &repair.lost);
+        note_incidents(env, folders, lineage, losses)?;
     }
     let ids = ids(disk, &folders.log)?;
     let lanes = plan.lanes.into_iter().map(|(name, head)| (name, head, LaneIndex::new(head)));
@@ -338,38 +335,55 @@ fn mend_notes(
     synced.map_err(|reason| failed("sync the folder", &folders.notes, &reason))
 }
 
-fn loss_in_lines(time_ms: u64, survey: &Survey, lost: &[Lost]) -> String {
+/// One incident for each lane and range that is given up.
+fn losses(env: &Env, lineage: Lineage, survey: &Survey, lost: &[Lost]) -> Vec<Incident> {
     let group = |lane: LaneId| {
         let found = survey.lanes.iter().find(|found| found.lane == lane);
-        found.and_then(|found| found.name.as_ref()).map_or("", |name| name.group.as_str()).to_owned()
+        found.and_then(|found| found.name.as_ref()).map_or("?", |name| name.group.as_str())
     };
-    let mut lines = String::new();
-    for &Lost { lane, from, to } in lost {
-        let group = group(lane);
-        lines += &format!(
-            "time_ms={time_ms} kind=declared-loss lane={lane} group={group:?} from={from} to={to} by=\"landfall log repair\"\n"
+    let incident = |lane, positions, what| Incident {
+        id: env.random_128(),
+        time_ms: env.clock.unix_ms(),
+        kind: IncidentKind::DeclaredLoss,
+        lineage,
+        lane: Some(lane),
+        positions,
+        what,
+        acknowledged_ms: None,
+    };
+    let ranges = lost.iter().map(|&Lost { lane, from, to }| {
+        let count = to - from + 1;
+        let what = format!(
+            "{count} acknowledged records of group {} could not be read and were given up",
+            group(lane)
         );
-    }
-    for (lane, last) in survey.unsure_ends() {
-        let group = group(lane);
-        lines += &format!(
-            "time_ms={time_ms} kind=declared-loss lane={lane} group={group:?} from={} to=unknown by=\"landfall log repair\"\n",
-            last + 1
-        );
-    }
-    lines
+        incident(lane, (from, to), what)
+    });
+    let ends = survey.unsure_ends().map(|(lane, last)| {
+        let what = format!("records of group {} behind this position may have been lost", group(lane));
+        incident(lane, (last + 1, last + 1), what)
+    });
+    ranges.chain(ends).collect()
 }
 
-/// Adds lines to the note of incidents.
-fn append_incidents(env: &Env, folders: &Folders, lineage: Lineage, lines: &str) -> Result<(), LogError> {
-    let mut content = read_note(&env.disk, &folders.notes, INCIDENTS_NOTE, lineage)?.unwrap_or_default();
-    content.extend_from_slice(lines.as_bytes());
-    write_note(&env.disk, &folders.notes, INCIDENTS_NOTE, lineage, &content)
+/// Adds to the note of incidents.
+fn note_incidents(
+    env: &Env,
+    folders: &Folders,
+    lineage: Lineage,
+    more: Vec<Incident>,
+) -> Result<(), LogError> {
+    let mut all = incidents(env, &folders.dir, lineage)?;
+    all.extend(more);
+    write_note(&env.disk, &folders.notes, incident::NOTE, lineage, &incident::written(&all))
 }
 
-/// The incidents that were noted beside a log, one line each.
-pub(super) fn incidents(env: &Env, dir: &Path, lineage: Lineage) -> Result<Vec<String>, LogError> {
-    let content =
-        read_note(&env.disk, &Folders::new(dir).notes, INCIDENTS_NOTE, lineage)?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&content).lines().map(str::to_owned).collect())
+/// The incidents that were noted beside a log.
+pub(super) fn incidents(env: &Env, dir: &Path, lineage: Lineage) -> Result<Vec<Incident>, LogError> {
+    let notes = Folders::new(dir).notes;
+    let Some(note) = read_note(&env.disk, &notes, incident::NOTE, lineage)? else { return Ok(Vec::new()) };
+    incident::read(&note).ok_or_else(|| LogError::Format {
+        file: notes.join(incident::NOTE),
+        what: "a note of a newer version".to_owned(),
+    })
 }

@@ -9,6 +9,7 @@ use super::survey::{DumpEntry, Survey, Wanted};
 use super::walk::OnProgress;
 use super::{Checked, Folders, LocalLog, LocalLogSettings, recover, repair, survey};
 use crate::env::Env;
+use crate::model::Incident;
 
 impl LocalLog {
     /// Verifies the log in this data directory and changes nothing. No process may have it open.
@@ -63,11 +64,11 @@ impl LocalLog {
         repair::repair(env, &Folders::new(dir), settings, permission, watermark_of, progress)
     }
 
-    /// What went wrong with the log in this directory and was noted beside it, one line each.
+    /// The incidents that are noted beside the log in this directory.
     ///
     /// # Errors
     /// [`LogError`] when META or the note cannot be read.
-    pub fn incidents(env: &Env, dir: &Path) -> Result<Vec<String>, LogError> {
+    pub fn incidents(env: &Env, dir: &Path) -> Result<Vec<Incident>, LogError> {
         match super::read_meta(&env.disk, dir)? {
             Some(meta) => repair::incidents(env, dir, meta.lineage),
             None => Ok(Vec::new()),
