@@ -51,7 +51,6 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         _ => format!("after {} ms or {} changes", number(&flush["interval_ms"]), grouped(&flush["count"])),
     };
     let (pending, bounds) = (&status["pending"], &status["bounds"]);
-    let log = &status["log"];
     let (cache, counts) = (&status["cache"], &status["counts"]);
     for (name, value) in [
         ("database", text(&status["database"])),
@@ -60,18 +59,7 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         ("flush", mode),
         ("pending", waiting(pending, bounds)),
         ("kept landed", kept(bounds)),
-        (
-            "log files",
-            format!(
-                "{} of {}, {} of them landed, {} prepared; index {} in memory; slowest sync {} ms",
-                grouped(&log["segments"]),
-                bytes(&log["disk_bytes"]),
-                grouped(&log["landed_segments"]),
-                number(&log["spares"]),
-                bytes(&log["index_bytes"]),
-                grouped(&log["sync_ms_max"])
-            ),
-        ),
+        ("log files", log_files(&status["log"])),
         (
             "cache",
             format!(
@@ -110,6 +98,18 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
     tables(&mut out, &status["tables"], verbose);
     groups(&mut out, &status["groups"], verbose);
     out
+}
+
+fn log_files(log: &Json) -> String {
+    format!(
+        "{} of {}, {} of them landed, {} prepared; index {} in memory; slowest sync {} ms",
+        grouped(&log["segments"]),
+        bytes(&log["disk_bytes"]),
+        grouped(&log["landed_segments"]),
+        number(&log["spares"]),
+        bytes(&log["index_bytes"]),
+        grouped(&log["sync_ms_max"])
+    )
 }
 
 fn waiting(pending: &Json, bounds: &Json) -> String {

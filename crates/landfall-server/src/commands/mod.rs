@@ -20,6 +20,7 @@ pub mod keys;
 pub mod letters;
 pub mod numbers;
 pub mod own;
+pub mod status;
 pub mod strings;
 pub mod table;
 

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::Handler::{Data, Session};
 use super::{
     Keys, Spec, connection, events, hashes, incidents, info, introspection, keys, letters, numbers, own,
-    strings,
+    status, strings,
 };
 
 const NONE: Keys = Keys { first: 0, last: 0, step: 0 };
@@ -103,7 +103,7 @@ pub static COMMANDS: &[Spec] = &[
         in_multi: false,
         ..write("LANDFALL.EVICT", -1, ALL, own::evict, "Lets clean rows go from the cache.")
     },
-    session("LANDFALL.STATUS", 1, false, own::status, "What is pending and what holds it up, as JSON."),
+    session("LANDFALL.STATUS", 1, false, status::status, "What is pending and what holds it up, as JSON."),
     session(
         "LANDFALL.EXPLAIN",
         2,

@@ -2,7 +2,7 @@
 //! It never waits: what needs the database is parked, and run again when the rows are there.
 
 use landfall::engine::ops::names_a_table;
-use landfall::engine::{Engine, Refusal, Stop, Written};
+use landfall::engine::{Engine, Refusal, Stop, Unit, Written};
 use landfall::model::mapping::Target;
 use landfall::model::{LaneId, RowKey};
 use landfall_resp::{ReplyWriter, Request};
@@ -245,6 +245,29 @@ fn insert_event_ids(session: &Session, out: &mut Vec<u8>, events: Vec<(usize, La
     }
 }
 
+/// Writes what a transaction did, and gives its events their ids.
+fn commit_queued(
+    engine: &Engine,
+    session: &mut Session,
+    out: &mut Vec<u8>,
+    start: usize,
+    unit: Unit<'_>,
+    events: Vec<(usize, LaneId)>,
+) -> Outcome {
+    if let Some(refusal) = refused_read(engine, &unit) {
+        return refused(session, out, start, &refusal);
+    }
+    session.unsafe_reply |= engine.has_room() && unit.read_dirty();
+    match unit.commit() {
+        Ok(written) => {
+            session.wrote(&written);
+            insert_event_ids(session, out, events, &written);
+            Outcome::Done
+        }
+        Err(refusal) => refused(session, out, start, &refusal),
+    }
+}
+
 fn run_queued(
     engine: &Engine,
     session: &mut Session,
@@ -304,16 +327,5 @@ fn run_queued(
             }
         }
     }
-    if let Some(refusal) = refused_read(engine, &unit) {
-        return refused(session, out, start, &refusal);
-    }
-    session.unsafe_reply |= engine.has_room() && unit.read_dirty();
-    match unit.commit() {
-        Ok(written) => {
-            session.wrote(&written);
-            insert_event_ids(session, out, events, &written);
-            Outcome::Done
-        }
-        Err(refusal) => refused(session, out, start, &refusal),
-    }
+    commit_queued(engine, session, out, start, unit, events)
 }

@@ -1,21 +1,17 @@
 //! A database in memory that fails in every way that a real one does, and keeps its promises all the same: transactions
 //! are whole, a take-over waits for what is in flight. It checks every commit against the history of the log.
 
-use std::collections::{BTreeMap, VecDeque};
+mod connection;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use landfall::error::SinkError;
-use landfall::model::row::RowName;
-use landfall::model::{
-    Catalogue, Change, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, Reason, RowKey, Value,
-    Watermark,
-};
-use landfall::sink::{
-    Adopted, Database, Landing, LandingContext, LandingOp, LetterStep, Loaded, RefusedOp, Sink, Source,
-};
+use landfall::model::Catalogue;
+use landfall::sink::{Database, Landing, LandingContext, LandingOp, Sink, Source};
 use parking_lot::Mutex;
 
-use super::context::{Context, Gap, let_others};
+use super::context::Context;
 use super::history::{History, Rows, difference, event_id};
 use super::lanes::Snapshot;
 use super::tables::{catalogue, statement};
@@ -49,15 +45,6 @@ struct Inner {
     history: Arc<Mutex<History>>,
     catalogue: Catalogue,
     state: Mutex<State>,
-}
-
-struct Connection {
-    database: SimulatedDatabase,
-    generation: u64,
-}
-
-fn unavailable(what: &str) -> SinkError {
-    SinkError::Unavailable(what.into())
 }
 
 impl State {
@@ -227,224 +214,5 @@ impl Database for SimulatedDatabase {
 
     fn sinks_max(&self) -> usize {
         1
-    }
-}
-
-impl SimulatedDatabase {
-    fn connect(&self) -> Result<Connection, SinkError> {
-        let generation = self.0.state.lock().generation;
-        let connection = Connection { database: self.clone(), generation };
-        connection.step()?;
-        Ok(connection)
-    }
-}
-
-impl Connection {
-    /// A statement reaches the database and is not refused for a reason of the connection.
-    fn step(&self) -> Result<(), SinkError> {
-        let inner = &self.database.0;
-        inner.context.step().map_err(|_| unavailable("the connection is gone"))?;
-        let state = inner.state.lock();
-        if state.is_down || state.generation != self.generation {
-            return Err(unavailable("the connection was closed"));
-        }
-        drop(state);
-        if inner.context.fault("db: connection lost") {
-            return Err(unavailable("the connection was reset"));
-        }
-        Ok(())
-    }
-
-    fn commit(&self, landing: &Landing, after: Snapshot) -> Result<(), SinkError> {
-        let (database, context) = (&self.database, &self.database.0.context);
-        let unknown = || Err(SinkError::Unknown("the connection was lost at COMMIT".into()));
-        let reaches = self.step().is_ok();
-        if !reaches && !context.is_crashed() {
-            // COMMIT never came there, as far as the client knows.
-            return unknown();
-        }
-        if context.is_crashed() {
-            if context.one_in(2) {
-                context.reached("killed behind a COMMIT that was done");
-                database.commit(landing, after);
-            }
-            return unknown();
-        }
-        if context.fault("db: unknown, rolled back") {
-            return unknown();
-        }
-        if context.fault("db: unknown, in flight") {
-            database.0.state.lock().in_flight = Some(landing.clone());
-            return unknown();
-        }
-        database.commit(landing, after);
-        if context.fault("db: unknown, committed") { unknown() } else { Ok(()) }
-    }
-}
-
-impl Sink for Connection {
-    fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
-        self.step()?;
-        self.database.settle();
-        let state = &mut *self.database.0.state.lock();
-        state.now.create_lanes(owner, lanes)?;
-        // A replica or a backup from before this log is another story: a person has to adopt it.
-        state.past.clear();
-        Ok(())
-    }
-
-    fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
-        self.step()?;
-        let now = &self.database.0.state.lock().now;
-        Ok(lanes.iter().map(|lane| now.lane_row(*lane)).collect())
-    }
-
-    fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
-        self.step()?;
-        Ok(self.database.0.state.lock().now.lanes.keys().copied().collect())
-    }
-
-    fn adopt(&mut self, lanes: &[Adopted], _: &[Incident]) -> Result<(), SinkError> {
-        self.step()?;
-        self.database.settle();
-        let now = &mut self.database.0.state.lock().now;
-        now.adopt(lanes)
-    }
-
-    fn declare(&mut self, _: &[Incident]) -> Result<(), SinkError> {
-        self.step()
-    }
-
-    fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
-        self.step()?;
-        self.database.settle();
-        let context = &self.database.0.context;
-        let found = self.database.0.state.lock().now.take_over(owner, lanes)?;
-        if context.fault("db: take-over without answer") {
-            return Err(unavailable("the connection was lost behind the take-over"));
-        }
-        Ok(found)
-    }
-
-    fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
-        self.step()?;
-        self.database.settle();
-        let mut after = self.database.0.state.lock().now.clone();
-        after.compare_and_set(landing)?;
-        let (mut refused, mut kept) = (Vec::new(), BTreeMap::new());
-        for (op, given) in landing.ops.iter().enumerate() {
-            self.step()?;
-            let tried = carried(given, &mut kept);
-            let Err(error) = self.database.statement(&mut after.rows, &tried) else { continue };
-            let SinkError::Refused { table, reason } = error else { return Err(error) };
-            let class = if reason.contains("trigger") { "trigger" } else { "constraint" };
-            let reason = Reason { table: table.into(), class: class.into(), text: reason.into() };
-            refused.push(RefusedOp { op, reason });
-            if let LandingOp::Row { row, change, .. } = tried {
-                kept.insert(row, change);
-            }
-        }
-        self.database.0.context.reached("refused rows were isolated");
-        Ok(refused)
-    }
-
-    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
-        self.step()?;
-        Ok(self.database.0.state.lock().now.letters_after(after, most))
-    }
-
-    fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
-        let (database, context) = (self.database.clone(), self.database.0.context.clone());
-        self.step()?;
-        if context.fault("db: slow") {
-            let_others(Gap::Slow(50 + context.below(3_000)));
-        }
-        if context.fault("db: owner paused") {
-            let state = &mut *database.0.state.lock();
-            if state.zombies.len() < ZOMBIES_MAX {
-                state.zombies.push(landing.clone());
-            }
-            return Err(unavailable("the server does not answer"));
-        }
-        let_others(Gap::Landing);
-        database.settle();
-        let mut after = database.0.state.lock().now.clone();
-        after.compare_and_set(landing)?;
-        for op in &landing.ops {
-            self.step()?;
-            if context.fault("db: deadlock or lock wait") {
-                return Err(SinkError::Busy("deadlock detected".into()));
-            }
-            if let Err(error) = database.statement(&mut after.rows, op) {
-                let state = database.0.state.lock();
-                // Behind a parked row others may be refused that were valid.
-                if state.refuses.is_none() && state.now.letters.is_empty() {
-                    context.violation(format!("a valid write was refused: {error} ({op:?})"));
-                }
-                context.reached("a row was refused");
-                return Err(error);
-            }
-        }
-        for step in &landing.letters {
-            self.step()?;
-            context.reached(match step {
-                LetterStep::Park(_) => "a row was parked",
-                LetterStep::Remove(_) => "a parked row was healed",
-            });
-            after.write_letter(step);
-        }
-        if landing.lanes.len() > 1 {
-            context.reached("several lanes landed together");
-        }
-        let committed = self.commit(landing, after);
-        let_others(Gap::Landing);
-        committed
-    }
-}
-
-/// What an operation is tried with: behind what its row carries because it was refused before.
-fn carried(op: &LandingOp, carried: &mut BTreeMap<RowKey, Change>) -> LandingOp {
-    match op {
-        LandingOp::Row { lane, row, change } => match carried.remove(row) {
-            Some(mut whole) => {
-                whole.merge(change.clone());
-                LandingOp::Row { lane: *lane, row: row.clone(), change: whole }
-            }
-            None => op.clone(),
-        },
-        LandingOp::Append { .. } => op.clone(),
-    }
-}
-
-impl Source for Connection {
-    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
-        self.step()?;
-        let context = &self.database.0.context;
-        if context.fault("db: busy load") {
-            return Err(SinkError::Busy("locked".into()));
-        }
-        let state = self.database.0.state.lock();
-        let watermark = *state.now.lanes.get(&lane).ok_or(SinkError::LaneMissing { lane })?;
-        let columns = state.now.rows.rows.get(row).map(|columns| {
-            let mut columns = (**columns).clone();
-            if let Ok(RowName::Table { key, .. }) = row.decode()
-                && let Some(Value::Int(id)) = key.first()
-            {
-                columns.insert(Name::column("id"), Value::Int(*id));
-            }
-            columns.into_iter().collect()
-        });
-        let letter = state.now.letters.get(&LetterKey::of_row(row));
-        let letter = letter.and_then(Letter::row_change).map(|(_, change)| change.clone());
-        Ok(Loaded { row: columns, letter, watermark })
-    }
-
-    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
-        Sink::letters(self, after, most)
-    }
-
-    fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
-        self.step()?;
-        Ok(!self.database.0.state.lock().now.view().rows.keys().any(RowKey::is_key_value))
     }
 }

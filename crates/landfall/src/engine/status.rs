@@ -51,14 +51,16 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether nothing needs a person: no incident is open, the log can be written, every group can land, and the database
-    /// answers.
+    /// Whether nothing needs a person: no incident is open and no row is parked, the log can be written, every group can
+    /// land, and the database answers.
     pub fn is_healthy(&self) -> bool {
+        let stuck = |group: &GroupNow| matches!(group.status.phase, Phase::Stopped(_) | Phase::Held { .. });
         self.incidents_open == 0
+            && self.parked.count == 0
             && self.poisoned.is_none()
             && self.troubles.is_empty()
             && self.connection.attempts == 0
-            && self.groups.iter().all(|group| !matches!(group.status.phase, Phase::Stopped(_)))
+            && !self.groups.iter().any(stuck)
     }
 }
 

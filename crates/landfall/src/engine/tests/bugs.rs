@@ -43,7 +43,7 @@ fn a_transaction_is_logged_in_the_order_of_its_commands() {
         .into_iter()
         .filter_map(|(_, change)| match change {
             crate::model::LoggedChange::Row { row, .. } => Some(row),
-            crate::model::LoggedChange::Append { .. } => None,
+            _ => None,
         })
         .collect();
     assert_eq!(rows, [page(1), page(2), page(1)]);
