@@ -11,7 +11,8 @@
 //!    promises; a read never shows a value that is less safe than that.
 //! 3. Behind it, changes of a row are merged and committed together with the place that they reach in the log, in
 //!    one transaction, so that a crash at any moment neither loses a change nor applies it twice.
-//! 4. What the database refuses or cannot take now stays in the log and is tried again; nothing is dropped.
+//! 4. What the database cannot take now stays in the log and is tried again; a row that it refuses is kept beside the
+//!    others as a dead letter, which reads show all the same. Nothing is dropped.
 //!
 //! # First steps
 //!
@@ -76,7 +77,8 @@
 //! - Rows that other programs write are seen when the cached row is loaded again, after [`Settings::ttl`].
 //! - One disk holds the log. When it dies, what had not landed is gone.
 //! - A write that the database refuses for a reason that no column's type tells (a foreign key, a unique index, a
-//!   trigger) was acknowledged before. It stays in the log and is tried again.
+//!   trigger) was acknowledged before. Its row is parked as a [dead letter](Landfall::dead_letters) and the rows around it land. Whoever
+//!   reads the database directly does not see it until a later write corrects it, or a person does.
 //! - Money, audit trails and whatever else has to be in the database before it is true should be written there.
 
 #![deny(missing_docs)]

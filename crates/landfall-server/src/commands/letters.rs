@@ -1,11 +1,12 @@
 //! LANDFALL.DEADLETTERS: what the database refused, and what a person does about it.
 //! Documents are JSON and hold values: they go to who asks, and never into a log or an error.
 
-use landfall::engine::Engine;
 use landfall::engine::letters::{Act, Selection};
-use landfall::engine::ops::numbers;
+use landfall::engine::ops::numbers::integer;
+use landfall::engine::{Engine, Status};
 use landfall::model::letter::subject;
 use landfall::model::{Change, Letter, LoggedChange, Name, Op, Value, types};
+use landfall::settings::Settings;
 use landfall_resp::{ReplyWriter, Request};
 use serde_json::{Value as Json, json};
 
@@ -117,7 +118,8 @@ fn parse(words: &[&[u8]]) -> Result<Asked, String> {
             "ERR what the letter holds is gone for good when it is dropped; write LANDFALL.DEADLETTERS DROP id {CONFIRM}"
         )),
         (b"EDIT", [id, pairs @ ..]) if !pairs.is_empty() && pairs.len().is_multiple_of(2) => {
-            let pairs = pairs.chunks_exact(2).map(|pair| (pair[0].to_vec(), pair[1].to_vec())).collect();
+            let pairs =
+                pairs.chunks_exact(2).map(|pair| (pair[0].to_vec(), Some(pair[1].to_vec()))).collect();
             Ok(Asked::Act(Selection::Id(number(id)?), Act::Edit(pairs)))
         }
         _ => Err(usage()),
@@ -147,7 +149,7 @@ fn list(mut words: &[&[u8]]) -> Result<Asked, String> {
 }
 
 fn number(text: &[u8]) -> Result<u64, String> {
-    let number = numbers::integer(text).ok().and_then(|number| u64::try_from(number).ok());
+    let number = integer(text).ok().and_then(|number| u64::try_from(number).ok());
     number.ok_or_else(|| "ERR an id, COUNT and CURSOR are whole numbers".into())
 }
 
@@ -213,6 +215,18 @@ fn column(name: &Name, op: &Op) -> Json {
     }
 }
 
+/// The dead letters in numbers, for LANDFALL.STATUS.
+pub fn numbers(status: &Status, settings: &Settings) -> Json {
+    let oldest = status.parked.oldest_ms;
+    json!({
+        "count": status.parked.count,
+        "bytes": status.parked.bytes,
+        "oldest_age_ms": oldest.map_or(0, |oldest| status.now_ms.saturating_sub(oldest)),
+        "count_max": settings.dead_letters_max,
+        "bytes_max": settings.dead_letters_bytes_max,
+    })
+}
+
 /// The error of WAIT when a write has landed as a dead letter.
 pub fn parked_error(reply: &mut ReplyWriter<'_>) {
     reply.error(
@@ -248,7 +262,7 @@ mod tests {
         assert_eq!(parsed("RETRY seat"), Ok(Asked::Act(Selection::Table("seat".into()), Act::Retry)));
         assert_eq!(parsed("RETRY 9"), Ok(Asked::Act(Selection::Id(9), Act::Retry)));
         assert_eq!(parsed("DROP 9 confirm"), Ok(Asked::Act(Selection::Id(9), Act::Drop)));
-        let pairs = vec![(b"no".to_vec(), b"7A".to_vec())];
+        let pairs = vec![(b"no".to_vec(), Some(b"7A".to_vec()))];
         assert_eq!(parsed("EDIT 9 no 7A"), Ok(Asked::Act(Selection::Id(9), Act::Edit(pairs))));
         for bad in [
             "",

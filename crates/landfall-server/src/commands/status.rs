@@ -10,7 +10,7 @@ use landfall::settings::Settings;
 use landfall_resp::{ReplyWriter, Request};
 use serde_json::{Value as Json, json};
 
-use super::Flow;
+use super::{Flow, letters};
 use crate::front::session::Session;
 
 /// LANDFALL.STATUS
@@ -106,13 +106,7 @@ fn amounts_part(status: &Status, settings: &Settings) -> Json {
             "stale_loads": counts.stale_loads,
             "expired": counts.expired,
         },
-        "dead_letters": {
-            "count": status.parked.count,
-            "bytes": status.parked.bytes,
-            "oldest_age_ms": status.parked.oldest_ms.map_or(0, |oldest| status.now_ms.saturating_sub(oldest)),
-            "count_max": settings.dead_letters_max,
-            "bytes_max": settings.dead_letters_bytes_max,
-        },
+        "dead_letters": letters::numbers(status, settings),
     })
 }
 

@@ -16,7 +16,7 @@ use crate::lander::ParkedNow;
 use crate::model::codec::BodyWriter;
 use crate::model::mapping::Target;
 use crate::model::row::{RowName, lane_hash};
-use crate::model::{Intent, LaneId, Letter, LetterKey, LoggedChange, Name, Position, RowKey, Table};
+use crate::model::{Change, Intent, LaneId, Letter, LetterKey, LoggedChange, Name, Position, RowKey, Table};
 use crate::sink::Source;
 
 /// What is asked of letters is logged in records of so many at most.
@@ -77,9 +77,12 @@ pub enum Act {
     Retry,
     /// Give them up: what they hold is gone for good.
     Drop,
-    /// Give columns other values, as text, and try again.
-    Edit(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Give columns other values, as text, and try again; none is NULL.
+    Edit(Vec<Edit>),
 }
+
+/// A column, and its new value as a client writes it.
+pub type Edit = (Vec<u8>, Option<Vec<u8>>);
 
 /// What was logged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -182,7 +185,7 @@ impl Core {
     }
 
     /// An edit of a row is a write of the row: it is merged with the letter, and both are tried again.
-    fn edit(&self, letter: &Letter, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<Written, Refusal> {
+    fn edit(&self, letter: &Letter, edits: &[Edit]) -> Result<Written, Refusal> {
         let Some(table) = self.table_of(letter) else {
             return Err(Refusal::invalid(match letter.key.row() {
                 Some(row) if row.is_key_value() => {
@@ -193,19 +196,25 @@ impl Core {
                 }
             }));
         };
-        let pairs = pairs.iter().map(|(name, text)| Ok((rows::column(&table, name)?, text.as_slice())));
-        let pairs = pairs.collect::<Result<Vec<(usize, &[u8])>, Refusal>>()?;
-        let Some(row) = letter.key.row() else {
-            let named = |&(at, text): &(usize, &[u8])| {
-                Ok((Name::column(&table.columns[at].name), rows::value(&table, at, text)?))
+        let mut columns = Vec::with_capacity(edits.len());
+        for (name, text) in edits {
+            let at = rows::column(&table, name)?;
+            let value = match text {
+                Some(text) => rows::value(&table, at, text)?,
+                None => rows::cleared(&table, at)?,
             };
-            let columns = pairs.iter().map(named).collect::<Result<Vec<_>, Refusal>>()?;
+            columns.push((Name::column(&table.columns[at].name), value));
+        }
+        let Some(row) = letter.key.row() else {
             return self.ask_of_letters(std::slice::from_ref(letter), &Intent::Edit(columns));
         };
         let Ok(RowName::Table { key, .. }) = row.decode() else {
             return Err(Refusal::invalid("the key of this letter cannot be read"));
         };
-        let change = rows::put(&table, &pairs)?;
+        for (name, _) in &columns {
+            rows::not_key(&table, rows::column(&table, name.as_bytes())?)?;
+        }
+        let change = Change::put(columns);
         let target = Target::Row(table.clone(), key);
         let mut unit = Unit::new(self, &[(&[], &target)], false);
         match rows::write(&mut unit, 0, &table, change) {

@@ -23,6 +23,8 @@ use crate::settings::Settings;
 use crate::sink::Database;
 use crate::tasks::Tasks;
 
+mod letters;
+
 /// A load that has to be tried more often is given up: the cache lets rows go faster than they come.
 const LOAD_ATTEMPTS_MAX: u32 = 16;
 

@@ -1,5 +1,5 @@
 //! Runs the operations of a landing one by one, for every sink's `isolate`: what is refused is carried on.
-//! Pure but for the attempt that the sink makes. The lander's parking walks the same way, so both agree on what
+//! For sinks to use, those of other crates too. Pure but for the attempt that the sink makes. The lander's parking walks the same way, so both agree on what
 //! each attempt held.
 
 use std::collections::HashMap;
@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use super::{LandingOp, RefusedOp, SinkError};
 use crate::model::{Change, Reason, RowKey};
 
-/// Tries each operation with what its row carries; `attempt` undoes what it refuses.
+/// Tries each operation with what its row carries. `attempt` gets its number and what to write, and undoes what it
+/// refuses; `class_of` gives the class of a refusal from its words ([`Reason::class`]).
 ///
 /// # Errors
 /// What `attempt` answers, but for refusals.
-pub(crate) fn isolate(
+pub fn isolate(
     ops: &[LandingOp],
     mut attempt: impl FnMut(usize, &LandingOp) -> Result<(), SinkError>,
     class_of: impl Fn(&str) -> &'static str,

@@ -41,7 +41,7 @@ use crate::model::{
     Position, Reason, RowKey, Value, Watermark,
 };
 
-mod isolate;
+pub mod isolate;
 pub mod memory;
 mod parts;
 #[cfg(feature = "sqlite")]

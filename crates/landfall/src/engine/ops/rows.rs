@@ -91,7 +91,7 @@ pub fn put(table: &Table, columns: &[(usize, &[u8])]) -> Result<Change, Refusal>
 }
 
 /// Refuses to write a column that the key gives.
-pub(super) fn not_key(table: &Table, column: usize) -> Result<(), Refusal> {
+pub(in crate::engine) fn not_key(table: &Table, column: usize) -> Result<(), Refusal> {
     match table.is_key_column(column) {
         true => Err(Refusal::invalid(format!(
             "{}.{} belongs to the primary key, which the key already gives; write another key for another row",

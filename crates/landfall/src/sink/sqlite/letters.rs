@@ -14,7 +14,7 @@ fn failed(error: rusqlite::Error) -> SinkError {
     classify(TABLE, &error)
 }
 
-/// Does what a landing does to one letter.
+/// Does what a landing does to one letter. A letter keeps its number as long as it is there; a number is used once.
 pub(super) fn write(connection: &Connection, step: &LetterStep) -> Result<(), SinkError> {
     let letter = match step {
         LetterStep::Park(letter) => letter,
@@ -28,9 +28,16 @@ pub(super) fn write(connection: &Connection, step: &LetterStep) -> Result<(), Si
     };
     connection
         .prepare_cached(
-            "INSERT INTO landfall_dead_letter (key, change, display, table_name, lane, first_position, \
+            "UPDATE landfall_letter_number \
+             SET last = max(last, (SELECT coalesce(max(id), 0) FROM landfall_dead_letter)) + 1",
+        )
+        .and_then(|mut count| count.execute([]))
+        .map_err(failed)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO landfall_dead_letter (id, key, change, display, table_name, lane, first_position, \
              last_position, class, reason, attempts, first_ms, last_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             VALUES ((SELECT last FROM landfall_letter_number), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
              ON CONFLICT (key) DO UPDATE SET change = ?2, display = ?3, table_name = ?4, lane = ?5, \
              first_position = ?6, last_position = ?7, class = ?8, reason = ?9, attempts = ?10, first_ms = ?11, \
              last_ms = ?12",

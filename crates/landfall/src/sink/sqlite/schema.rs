@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension};
 use super::errors::classify;
 use crate::error::SinkError;
 
-/// What [`SCHEMA`] makes. Version 1 had no identity and no incidents, version 2 no dead letters; what is missing is
-/// added to a file of them.
-const VERSION: i64 = 3;
+/// What [`SCHEMA`] makes. Version 1 had no identity and no incidents, version 2 no dead letters, and version 3 counted
+/// letters with AUTOINCREMENT, which leaves a table of SQLite's own behind; what is missing is added to a file of them.
+const VERSION: i64 = 4;
 
 /// The statements that create Landfall's own tables, for `landfall setup` to print.
 ///
@@ -54,8 +54,9 @@ CREATE TABLE IF NOT EXISTS landfall_hash_field (
   value BLOB NOT NULL,
   PRIMARY KEY (key, field)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS landfall_letter_number (last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS landfall_dead_letter (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  id INTEGER PRIMARY KEY,
   key BLOB NOT NULL UNIQUE,
   change BLOB NOT NULL,
   display TEXT NOT NULL,
@@ -79,7 +80,8 @@ CREATE VIEW IF NOT EXISTS landfall_hash AS
 
 /// Creates what is missing. Takes the write lock only when something is.
 pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
-    match version(connection)? {
+    let found = version(connection)?;
+    match found {
         Some(VERSION) => return Ok(()),
         Some(newer) if newer > VERSION => {
             return Err(SinkError::Unusable(format!(
@@ -88,8 +90,14 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
         }
         _ => {}
     }
+    // No number of a letter is ever given again: an intent that is still on its way names its letter by it.
+    let last = match found {
+        Some(3) => "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'landfall_dead_letter')",
+        _ => "0",
+    };
     let made = connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {SCHEMA} \
+         INSERT INTO landfall_letter_number SELECT {last} WHERE NOT EXISTS (SELECT 1 FROM landfall_letter_number); \
          INSERT INTO landfall_database SELECT randomblob(16) WHERE NOT EXISTS (SELECT 1 FROM landfall_database); \
          DELETE FROM landfall_schema; INSERT INTO landfall_schema VALUES ({VERSION}); COMMIT"
     ));

@@ -30,11 +30,35 @@ fn a_file_of_the_version_without_letters_opens_and_gets_them() {
     database.set_up().unwrap();
     database.set_up().unwrap();
     let fixture = Fixture { database, dir };
-    assert_eq!(fixture.one("SELECT group_concat(version) FROM landfall_schema"), "3");
+    assert_eq!(fixture.one("SELECT group_concat(version) FROM landfall_schema"), "4");
     assert_eq!(fixture.one("SELECT count(*) FROM landfall_dead_letter"), "0");
     let mut owner = Owner::new(&fixture);
     assert_eq!(owner.cell(&RowKey::of_key(b"k"), "=v"), "v");
     assert!(fixture.catalogue().unwrap().tables().is_empty(), "nothing of ours is mapped");
+}
+
+#[test]
+fn the_number_of_a_letter_is_given_once_also_behind_a_file_of_version_3() {
+    let fixture = with(conformance::TABLES);
+    fixture
+        .raw()
+        .execute_batch(
+            "DROP TABLE landfall_letter_number; ALTER TABLE landfall_dead_letter RENAME TO old;
+             CREATE TABLE landfall_dead_letter (id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE,
+               change BLOB NOT NULL, display TEXT NOT NULL, table_name TEXT NOT NULL, lane INTEGER NOT NULL,
+               first_position INTEGER NOT NULL, last_position INTEGER NOT NULL, class TEXT NOT NULL,
+               reason TEXT NOT NULL, attempts INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL);
+             DROP TABLE old; INSERT INTO sqlite_sequence VALUES ('landfall_dead_letter', 41);
+             UPDATE landfall_schema SET version = 3",
+        )
+        .unwrap();
+    fixture.set_up().unwrap();
+    let mut owner = Owner::new(&fixture);
+    owner.park_for_display(&row("page", 7));
+    assert_eq!(fixture.one("SELECT id FROM landfall_dead_letter"), "42");
+    fixture.raw().execute("DELETE FROM landfall_dead_letter", []).unwrap();
+    owner.park_for_display(&row("page", 8));
+    assert_eq!(fixture.one("SELECT id FROM landfall_dead_letter"), "43", "a number comes back");
 }
 
 #[test]
