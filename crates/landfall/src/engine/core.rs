@@ -91,19 +91,23 @@ impl Core {
         if self.log.safe(safety) >= end { Ok(()) } else { self.log.commit(end, safety) }
     }
 
-    /// Why nothing may be written, when a lane belongs to somebody else or the log diverged.
-    fn fenced(&self) -> Option<String> {
+    /// Why nothing may be written, when a lane belongs to somebody else, the log diverged, or it cannot be written.
+    fn stopped(&self) -> Option<Refusal> {
         let group = self.progress.stopped()?;
+        // The log's own words are the reason then, not what the landing made of them. Nothing of this write was logged.
+        if let Some(error) = self.log.poisoned() {
+            return Some(Refusal::Log { reason: error.to_string(), outcome_unknown: false });
+        }
         let why = group.error.unwrap_or_else(|| "see `landfall status`".into());
-        Some(format!("the landing group {} has stopped for good: {why}", group.name))
+        Some(Refusal::Fenced(format!("the landing group {} has stopped for good: {why}", group.name)))
     }
 
     /// Whether one more write may be accepted.
     pub(super) fn admit(&self) -> Result<(), Refusal> {
         let refusal = if self.closing.load(Ordering::Relaxed) {
             Refusal::Closing
-        } else if let Some(who) = self.fenced() {
-            Refusal::Fenced(who)
+        } else if let Some(refusal) = self.stopped() {
+            refusal
         } else if self.log.owed_records() >= self.settings.max_pending {
             Refusal::TryAgain(format!(
                 "{} changes have not landed, which is the bound (max-pending); see `landfall status`, and try again when rows have landed",

@@ -219,7 +219,7 @@ fn changes_of_a_row_land_in_their_order(open: Open) {
 }
 
 fn what_has_landed_is_trimmed_and_read_from_the_database(open: Open) {
-    let subject = open(|_| {});
+    let subject = open(|settings| settings.retention_bytes = 0);
     let value = "x".repeat(2000);
     for n in 0..200 {
         subject.set(&format!("key{n}"), &value).unwrap();

@@ -209,3 +209,20 @@ fn what_was_acknowledged_is_synced_although_the_disk_is_full() {
     // Closing needs the room that is there again.
     disk.limit_room(None);
 }
+
+#[test]
+fn a_write_after_the_log_failed_hears_of_the_log_and_not_of_the_landing() {
+    use crate::env::strict_disk::{Step, Verdict};
+    let disk = StrictDisk::default();
+    let database = Arc::new(MemoryDatabase::new(tables()));
+    let world = World::with(database, Some(disk.clone()), |_| {});
+    let fails = |step| if step == Step::Write { Verdict::Failed } else { Verdict::Done };
+    disk.set_hook(Arc::new(fails));
+    let write = || {
+        let how = Default::default();
+        world.run(&["k"], |unit, t| strings::set(unit, 0, &t[0], b"v", how, &[]).map(|_| ()))
+    };
+    assert!(write().is_err());
+    wait_until(|| world.engine().core.progress.stopped().is_some());
+    assert!(matches!(write(), Err(Refusal::Log { outcome_unknown: false, .. })), "{:?}", write());
+}

@@ -135,6 +135,10 @@ impl World {
         };
         let mut settings = small(Settings::in_dir("/log"));
         settings.flush_interval = Duration::from_millis(2);
+        if disk.is_none() {
+            // What a failover takes back must still be there to land again.
+            settings.retention_bytes = MemoryLogSettings::default().retention_bytes;
+        }
         change(&mut settings);
         let mut world = World { clock, env, settings, disk, database, engine: None };
         world.open();
