@@ -15,7 +15,7 @@ use super::contestant::Kind;
 /// Each pass starts a Redis and two Landfall servers (landing running, and paused) with fresh data, fills them with the
 /// keys, and measures each cell on one after the other, in another order in each pass; the server with landing running
 /// takes part in the first --landing-passes of them. All figures are medians over the passes. With `--seconds 2` it takes
-/// about ten minutes. The whole table goes to docs/benchmarks/resp.json and resp.md; a part of it is only printed, unless --json
+/// ten to fifteen minutes. The whole table goes to docs/benchmarks/resp.json and resp.md; a part of it is only printed, unless --json
 /// says where it goes. Data lies below TMPDIR, which should be on a disk.
 #[derive(Args)]
 pub(crate) struct Options {
