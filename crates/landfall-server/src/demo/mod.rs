@@ -1,8 +1,8 @@
 //! `landfall demo`: the write-behind pattern, step by step, on a real server process over its own protocol.
 //! Every figure is measured on the spot and every step has a check that can fail; nothing is staged.
 //!
-//! `stage` is the server, its directory and its database, and takes them away again. `walk` is the nine steps,
-//! `compare` and `crash` some of them, `trace` the short form for one key, `screen` what people see.
+//! `stage` is the server, its directory and its database, and takes them away again. `walk` is the ten steps,
+//! `compare`, `crash` and `poison` some of them, `trace` the short form for one key, `screen` what people see.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ mod compare;
 mod crash;
 mod flight;
 mod measure;
+mod poison;
 mod screen;
 mod stage;
 mod summary;
@@ -39,7 +40,7 @@ pub struct Options {
     pub flush: bool,
     /// A SQLite file with the airport sample, or none for one of its own.
     pub database: Option<PathBuf>,
-    /// Show one key's way instead of the nine steps.
+    /// Show one key's way instead of the ten steps.
     pub trace: bool,
     /// Use colours.
     pub coloured: bool,

@@ -10,14 +10,14 @@ use serde_json::Value as Json;
 use super::flight::{Flight, Names, Times, key};
 use super::screen::{Screen, millis, ratio};
 use super::stage::Stage;
-use super::{Options, crash, measure, summary};
+use super::{Options, crash, measure, poison, summary};
 use crate::client::Client;
 use crate::failure::{FINDING, Failure};
 
 /// How many steps there are.
-pub(super) const STEPS: usize = 9;
+pub(super) const STEPS: usize = 10;
 
-const FLUSH: [&str; 2] = ["LANDFALL.FLUSH", "10000"];
+pub(super) const FLUSH: [&str; 2] = ["LANDFALL.FLUSH", "10000"];
 
 /// What was measured on the way, for the summary.
 #[derive(Default)]
@@ -72,6 +72,7 @@ pub(super) fn run(options: &Options, stage: &Stage, screen: &mut Screen) -> Resu
     walk.read_updated(&old, &new)?;
     walk.restore(&old)?;
     crash::run(&mut walk)?;
+    poison::run(&mut walk)?;
     summary::show(&walk)
 }
 

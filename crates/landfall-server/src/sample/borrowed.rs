@@ -13,7 +13,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The tables that the demo reads and writes.
-const NEEDED: [&str; 5] = ["flight", "airport", "airline", "airplane", "flight_log"];
+const NEEDED: [&str; 7] = ["flight", "airport", "airline", "airplane", "flight_log", "booking", "passenger"];
+
+/// How many bookings the demo makes.
+const BOOKINGS: i64 = 3;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,9 @@ pub enum BorrowError {
     /// There is no such file.
     #[error("there is no such file; make one with: landfall setup --sample airport --database sqlite:FILE")]
     NoFile,
+    /// Nobody is there to book a seat for.
+    #[error("the table passenger is empty, so the demo has nobody to book a seat for")]
+    NoPassenger,
     /// SQLite refused.
     #[error("the database cannot be used")]
     Database(#[from] rusqlite::Error),
@@ -54,6 +60,17 @@ pub struct LogRow {
     pub arrival_new: String,
 }
 
+/// What the demo may book: numbers of bookings and seats of a flight that nobody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpareBookings {
+    /// The first of three numbers.
+    pub first_id: i64,
+    /// Seats.
+    pub seats: [String; BOOKINGS as usize],
+    /// A passenger, for all of them.
+    pub passenger: i64,
+}
+
 /// A database that the demo uses.
 #[derive(Debug)]
 pub struct Borrowed {
@@ -61,6 +78,8 @@ pub struct Borrowed {
     /// The last row of the change log before the demo.
     last_log_row: i64,
     originals: Vec<Original>,
+    /// The bookings that the demo makes: their first number, the flight, the passenger.
+    booked: Option<(i64, i64, i64)>,
 }
 
 /// A row as it was.
@@ -91,7 +110,7 @@ impl Borrowed {
         let last_log_row =
             connection
                 .query_row(r#"SELECT coalesce(max(rowid), 0) FROM "flight_log""#, [], |row| row.get(0))?;
-        Ok(Borrowed { path: path.to_owned(), last_log_row, originals: Vec::new() })
+        Ok(Borrowed { path: path.to_owned(), last_log_row, originals: Vec::new(), booked: None })
     }
 
     /// The first flights, with their numbers.
@@ -129,6 +148,37 @@ impl Borrowed {
     /// [`BorrowError::Database`].
     pub fn remember_airplane(&mut self, id: i64) -> Result<(), BorrowError> {
         self.remember("airplane", "airplane_id", id, &["capacity"])
+    }
+
+    /// What may be booked on a flight; remembered, for [`Borrowed::put_back`].
+    ///
+    /// # Errors
+    /// [`BorrowError::Database`], [`BorrowError::NoPassenger`].
+    pub fn spare_bookings(&mut self, flight: i64) -> Result<SpareBookings, BorrowError> {
+        let connection = reader(&self.path)?;
+        let first_id: i64 = connection.query_row(
+            r#"SELECT coalesce(max("booking_id"), 0) + 1 FROM "booking""#,
+            [],
+            |row| row.get(0),
+        )?;
+        let passenger: Option<i64> =
+            connection.query_row(r#"SELECT min("passenger_id") FROM "passenger""#, [], |row| row.get(0))?;
+        let mut taken =
+            connection.prepare(r#"SELECT 1 FROM "booking" WHERE "flight_id" = ?1 AND trim("seat") = ?2"#)?;
+        let mut free = Vec::new();
+        for number in 1.. {
+            let seat = format!("Z{number}");
+            if !taken.exists((flight, &seat))? {
+                free.push(seat);
+            }
+            if free.len() == BOOKINGS as usize {
+                break;
+            }
+        }
+        let seats = std::array::from_fn(|at| free[at].clone());
+        let passenger = passenger.ok_or(BorrowError::NoPassenger)?;
+        self.booked.get_or_insert((first_id, flight, passenger));
+        Ok(SpareBookings { first_id, seats, passenger })
     }
 
     fn remember(
@@ -192,6 +242,12 @@ impl Borrowed {
                 let statement = r#"DELETE FROM "flight_log" WHERE "flight_id" = ?1 AND rowid > ?2"#;
                 transaction.execute(statement, (row.id, self.last_log_row))?;
             }
+        }
+        if let Some((first, flight, passenger)) = self.booked {
+            // Somebody else may have used the numbers meanwhile.
+            let statement = r#"DELETE FROM "booking"
+                 WHERE "booking_id" BETWEEN ?1 AND ?2 AND "flight_id" = ?3 AND "passenger_id" = ?4"#;
+            transaction.execute(statement, (first, first + BOOKINGS - 1, flight, passenger))?;
         }
         for (kind, name) in own_objects(&transaction)? {
             transaction.execute_batch(&format!("DROP {kind} IF EXISTS \"{name}\""))?;
@@ -265,9 +321,14 @@ mod tests {
         let mut borrowed = Borrowed::open(&path).unwrap();
         borrowed.remember_flight(115).unwrap();
         borrowed.remember_airplane(1).unwrap();
+        let SpareBookings { first_id, passenger, .. } = borrowed.spare_bookings(115).unwrap();
         let writer = Connection::open(&path).unwrap();
         let all = "SELECT group_concat(departure || arrival) FROM flight";
         let before: String = writer.query_row(all, [], |row| row.get(0)).unwrap();
+        let book = r#"INSERT INTO "booking" VALUES (?1, ?2, NULL, ?3, 1)"#;
+        for (id, flight) in [(first_id, 115), (first_id + 1, 116)] {
+            writer.execute(book, (id, flight, passenger)).unwrap();
+        }
         writer
             .execute_batch(
                 "UPDATE flight SET departure = '2030-01-01T00:00:00' WHERE flight_id = 115;
@@ -279,6 +340,9 @@ mod tests {
         assert!(matches!(Borrowed::open(&path), Err(BorrowError::Owned)));
         assert!(borrowed.put_back().unwrap());
         assert_eq!(writer.query_row(all, [], |row| row.get::<_, String>(0)).unwrap(), before);
+        let booked = "SELECT max(booking_id) FROM booking";
+        let last: i64 = writer.query_row(booked, [], |row| row.get(0)).unwrap();
+        assert_eq!(last, first_id + 1, "a booking of somebody else stays, the demo's own goes");
         assert!(has_table(&writer, "landfallen").unwrap(), "only tables of our own are dropped");
         assert!(Borrowed::open(&path).is_ok());
     }
