@@ -99,7 +99,8 @@ pub mod simulation;
 pub mod sink;
 pub mod tasks;
 
+pub use engine::letters::Selection;
 pub use engine::{Landfall, OpenError, Opened, Receipt, Refusal, Remaining, Row};
-pub use lander::Waited;
-pub use model::Value;
+pub use lander::{ParkedNow, Waited};
+pub use model::{Letter, Value};
 pub use settings::Settings;

@@ -60,6 +60,30 @@ impl Core {
 }
 
 /// Which letters are meant.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// use std::time::Duration;
+/// use landfall::{Landfall, Selection, Settings};
+///
+/// let file = dir.join("app.db");
+/// let database = rusqlite::Connection::open(&file)?;
+/// database.execute_batch("CREATE TABLE seat (id INTEGER PRIMARY KEY, place TEXT UNIQUE); INSERT INTO seat VALUES (1, '1A')")?;
+/// let settings = Settings { refusals_max: 1, ..Settings::in_dir(dir.join("log")) };
+/// let (landfall, _) = Landfall::open_sqlite(settings, &file).await?;
+///
+/// let taken = landfall.put("seat:2", [("place", "1A".into())]).await?;
+/// landfall.wait_landed(&taken, Duration::from_secs(5)).await;
+/// database.execute_batch("DELETE FROM seat WHERE id = 1")?; // now it fits
+/// let (tried, receipt) = landfall.retry_dead_letters(Selection::Table("seat".into())).await?;
+/// landfall.wait_landed(&receipt, Duration::from_secs(5)).await;
+/// assert_eq!((tried, landfall.parked().count), (1, 0));
+/// # landfall.close(Duration::from_secs(5)).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// The one with this id.

@@ -63,6 +63,7 @@ impl LetterKey {
 }
 
 /// A change that the database refused, kept in the database beside the rows.
+/// [`Landfall::dead_letters`](crate::Landfall::dead_letters) has an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
     /// The number that the database gave it; 0 before it has one.

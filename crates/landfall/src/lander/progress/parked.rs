@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::model::{LaneId, Position};
 
-/// The dead letters, in numbers.
+/// The dead letters, in numbers. [`Landfall::dead_letters`](crate::Landfall::dead_letters) has an example.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ParkedNow {
     /// Rises whenever the letters change; 0 before they were read.
