@@ -227,6 +227,9 @@ impl Shard {
             cache.bytes.dirty.fetch_sub(u64::from(entry.bytes), Ordering::Relaxed);
             cache.bytes.dirty_rows.fetch_sub(1, Ordering::Relaxed);
             if let_go {
+                if entry.is_key_value() {
+                    cache.set_complete(false);
+                }
                 let hash = cache.hash(&entry.row);
                 self.remove(cache, hash, at);
             } else {

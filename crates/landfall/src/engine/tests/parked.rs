@@ -87,6 +87,23 @@ fn a_key_that_is_only_parked_is_not_taken_for_absent() {
     assert!(!world.run(&["bad"], set).unwrap().0.0, "it is there");
 }
 
+/// What is tried again is let go as soon as that has landed: who reads it then has to ask the database.
+#[test]
+fn a_key_whose_letter_was_tried_again_is_not_taken_for_absent() {
+    let (world, memory) = world();
+    set(&world, "bad", "no");
+    world.land_all();
+    for poisoned in [true, false] {
+        if !poisoned {
+            memory.set_poison(None);
+        }
+        world.engine().ask_of_letters(&letters(world.engine()), &Intent::Retry).unwrap();
+        world.land_all();
+        assert_eq!(memory.letters().len(), usize::from(poisoned));
+        assert_eq!(get(&world, "bad").as_deref(), Some("no"), "refused again: {poisoned}");
+    }
+}
+
 #[test]
 fn a_write_heals_a_parked_row_and_a_delete_does() {
     let (world, memory) = world();
