@@ -58,6 +58,9 @@ mod typed;
 pub use savepoint::Savepoint;
 pub use typed::StringValue;
 
+/// The next event, where a row's number stands else.
+const EVENT: usize = usize::MAX;
+
 /// An event to be appended: its lane, table and columns.
 type Event = (LaneId, Arc<str>, Vec<(Name, Value)>);
 
@@ -70,7 +73,7 @@ pub struct Unit<'e> {
     /// For each target asked for, the number of its row.
     slots: SmallVec<[usize; 1]>,
     guards: SmallVec<[MutexGuard<'e, Shard>; 1]>,
-    /// Of several commands: the row of each effect, in the order of the commands.
+    /// Of several commands: the row of each effect, or [`EVENT`], in the order of the commands.
     order: SmallVec<[usize; 4]>,
     events: Vec<Event>,
     wanted: SmallVec<[usize; 1]>,
@@ -266,6 +269,9 @@ impl<'e> Unit<'e> {
     pub fn append(&mut self, table: &Arc<Table>, columns: Vec<(Name, Value)>, origin: u64) -> LaneId {
         let lane = self.core.lanes.of_event(table, origin);
         self.events.push((lane, table.name.clone(), columns));
+        if self.several_commands {
+            self.order.push(EVENT);
+        }
         lane
     }
 
@@ -352,6 +358,7 @@ impl<'e> Unit<'e> {
     fn encode(&self, body: &mut Vec<u8>, lanes: &[LaneId], changes: usize) {
         let number = |lane: LaneId| lanes.iter().position(|have| *have == lane).unwrap_or(0) as u8;
         let mut writer = BodyWriter::new(body, changes);
+        let mut events = self.events.iter();
         if self.order.is_empty() {
             for row in &self.rows {
                 for effect in &row.effects {
@@ -362,11 +369,19 @@ impl<'e> Unit<'e> {
         // In the order of the commands: a row may be valid only because of what another one became before it.
         let mut done: SmallVec<[usize; 4]> = smallvec::smallvec![0; self.rows.len()];
         for &at in &self.order {
+            if at == EVENT {
+                let next = events.next();
+                next.into_iter().for_each(|(lane, table, columns)| {
+                    writer.append(number(*lane), table, columns);
+                });
+                continue;
+            }
             let row = &self.rows[at];
             row.effects[done[at]].encode(&mut writer, number(row.lane), &row.row);
             done[at] += 1;
         }
-        for (lane, table, columns) in &self.events {
+        // Those of a single command.
+        for (lane, table, columns) in events {
             writer.append(number(*lane), table, columns);
         }
     }

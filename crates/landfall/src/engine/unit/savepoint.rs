@@ -7,8 +7,9 @@ use crate::buffer::cache::View;
 /// Targets of a unit as they were before a command.
 pub struct Savepoint {
     rows: Vec<Saved>,
-    /// How many effects of the unit have a place in its order.
+    /// How many effects and events of the unit have a place in its order.
     ordered: usize,
+    events: usize,
 }
 
 struct Saved {
@@ -26,7 +27,7 @@ impl Unit<'_> {
             .filter_map(|slot| Some((*slot, self.rows.get(*slot)?)))
             .map(|(slot, row)| Saved { slot, effects: row.effects.len(), overlay: row.overlay.clone() })
             .collect();
-        Savepoint { rows, ordered: self.order.len() }
+        Savepoint { rows, ordered: self.order.len(), events: self.events.len() }
     }
 
     /// Takes back what was done to the remembered targets since.
@@ -37,5 +38,6 @@ impl Unit<'_> {
             row.overlay = overlay;
         }
         self.order.truncate(savepoint.ordered);
+        self.events.truncate(savepoint.events);
     }
 }
