@@ -166,6 +166,10 @@ impl Lander {
                 self.follow_letters(&landing.letters);
                 self.count(&attempt);
                 for &at in &attempt.groups {
+                    if !attempt.isolated {
+                        // All of it was taken: no table is at fault.
+                        self.groups[at].streak = None;
+                    }
                     self.succeed(at);
                 }
                 Ok(())

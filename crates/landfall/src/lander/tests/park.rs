@@ -231,6 +231,20 @@ fn when_most_is_refused_for_one_reason_the_group_is_held_and_lands_once_the_tabl
     assert_eq!((letters(&world).len(), world.number(&firm(149), "code")), (0, Some(149)));
 }
 
+/// Now and then a row is refused, over days, and all others are taken: that is no table at fault.
+#[test]
+fn rows_that_are_refused_now_and_then_hold_nobody_up() {
+    let settings = LanderSettings { hold_rows_min: 3, refusals_max: 1, ..LanderSettings::default() };
+    let mut world = World::with(settings);
+    for n in 0..10 {
+        world.write(&[put_firm(n, &[("code", n)])]);
+        assert!(world.settle());
+        assert_eq!(letters(&world).len() as i64, n + 1, "{:?}", phase(&world, "firm"));
+        (0..5).for_each(|more| drop(world.write(&[put_firm(100 + 10 * n + more, &[("need", 1)])])));
+        assert!(world.settle());
+    }
+}
+
 #[test]
 fn a_held_group_goes_on_by_itself_when_the_database_takes_its_rows() {
     let mut world = World::new();
