@@ -22,7 +22,8 @@ const TAIL: &str = "
 - `EXPIRE` takes no NX, XX, GT, LT yet. `CLIENT` has ID, SETNAME, GETNAME, SETINFO, NO-EVICT and NO-TOUCH; `CONFIG` has GET.
 - WATCH, SCAN, KEYS, DBSIZE, FLUSHALL, RENAME, COPY and streams over key-value keys are not built yet.
 - Database 0 is the only one. Inline commands are refused.
-- `WAIT n ms` waits for the database: 1 when this connection's writes are committed there. `WAITAOF` waits for the log.
+- `WAIT n ms` waits for the database: 1 when this connection's writes are committed there, and an error
+  `DEADLETTER` when the database refused one of them. `WAITAOF` waits for the log.
 - Errors use Redis's prefixes: `TRYAGAIN` (a bound is reached), `OOM`, `MISCONF` (the log failed), `READONLY` (somebody else owns the
   database's lanes), `MASTERDOWN` (the answer needs the database, and it is down), `LOADING` (tables are being read again).
 ";
