@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::counters::BatchCounts;
-use super::dead_letter::Parked;
+use super::dead_letter::{Parked, Streak};
 use super::pass::Failure;
 use super::plan::{Origin, Plan, Planner};
 use super::progress::status::StopReason;
@@ -35,6 +35,8 @@ pub(super) struct Attempt {
     pub(super) parked: Vec<(LaneId, Position)>,
     /// Whether its database has taken its rows one by one.
     pub(super) isolated: bool,
+    /// What its refusals add up to with those of the batches before; none when nothing was refused.
+    pub(super) streak: Streak,
 }
 
 impl Attempt {
@@ -238,7 +240,15 @@ impl Reading<'_> {
         let changes = self.changes;
         Batch {
             plan,
-            attempt: Attempt { steps, groups, counts, changes, parked: Vec::new(), isolated: false },
+            attempt: Attempt {
+                steps,
+                groups,
+                counts,
+                changes,
+                parked: Vec::new(),
+                isolated: false,
+                streak: None,
+            },
         }
     }
 }

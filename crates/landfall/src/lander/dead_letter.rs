@@ -189,8 +189,9 @@ pub(super) fn judge(
     if grows && (count > settings.dead_letters_max || bytes > settings.dead_letters_bytes_max) {
         return Verdict::Hold(format!(
             "held, nothing is parked: there would be {count} dead letters of {bytes} bytes, and the bounds are {} \
-             (dead-letters-max) and {} bytes (dead-letters-bytes-max). See `landfall dead-letters list`; correct, \
-             retry or drop some, or run `landfall resume GROUP` to park these all the same",
+             (dead-letters-max) and {} bytes (dead-letters-bytes-max). Run `landfall resume GROUP` to park these all \
+             the same, or correct, retry or drop letters of other groups (see `landfall dead-letters list`): what is \
+             asked of this group waits behind these rows",
             settings.dead_letters_max, settings.dead_letters_bytes_max
         ));
     }

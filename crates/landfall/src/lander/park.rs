@@ -25,7 +25,7 @@ impl Lander {
         self.probe(&attempt)?;
         let refused = self.refused_ops(&plan, &attempt)?;
         attempt.isolated = true;
-        let parted = self.judged(&plan, &refused, &attempt)?;
+        let parted = self.judged(&plan, &refused, &mut attempt)?;
         let (steps, groups) = (attempt.steps.clone(), attempt.groups.clone());
         let (counts, changes) = (attempt.counts, attempt.changes.clone());
         match self.commit(parted, attempt) {
@@ -36,8 +36,9 @@ impl Lander {
                 let reason = Reason { table: table.into(), class, text: reason.into() };
                 let refused = all_refused(&plan, &reason);
                 let parked = Vec::new();
-                let attempt = Attempt { steps, groups, counts, changes, parked, isolated: true };
-                let parted = self.judged(&plan, &refused, &attempt)?;
+                let mut attempt =
+                    Attempt { steps, groups, counts, changes, parked, isolated: true, streak: None };
+                let parted = self.judged(&plan, &refused, &mut attempt)?;
                 self.commit(parted, attempt)
             }
             outcome => outcome,
@@ -60,7 +61,12 @@ impl Lander {
     }
 
     /// The plan without its refused operations, unless they are too many.
-    fn judged(&mut self, plan: &Plan, refused: &[RefusedOp], attempt: &Attempt) -> Result<Parted, Failure> {
+    fn judged(
+        &mut self,
+        plan: &Plan,
+        refused: &[RefusedOp],
+        attempt: &mut Attempt,
+    ) -> Result<Parted, Failure> {
         let parted = part(plan.clone(), refused, self.env.clock.unix_ms());
         let of_groups =
             |test: fn(&super::Group) -> bool| attempt.groups.iter().any(|&at| test(&self.groups[at]));
@@ -70,7 +76,8 @@ impl Lander {
         let parked = self.parked.as_ref().unwrap_or(&none);
         match judge(&self.settings, plan, refused, &parted, (parked, &streak, anyway)) {
             Verdict::Park(streak) => {
-                attempt.groups.iter().for_each(|&at| self.groups[at].streak.clone_from(&streak));
+                // It counts once this has landed: a landing that fails is judged anew.
+                attempt.streak = streak;
                 Ok(parted)
             }
             Verdict::Hold(what) => Err(Failure::Hold { groups: attempt.groups.clone(), what }),

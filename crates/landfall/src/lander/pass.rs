@@ -166,10 +166,7 @@ impl Lander {
                 self.follow_letters(&landing.letters);
                 self.count(&attempt);
                 for &at in &attempt.groups {
-                    if !attempt.isolated {
-                        // All of it was taken: no table is at fault.
-                        self.groups[at].streak = None;
-                    }
+                    self.groups[at].streak.clone_from(&attempt.streak);
                     self.succeed(at);
                 }
                 Ok(())

@@ -246,6 +246,27 @@ fn rows_that_are_refused_now_and_then_hold_nobody_up() {
 }
 
 #[test]
+fn what_is_refused_counts_once_however_often_its_landing_fails() {
+    let settings = LanderSettings { hold_rows_min: 10, refusals_max: 1, ..LanderSettings::default() };
+    let mut world = World::with(settings);
+    for n in 0..6 {
+        world.write(&[put_firm(n, &[("code", n)])]);
+    }
+    world.lander.progress().request_flush();
+    while !world.lander.groups[1].isolates {
+        world.lander.turn();
+    }
+    let database = world.database.primary.lock().clone();
+    for _ in 0..3 {
+        // The probe is taken, and the landing without the refused rows meets a lock.
+        database.fail_next_landing(Failure::None);
+        database.fail_next_landing(Failure::Busy);
+    }
+    assert!(world.settle(), "{:?}", phase(&world, "firm"));
+    assert_eq!(letters(&world).len(), 6);
+}
+
+#[test]
 fn a_held_group_goes_on_by_itself_when_the_database_takes_its_rows() {
     let mut world = World::new();
     world.database.primary.lock().set_poison(Some(Arc::new(|_| Some("no such column: x".into()))));
