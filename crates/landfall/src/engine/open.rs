@@ -15,11 +15,11 @@ use super::lanes::Lanes;
 use super::load::{Loads, landing_context};
 use super::recover::recover;
 use crate::buffer::cache::Cache;
-use crate::buffer::log::{Log, LogError};
+use crate::buffer::log::{LaneName, Log, LogError};
 use crate::env::Env;
 use crate::env::failpoint::reach;
 use crate::lander::notes::{has_database, read_landed};
-use crate::lander::{self, Lander, LanderParts, LanderSettings};
+use crate::lander::{self, Lander, LanderParts, LanderSettings, RETIRED};
 use crate::model::{LaneId, Position, Unmapped, landing_groups};
 use crate::settings::Settings;
 use crate::sink::{Database, SinkError};
@@ -152,7 +152,7 @@ impl Assembled {
         reach("start.joined");
         let mut seed = [0; 32];
         env.random.fill(&mut seed);
-        begin_paused(&settings, &lander);
+        begin_paused(&settings, &lander, &lanes, &*log);
         let cascades = Cascades::new(&catalogue);
         let core = Arc::new(Core {
             cache: Cache::new(settings.memory_bytes_max, seed),
@@ -196,12 +196,22 @@ fn by_lane(landed: &[(LaneId, Position)]) -> Vec<AtomicU64> {
     numbers.into_iter().map(AtomicU64::new).collect()
 }
 
-fn begin_paused(settings: &Settings, lander: &Lander) {
+/// Nobody may land what somebody wanted to wait.
+fn begin_paused(settings: &Settings, lander: &Lander, lanes: &Lanes, log: &dyn Log) {
+    let pause = |group| lander.progress().pause(group).unwrap_or_default();
     for group in &settings.paused {
         if lander.progress().pause(Some(group)).is_err() {
-            // Regrouped since: nobody may land what somebody wanted to wait, so all wait.
-            lander.progress().pause(None).unwrap_or_default();
+            // Regrouped since, so all wait.
+            pause(None);
         }
+    }
+    let has_left = |name: &LaneName| {
+        let mut present = lanes.groups().iter();
+        settings.paused.contains(&name.group)
+            && !present.any(|(group, _)| group.name == name.group && name.index < group.lanes)
+    };
+    if log.lanes().iter().any(|(name, lane)| has_left(name) && log.owed_by(*lane).records > 0) {
+        pause(Some(RETIRED));
     }
 }
 

@@ -61,7 +61,7 @@ use std::time::Duration;
 
 pub use counters::{Counters, Counts};
 pub use incidents::Incidents;
-pub use open::{LanderParts, LaneNote, OpenError, Opened};
+pub use open::{LanderParts, LaneNote, OpenError, Opened, RETIRED};
 pub use progress::status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};
 pub use progress::{ParkedNow, Progress, Subscriber};
 pub use settings::LanderSettings;

@@ -86,7 +86,7 @@ pub enum OpenError {
 }
 
 /// The name of the group of lanes that no table uses any more.
-const RETIRED: &str = "retired lanes";
+pub const RETIRED: &str = "retired lanes";
 
 impl Lander {
     /// Creates, takes over and checks all lanes of the log.

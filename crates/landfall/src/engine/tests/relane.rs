@@ -35,3 +35,20 @@ fn a_row_that_moves_to_another_lane_keeps_the_order_of_its_changes() {
         assert_eq!(get(&world, key), Some(format!("round {round}")));
     }
 }
+
+#[test]
+fn who_paused_a_group_has_paused_the_lanes_that_leave_it_as_well() {
+    let (mut world, database) = World::on_disk(|settings| settings.lanes = 4);
+    world.engine().pause(Some("key-value")).unwrap();
+    let keys: Vec<String> = (0..20).map(|n| format!("key:{n}")).collect();
+    keys.iter().for_each(|key| set(&world, key, "waits"));
+    world.settings.paused = world.engine().paused();
+    world.settings.lanes = 1;
+    world.reopen();
+    assert_eq!(world.engine().paused(), ["key-value", "retired lanes"]);
+    let in_database = || keys.iter().filter(|key| database.row(&RowKey::of_key(key.as_bytes())).is_some());
+    assert_eq!(in_database().count(), 0);
+    world.engine().resume(None).unwrap();
+    world.land_all();
+    assert_eq!(in_database().count(), keys.len());
+}
