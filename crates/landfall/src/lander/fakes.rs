@@ -2,7 +2,7 @@
 //! Never used outside tests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Lander, LanderParts, LanderSettings, LaneNote, OpenError, Turn};
@@ -20,9 +20,15 @@ mod failover;
 
 pub(super) use failover::Failover;
 
-pub(super) struct FakeClock(AtomicU64);
+/// Durations, and a date that may jump beside them.
+pub(super) struct FakeClock(AtomicU64, AtomicI64);
 
 impl FakeClock {
+    /// The date jumps; durations do not.
+    pub(super) fn jump(&self, ms: i64) {
+        self.1.fetch_add(ms, Ordering::SeqCst);
+    }
+
     pub(super) fn advance_to(&self, time: Duration) {
         self.0.fetch_max(time.as_millis() as u64, Ordering::SeqCst);
     }
@@ -34,7 +40,8 @@ impl Clock for FakeClock {
     }
 
     fn unix_ms(&self) -> u64 {
-        1_700_000_000_000 + self.0.load(Ordering::SeqCst)
+        (1_700_000_000_000 + self.0.load(Ordering::SeqCst))
+            .saturating_add_signed(self.1.load(Ordering::SeqCst))
     }
 }
 
@@ -108,7 +115,7 @@ pub(super) const FIRM: LaneId = LaneId(2);
 pub(super) const PAGE: LaneId = LaneId(3);
 
 pub(super) fn env(seed: u64) -> (Arc<FakeClock>, Env) {
-    let clock = Arc::new(FakeClock(AtomicU64::new(1_000)));
+    let clock = Arc::new(FakeClock(AtomicU64::new(1_000), AtomicI64::new(0)));
     let random = Arc::new(FakeRandom::new(seed));
     (clock.clone(), Env { clock, random, disk: env::real().disk })
 }

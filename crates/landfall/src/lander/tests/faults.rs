@@ -66,6 +66,31 @@ fn a_database_that_is_down_is_tried_again_for_ever_with_bounded_waits() {
 }
 
 #[test]
+fn a_backlog_after_an_outage_lands_in_bounded_batches_and_holds_up_no_other_group() {
+    const BACKLOG: u64 = 1_000;
+    let mut world = World::with(LanderSettings { batch_rows_max: 50, ..LanderSettings::default() });
+    world.database.primary.lock().set_down(true);
+    (0..BACKLOG).for_each(|n| drop(world.write(&[set_key(0, &n.to_string(), "v")])));
+    world.write(&[view(1)]);
+    world.lander.progress().request_flush();
+    world.turns();
+    world.database.primary.lock().set_down(false);
+    let mut landed_before = None;
+    for _ in 0..1_000 {
+        if let Turn::Wait { until: Some(until), .. } = world.lander.turn() {
+            world.clock.advance_to(until);
+        }
+        if world.watermark(PAGE) == 1 {
+            landed_before.get_or_insert(world.watermark(KEYS[0]));
+        }
+    }
+    assert_eq!(world.log.owed_records(), 0);
+    assert!(landed_before.is_some_and(|backlog| backlog < BACKLOG / 2), "{landed_before:?}");
+    let landings = world.database.landings.lock();
+    assert!(landings.len() >= 20 && landings.iter().all(|landing| landing.ops.len() <= 50));
+}
+
+#[test]
 fn a_new_connection_is_made_after_the_database_was_away() {
     let mut world = World::new();
     world.write(&[view(1)]);

@@ -46,6 +46,20 @@ fn a_change_lands_after_the_interval_and_not_before() {
     assert_eq!((wait_ms(turn, &world), world.watermark(PAGE)), (None, 1));
 }
 
+#[test]
+fn a_change_lands_in_time_whatever_the_date_does() {
+    const DAY_MS: i64 = 86_400_000;
+    for jump in [-DAY_MS, DAY_MS] {
+        let mut world = World::new();
+        world.write(&[view(1)]);
+        world.turns();
+        world.clock.jump(jump);
+        world.clock.advance_to(world.env.clock.monotonic() + Duration::from_millis(200));
+        world.turns();
+        assert_eq!(world.watermark(PAGE), 1, "the date went {jump} ms");
+    }
+}
+
 /// Shows S2.
 #[test]
 fn five_hundred_changes_over_all_lanes_land_at_once() {

@@ -31,6 +31,11 @@ fn append(log: &LocalLog, lanes: &[LaneId], numbers: std::ops::Range<u8>) {
     }
 }
 
+/// Every file with what is in it.
+fn everything(disk: &StrictDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    disk.files().into_iter().map(|path| (path.clone(), disk.content(&path))).collect()
+}
+
 fn segments(disk: &StrictDisk) -> Vec<PathBuf> {
     let dir = Path::new("data/log");
     let names = disk.list(dir).unwrap();
@@ -58,11 +63,13 @@ fn a_flipped_bit_anywhere_in_a_closed_log_changes_nothing_or_is_refused() {
         for at in (0..bytes.len()).filter(interesting) {
             let disk = disk.fork();
             disk.change(path, |bytes| bytes[at] ^= 1 << (at % 8));
+            let before = everything(&disk);
             match open(&disk) {
                 Ok((log, _)) => assert_eq!(content(&log), expected, "{} at {at}", path.display()),
                 Err(LogError::Damaged { file, .. }) => {
                     refused += 1;
                     assert_eq!(&file, path);
+                    assert!(everything(&disk) == before, "{} at {at}: refused, and changed", path.display());
                 }
                 Err(other) => panic!("{} at {at}: {other}", path.display()),
             }
@@ -177,7 +184,9 @@ fn a_segment_of_a_newer_format_is_refused_as_such() {
         let crc = crc32c::crc32c(&bytes[..96]);
         bytes[96..100].copy_from_slice(&crc.to_le_bytes());
     });
+    let before = everything(&disk);
     assert!(matches!(open(&disk), Err(LogError::Format { .. })));
+    assert!(everything(&disk) == before, "an older program cuts nothing of a newer one's");
 }
 
 #[test]

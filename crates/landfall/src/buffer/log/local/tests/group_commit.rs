@@ -82,6 +82,39 @@ fn a_sync_in_the_background_does_not_hold_up_a_writer() {
     assert!(log.safe(Safety::Durable) >= end);
 }
 
+#[test]
+fn while_a_sync_lasts_nothing_more_is_durable_and_what_waits_is_bounded() {
+    let disk = StrictDisk::default();
+    let settings = LocalLogSettings { log_bytes_max: 4 * 8192, ..small() };
+    let log = Arc::new(LocalLog::open(disk.env(1), Path::new("data"), settings).unwrap().0);
+    let lanes = conformance::lanes(&*log, 1);
+    let first = log.append(&lanes, b"first").unwrap().end;
+    let (other, lane) = (log.clone(), lanes.clone());
+    disk.on_next_sync(move || {
+        let durable = other.safe(Safety::Durable);
+        let mut append = || match other.append(&lane, &[1; 500]) {
+            Ok(appended) => {
+                other.commit(appended.end, Safety::Written).unwrap();
+                assert_eq!(other.usage().unwritten_bytes, 0, "what is written does not wait in memory");
+                None
+            }
+            Err(reason) => Some(reason),
+        };
+        let refused = (0..200).find_map(|_| append());
+        assert!(matches!(refused, Some(LogError::Full { .. })), "{refused:?}");
+        assert_eq!(other.safe(Safety::Durable), durable);
+    });
+    log.commit(first, Safety::Durable).unwrap();
+    assert_eq!(log.safe(Safety::Durable), first);
+    log.commit(log.accepted(), Safety::Durable).unwrap();
+    let last = log.head(lanes[0]).position;
+    assert!(last > 40, "{last}");
+    drop(log);
+    disk.crash(Keep::Nothing, &mut Dice(1));
+    let (log, lanes) = open(&disk);
+    assert_eq!(log.head(lanes[0]).position, last);
+}
+
 /// Appends and commits, landing as it goes, until something fails; returns the last acknowledged position.
 fn work(log: &LocalLog, lanes: &[LaneId]) -> (Position, Option<LogError>) {
     let mut acknowledged = 0;
