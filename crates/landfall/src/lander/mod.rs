@@ -189,6 +189,15 @@ struct Group {
     stopped: bool,
 }
 
+/// Says that nothing lands any more, also when a turn panics: nobody may wait for what cannot come.
+struct Over(Arc<Progress>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.set_ended();
+    }
+}
+
 impl Lander {
     /// The numbers of this lander.
     pub fn progress(&self) -> &Arc<Progress> {
@@ -202,6 +211,7 @@ impl Lander {
 
     /// Works until a stop is requested; returns what was left.
     pub fn run(mut self) -> Vec<Left> {
+        let _over = Over(self.progress.clone());
         loop {
             match self.turn() {
                 Turn::Again => {}

@@ -21,6 +21,7 @@ use crate::sink::memory::MemoryDatabase;
 mod adopt;
 mod buffer;
 mod bugs;
+mod clock;
 #[cfg(feature = "sqlite")]
 mod columns;
 mod doubles;
@@ -29,6 +30,7 @@ mod history;
 mod library;
 mod loads;
 mod model;
+mod panics;
 mod parked;
 mod relane;
 mod threads;

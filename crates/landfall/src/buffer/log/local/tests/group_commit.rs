@@ -92,7 +92,7 @@ fn while_a_sync_lasts_nothing_more_is_durable_and_what_waits_is_bounded() {
     let (other, lane) = (log.clone(), lanes.clone());
     disk.on_next_sync(move || {
         let durable = other.safe(Safety::Durable);
-        let mut append = || match other.append(&lane, &[1; 500]) {
+        let append = || match other.append(&lane, &[1; 500]) {
             Ok(appended) => {
                 other.commit(appended.end, Safety::Written).unwrap();
                 assert_eq!(other.usage().unwritten_bytes, 0, "what is written does not wait in memory");
