@@ -5,6 +5,7 @@
 
 use super::model::as_text;
 use super::*;
+use crate::buffer::log::Owed;
 use crate::engine::ops::{fields, keys, numbers, strings};
 use crate::sink::memory::Failure;
 
@@ -50,6 +51,7 @@ over_every_buffer! {
     changes_of_a_row_land_in_their_order
     what_has_landed_is_trimmed_and_read_from_the_database
     a_full_buffer_takes_writes_again_when_rows_have_landed
+    what_status_tells_is_what_buffer_and_database_say
 }
 
 impl Subject {
@@ -244,4 +246,34 @@ fn a_full_buffer_takes_writes_again_when_rows_have_landed(open: Open) {
     subject.land();
     subject.set("more", "value").unwrap();
     assert_eq!(subject.get("more").as_deref(), Some("value"));
+}
+
+/// The numbers of `status` against the sources: what was written here, and how far the database is.
+fn what_status_tells_is_what_buffer_and_database_say(open: Open) {
+    let subject = open(|_| {});
+    for round in 1..=4 {
+        let begun_ms = subject.world.env.clock.unix_ms();
+        subject.pause();
+        for n in 0..round * 10 {
+            subject.set(&format!("key{}", n % 7), "value").unwrap();
+            subject.grow(&format!("page:{}", n % 5), "1");
+            subject.world.advance(400);
+        }
+        let status = subject.world.engine().status();
+        let lanes = || status.groups.iter().flat_map(|group| &group.lanes);
+        for lane in lanes() {
+            let in_database = subject.database.watermark(lane.lane).unwrap().position;
+            assert_eq!(lane.landed, in_database, "lane {}", lane.lane);
+        }
+        let behind: u64 = lanes().map(|lane| lane.accepted - lane.landed).sum();
+        assert_eq!((status.owed.records, behind), (round * 20, round * 20));
+        assert_eq!(status.dirty.0, 12, "seven keys and five rows");
+        // The age is exact but for the step in which times are kept.
+        assert!(status.owed.oldest_ms.abs_diff(begun_ms) <= 250, "{} {begun_ms}", status.owed.oldest_ms);
+        subject.land();
+        let status = subject.world.engine().status();
+        assert_eq!((status.owed, status.dirty), (Owed::default(), (0, 0)));
+        assert_eq!(status.counts.landed_changes, status.counts.accepted);
+        assert!(status.is_healthy());
+    }
 }

@@ -21,6 +21,8 @@ use crate::sink::memory::MemoryDatabase;
 mod adopt;
 mod buffer;
 mod bugs;
+#[cfg(feature = "sqlite")]
+mod changed_tables;
 mod clock;
 #[cfg(feature = "sqlite")]
 mod columns;
