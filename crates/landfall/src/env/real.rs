@@ -217,6 +217,29 @@ mod tests {
         assert!(disk.open(&path).is_err());
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_in_memory_is_doubtful_and_one_on_a_disk_is_not() {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut asked = 0;
+        for mount in mounts.lines() {
+            let mut fields = mount.split(' ').skip(1);
+            let (Some(dir), Some(kind)) = (fields.next(), fields.next()) else { continue };
+            // A later mount may lie over an earlier one.
+            if mounts.matches(&format!(" {dir} ")).count() > 1 || !Path::new(dir).is_dir() {
+                continue;
+            }
+            let doubtful = real().disk.doubtful(Path::new(dir));
+            match kind {
+                "tmpfs" | "ramfs" | "overlay" => assert!(doubtful.is_some(), "{mount}"),
+                "ext4" | "xfs" | "btrfs" | "proc" => assert_eq!(doubtful, None, "{mount}"),
+                _ => continue,
+            }
+            asked += 1;
+        }
+        assert!(asked > 0, "no known file system among {mounts}");
+    }
+
     #[test]
     fn a_symbolic_link_in_the_place_of_a_file_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();

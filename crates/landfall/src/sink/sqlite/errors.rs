@@ -100,3 +100,72 @@ fn statement(table: &str, code: &ffi::Error, error: &rusqlite::Error) -> SinkErr
 fn name(code: &ffi::Error) -> String {
     format!("{} ({})", ffi::code_to_str(code.extended_code), code.extended_code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether trying again helps, whether a row is guilty, or a person has to act.
+    #[derive(Debug, PartialEq)]
+    enum Meaning {
+        Busy,
+        Unavailable,
+        Refused,
+        Unusable,
+        Unknown,
+    }
+
+    fn meaning(error: &SinkError) -> Meaning {
+        match error {
+            SinkError::Busy(_) => Meaning::Busy,
+            SinkError::Unavailable(_) => Meaning::Unavailable,
+            SinkError::Refused { .. } => Meaning::Refused,
+            SinkError::Unusable(_) => Meaning::Unusable,
+            SinkError::Unknown(_) => Meaning::Unknown,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failure(code: std::os::raw::c_int) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn every_code_of_sqlite_has_its_meaning_and_no_passing_one_blames_a_row() {
+        use Meaning::{Busy, Refused, Unavailable, Unknown, Unusable};
+        // The code, what it means of a statement, and of a COMMIT: there only what surely rolled back is called so.
+        let table = [
+            (ffi::SQLITE_BUSY, Busy, Busy),
+            (ffi::SQLITE_BUSY_SNAPSHOT, Busy, Busy),
+            (ffi::SQLITE_LOCKED, Busy, Busy),
+            (ffi::SQLITE_PROTOCOL, Busy, Unknown),
+            (ffi::SQLITE_FULL, Unavailable, Unknown),
+            (ffi::SQLITE_IOERR, Unavailable, Unknown),
+            (ffi::SQLITE_IOERR_FSYNC, Unavailable, Unknown),
+            (ffi::SQLITE_CANTOPEN, Unavailable, Unknown),
+            (ffi::SQLITE_READONLY, Unavailable, Unknown),
+            (ffi::SQLITE_READONLY_DBMOVED, Unavailable, Unknown),
+            (ffi::SQLITE_NOMEM, Unavailable, Unknown),
+            (ffi::SQLITE_INTERRUPT, Unavailable, Unknown),
+            (ffi::SQLITE_ABORT, Unavailable, Unknown),
+            (ffi::SQLITE_SCHEMA, Unavailable, Unknown),
+            (ffi::SQLITE_NOTADB, Unusable, Unknown),
+            (ffi::SQLITE_CORRUPT, Unusable, Unknown),
+            (ffi::SQLITE_PERM, Unusable, Unknown),
+            (ffi::SQLITE_AUTH, Unusable, Unknown),
+            (ffi::SQLITE_CONSTRAINT_UNIQUE, Refused, Refused),
+            (ffi::SQLITE_CONSTRAINT_NOTNULL, Refused, Refused),
+            (ffi::SQLITE_CONSTRAINT_CHECK, Refused, Refused),
+            (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, Refused, Refused),
+            (ffi::SQLITE_CONSTRAINT_TRIGGER, Refused, Refused),
+            (ffi::SQLITE_MISMATCH, Refused, Unknown),
+            (ffi::SQLITE_TOOBIG, Refused, Unknown),
+            (ffi::SQLITE_ERROR, Refused, Unknown),
+        ];
+        for (code, of_statement, of_commit) in table {
+            assert_eq!(meaning(&classify("t", &failure(code))), of_statement, "{code}");
+            assert_eq!(meaning(&classify_commit("t", &failure(code))), of_commit, "{code} at COMMIT");
+        }
+        assert_eq!(meaning(&classify_commit("t", &rusqlite::Error::InvalidQuery)), Unknown);
+    }
+}
