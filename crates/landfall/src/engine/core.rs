@@ -125,6 +125,11 @@ impl Core {
         Err(refusal)
     }
 
+    /// All lanes, those that no table uses any more too: rows may still wait in them.
+    pub(super) fn all_lanes(&self) -> impl Iterator<Item = LaneId> {
+        (0..self.cleaned.len() as u32).map(LaneId)
+    }
+
     /// Makes rows clean that have landed; whether there was something to do.
     pub(super) fn clean_landed(&self, lane: LaneId) -> bool {
         let landed = self.progress.landed(lane);

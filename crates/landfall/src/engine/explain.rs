@@ -93,7 +93,7 @@ impl Engine {
 
     /// Makes clean what has landed, without waiting for the keeper to come by.
     pub fn clean_landed(&self) {
-        for lane in self.core.lanes.groups().iter().flat_map(|(_, lanes)| lanes.iter().copied()) {
+        for lane in self.core.all_lanes() {
             self.core.clean_landed(lane);
         }
     }

@@ -168,7 +168,7 @@ impl Keeping {
 
     /// Makes landed rows clean, and logs the expiry of keys.
     pub(super) fn step(&mut self, core: &Core) {
-        for lane in core.lanes.groups().iter().flat_map(|(_, lanes)| lanes.iter().copied()) {
+        for lane in core.all_lanes() {
             self.unnoted |= core.clean_landed(lane);
         }
         core.cascades.landed(&core.cache, |lane| core.progress.landed(lane));

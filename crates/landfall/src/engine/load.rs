@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use super::core::Core;
 use super::letters::{Act, OnActed, Selection};
 use super::refusal::Refusal;
-use crate::buffer::cache::fill::Residency;
+use crate::buffer::cache::fill::{Residency, Snapshot, lane_to_load};
 use crate::buffer::cache::view::apply;
 use crate::buffer::cache::{FillOutcome, fill};
 use crate::env::failpoint::reach;
@@ -90,10 +90,11 @@ impl Loader {
 /// A load under way.
 struct Flight {
     row: RowKey,
-    lane: LaneId,
+    /// The lane that the row is written in now.
+    home: LaneId,
     deadline: Duration,
-    /// What was read and not taken in yet.
-    read: Option<Result<Loaded, SinkError>>,
+    /// What was read and not taken in yet, with the watermark of which lane.
+    read: Option<(LaneId, Result<Loaded, SinkError>)>,
 }
 
 /// Tells one waiter when the last of several rows is known.
@@ -183,9 +184,9 @@ impl Core {
     /// Takes a job on.
     fn begin_load(&self, loader: &mut Loader, job: Job) {
         match job {
-            Job::Load(row, lane) => {
+            Job::Load(row, home) => {
                 let deadline = self.env.clock.monotonic() + self.settings.load_timeout;
-                loader.flight = Some(Flight { row, lane, deadline, read: None });
+                loader.flight = Some(Flight { row, home, deadline, read: None });
             }
             Job::Look(row, lane, done) => {
                 let looked = self.read(&mut loader.source, &row, lane);
@@ -212,15 +213,16 @@ impl Core {
     /// The first half of a step: reads the row from the database.
     pub(super) fn read_step(&self, loader: &mut Loader) {
         let Some(flight) = &mut loader.flight else { return };
-        flight.read = Some(self.read(&mut loader.source, &flight.row, flight.lane));
+        let lane = lane_to_load(&self.cache, flight.row.as_bytes(), flight.home);
+        flight.read = Some((lane, self.read(&mut loader.source, &flight.row, lane)));
     }
 
     /// The second half: takes what was read into the cache, and tells who asked.
     pub(super) fn fill_step(&self, loader: &mut Loader) -> Option<LaneId> {
         let flight = loader.flight.as_mut()?;
-        let (read, lane) = (flight.read.take()?, flight.lane);
+        let (lane, read) = flight.read.take()?;
         reach("load.read");
-        let outcome = match read.and_then(|loaded| self.take_in(&flight.row, lane, loaded)) {
+        let outcome = match read.and_then(|loaded| self.take_in(&flight.row, (flight.home, lane), loaded)) {
             Ok(FillOutcome::Filled) => {
                 self.counts.loaded.fetch_add(1, Ordering::Relaxed);
                 Some(Ok(()))
@@ -278,7 +280,12 @@ impl Core {
         }
     }
 
-    fn take_in(&self, row: &RowKey, lane: LaneId, loaded: Loaded) -> Result<FillOutcome, SinkError> {
+    fn take_in(
+        &self,
+        row: &RowKey,
+        (home, lane): (LaneId, LaneId),
+        loaded: Loaded,
+    ) -> Result<FillOutcome, SinkError> {
         if loaded.watermark.lineage != self.log.lineage() {
             return Err(SinkError::ForeignLineage {
                 lane,
@@ -291,7 +298,8 @@ impl Core {
             present_until_ms: now_ms + self.settings.ttl.as_millis() as u64,
             absent_until_ms: now_ms + self.settings.absent_ttl.as_millis() as u64,
         };
-        let identity = (self.cache.hash(row.as_bytes()), row.as_bytes(), lane);
+        let identity = (self.cache.hash(row.as_bytes()), row.as_bytes(), home);
+        let snapshot = Snapshot { lane, watermark: loaded.watermark.position };
         let oldest = || self.loads_from(lane);
         // A parked row stays in the view. Its letter is of the same snapshot, so what is owed above the watermark
         // comes on top of it.
@@ -299,7 +307,7 @@ impl Core {
             Some(letter) => apply(loaded.row, letter),
             None => loaded.row,
         };
-        Ok(fill(&self.cache, identity, columns, loaded.watermark.position, oldest, residency))
+        Ok(fill(&self.cache, identity, columns, snapshot, oldest, residency))
     }
 
     fn read(

@@ -1,8 +1,8 @@
 //! Takes a row that was loaded from the database into the cache, unless the load is older than what the cache knows.
 //! A load below the landed position is never cached, so a slow read cannot overwrite a newer write.
 
-use crate::buffer::cache::Cache;
 use crate::buffer::cache::view::View;
+use crate::buffer::cache::{Cache, Entry};
 use crate::model::{LaneId, Name, Position, Value};
 
 /// What became of a load.
@@ -23,8 +23,29 @@ pub struct Residency {
     pub absent_until_ms: u64,
 }
 
-/// Folds a loaded row with what it is owed. `landed` gives the lane's published position and is asked under the
-/// shard's lock.
+/// Where a row was loaded from.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot {
+    /// The lane whose watermark was read with the row: that of [`lane_to_load`].
+    pub lane: LaneId,
+    /// The watermark.
+    pub watermark: Position,
+}
+
+/// The lane whose watermark tells what a snapshot holds of a row: where its last change waits, else `home`, where it is
+/// written now. They differ while a lane that the row has left is on its way.
+pub fn lane_to_load(cache: &Cache, row: &[u8], home: LaneId) -> LaneId {
+    let hash = cache.hash(row);
+    let shard = cache.lock(cache.shard_of(hash));
+    lane_of(shard.find(hash, row).and_then(|at| shard.entry(at)), home)
+}
+
+fn lane_of(entry: Option<&Entry>, home: LaneId) -> LaneId {
+    entry.filter(|entry| entry.is_dirty()).map_or(home, |entry| entry.lane)
+}
+
+/// Folds a loaded row with what it is owed. `landed` gives the published position of the snapshot's lane and is asked
+/// under the shard's lock. A snapshot of another lane than the row's changes wait in is stale.
 ///
 /// Why this is exact: whatever the lane owed this row above `landed` is in the entry, because dirty rows are pinned.
 /// A snapshot at `watermark >= landed` holds everything up to `watermark`; the entry's spans above it are
@@ -32,18 +53,18 @@ pub struct Residency {
 /// write whose entry was already let go, so it is stale.
 pub fn fill(
     cache: &Cache,
-    (hash, row, lane): (u64, &[u8], LaneId),
+    (hash, row, home): (u64, &[u8], LaneId),
     columns: Option<Vec<(Name, Value)>>,
-    watermark: Position,
+    Snapshot { lane, watermark }: Snapshot,
     landed: impl FnOnce() -> Position,
     residency: Residency,
 ) -> FillOutcome {
     let mut shard = cache.lock(cache.shard_of(hash));
-    if watermark < landed() {
-        return FillOutcome::Stale;
-    }
     let place = shard.find(hash, row);
     let entry = place.and_then(|at| shard.entry(at));
+    if lane != lane_of(entry, home) || watermark < landed() {
+        return FillOutcome::Stale;
+    }
     let columns = match entry {
         // Somebody wrote or loaded it whole in the meantime: that is newer.
         Some(entry) if !entry.view.is_unknown() && entry.is_dirty() => return FillOutcome::Filled,
@@ -64,6 +85,6 @@ pub fn fill(
             None => (View::Absent, residency.absent_until_ms),
         }
     };
-    shard.settle(cache, (hash, row, lane), view, expires_ms);
+    shard.settle(cache, (hash, row, home), view, expires_ms);
     FillOutcome::Filled
 }

@@ -48,6 +48,14 @@ impl Owed {
         }
     }
 
+    /// Says that the next change comes at `position` of another lane, whose positions do not compare with those of before:
+    /// only a snapshot that holds that change, and so everything, tells the row.
+    pub fn change_lane(&mut self, position: Position) {
+        if let Some(change) = self.merged() {
+            self.spans = SmallVec::from_buf([Span { first: 0, last: position, change }]);
+        }
+    }
+
     /// Drops what has landed.
     pub fn forget(&mut self, landed: Position) {
         self.spans.retain(|span| span.last > landed);
@@ -125,6 +133,18 @@ mod tests {
         assert_eq!(owed.fold(row(2), 2).unwrap(), row(3));
         owed.forget(3);
         assert!(owed.is_empty());
+    }
+
+    #[test]
+    fn what_is_owed_in_two_lanes_is_told_only_by_a_snapshot_that_holds_all_of_it() {
+        let mut owed = Owed::default();
+        owed.push(70, 0, Change::add(n(), Value::Int(1)));
+        owed.change_lane(3);
+        owed.push(3, 0, Change::add(n(), Value::Int(10)));
+        owed.push(9, 8, Change::add(n(), Value::Int(100)));
+        assert_eq!(owed.fold(row(1), 2), Err(InsideSpan));
+        assert_eq!(owed.fold(row(11), 3).unwrap(), row(111));
+        assert_eq!(owed.fold(row(111), 9).unwrap(), row(111));
     }
 
     #[test]

@@ -128,6 +128,7 @@ impl Shard {
             Some(at) => at,
             None => self.insert(cache, hash, row, lane),
         };
+        self.change_lane(at, lane, position);
         self.update(cache, hash, at, |entry| {
             entry.position = position;
             entry.take(position, cut, after);
@@ -346,13 +347,36 @@ impl Shard {
         }
     }
 
+    /// Notes in which lane the row is written from now on. What it owes in the one before lands first: that lane is
+    /// retired, or lands together with this one in the order of the log.
+    fn change_lane(&mut self, at: u32, lane: LaneId, position: Position) {
+        let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
+        let before = std::mem::replace(&mut entry.lane, lane);
+        if before == lane || !entry.dirty {
+            return;
+        }
+        if let Some(owed) = &mut entry.owed {
+            owed.change_lane(position);
+        }
+        self.dirty[before.0 as usize].retain(|queued| *queued != at);
+        self.queue(at, lane);
+    }
+
+    fn queue(&mut self, at: u32, lane: LaneId) {
+        let lane = lane.0 as usize;
+        if self.dirty.len() <= lane {
+            self.dirty.resize_with(lane + 1, VecDeque::new);
+        }
+        self.dirty[lane].push_back(at);
+    }
+
     /// Puts a row that was just written into the queue of its lane.
     fn soil(&mut self, cache: &Cache, at: u32) {
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
         if entry.dirty {
             return;
         }
-        let lane = entry.lane.0 as usize;
+        let lane = entry.lane;
         let listed = entry.older != NONE || entry.newer != NONE;
         entry.dirty = true;
         cache.bytes.dirty.fetch_add(u64::from(entry.bytes), Ordering::Relaxed);
@@ -360,10 +384,7 @@ impl Shard {
         if listed || self.sieve.holds_only(at) {
             self.sieve.remove(&mut self.entries, at);
         }
-        if self.dirty.len() <= lane {
-            self.dirty.resize_with(lane + 1, VecDeque::new);
-        }
-        self.dirty[lane].push_back(at);
+        self.queue(at, lane);
     }
 
     /// Lets clean rows go while the shard holds too much.

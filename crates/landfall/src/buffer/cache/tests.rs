@@ -20,6 +20,8 @@ enum Step {
     Remove(u8),
     Landed(u32, u64),
     EvictAll,
+    /// The rows are written in other lanes from now on.
+    Relane,
 }
 
 const LANES: u32 = 2;
@@ -37,6 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => row().prop_map(Step::Remove),
         4 => (0..LANES, 0u64..8).prop_map(|(lane, back)| Step::Landed(lane, back)),
         1 => Just(Step::EvictAll),
+        1 => Just(Step::Relane),
     ]
 }
 
@@ -48,24 +51,25 @@ fn identity(row: u8) -> RowKey {
     }
 }
 
-fn lane(row: u8) -> LaneId {
-    LaneId(u32::from(row) % LANES)
-}
-
 struct Run {
     cache: Cache,
     position: Position,
+    relaned: u32,
     /// The highest position that each lane was told has landed.
     landed: [Position; LANES as usize],
 }
 
 impl Run {
+    fn lane(&self, row: u8) -> LaneId {
+        LaneId((u32::from(row) + self.relaned) % LANES)
+    }
+
     fn write(&mut self, row: u8, after: After) {
         self.position += 1;
         let key = identity(row);
         let hash = self.cache.hash(key.as_bytes());
         let mut shard = self.cache.lock(self.cache.shard_of(hash));
-        shard.write(&self.cache, (hash, key.as_bytes(), lane(row)), (self.position, 0), None, after);
+        shard.write(&self.cache, (hash, key.as_bytes(), self.lane(row)), (self.position, 0), None, after);
         shard.relieve(&self.cache);
     }
 
@@ -99,12 +103,14 @@ impl Run {
                 };
                 let hash = self.cache.hash(key.as_bytes());
                 let residency = fill::Residency { present_until_ms: 9, absent_until_ms: 9 };
-                let landed = self.landed[lane(row).0 as usize];
+                let home = self.lane(row);
+                let lane = fill::lane_to_load(&self.cache, key.as_bytes(), home);
+                let landed = self.landed[lane.0 as usize];
                 let outcome = fill(
                     &self.cache,
-                    (hash, key.as_bytes(), lane(row)),
+                    (hash, key.as_bytes(), home),
                     Some(columns),
-                    landed,
+                    fill::Snapshot { lane, watermark: landed },
                     || landed,
                     residency,
                 );
@@ -121,6 +127,7 @@ impl Run {
                 *landed = (*landed).max(self.position.saturating_sub(back));
                 self.cache.landed(LaneId(lane), *landed);
             }
+            Step::Relane => self.relaned += 1,
             Step::EvictAll => {
                 (0..self.cache.shards()).for_each(|shard| {
                     self.cache.lock(shard).evict_all(&self.cache);
@@ -176,7 +183,7 @@ proptest! {
     fn sizes_and_lists_add_up_after_any_sequence(steps in prop::collection::vec(step(), 1..120)) {
         // One or two small rows a shard fit, so that eviction runs all the time.
         let cache = Cache::new(64 * 1_000, [7; 32]);
-        let mut run = Run { cache, position: 0, landed: [0; LANES as usize] };
+        let mut run = Run { cache, position: 0, relaned: 0, landed: [0; LANES as usize] };
         for step in &steps {
             run.take(step);
             run.check();

@@ -1,7 +1,7 @@
 //! Another number of lanes: rows move to other lanes while their older changes still wait in the old ones.
 
 use super::*;
-use crate::engine::ops::strings;
+use crate::engine::ops::{fields, numbers, strings};
 
 fn set(world: &World, key: &str, value: &str) {
     let how = Default::default();
@@ -51,4 +51,53 @@ fn who_paused_a_group_has_paused_the_lanes_that_leave_it_as_well() {
     world.engine().resume(None).unwrap();
     world.land_all();
     assert_eq!(in_database().count(), keys.len());
+}
+
+/// Positions of two lanes do not compare: a load by the watermark of the new lane tells nothing of the old one's changes.
+#[test]
+fn a_row_that_has_left_its_lane_is_read_with_the_changes_that_wait_there() {
+    let (mut world, _) = World::on_disk(|settings| settings.lanes = 4);
+    let rows: Vec<String> = (0..20).map(|n| format!("page:{n}")).collect();
+    let put = |world: &World, key: &str, pairs: &[(&[u8], &[u8])]| {
+        world.run(&[key], |unit, t| fields::set(unit, 0, &t[0], pairs).map(|_| ())).unwrap();
+    };
+    // The lane that will be left has landed further than any other.
+    let lane = |n: i64| {
+        let core = &world.engine().core;
+        core.lanes.of_row(core.catalogue.table("page").map(|table| &**table), page(n).as_bytes())
+    };
+    let first = (0..20).map(lane).min().unwrap();
+    let often = &rows[(0..20).position(|n| lane(n) == first).unwrap()];
+    (0..100).for_each(|_| put(&world, often, &[(b"score", b"1.00")]));
+    rows.iter().for_each(|key| put(&world, key, &[(b"title", b"old"), (b"views", b"1")]));
+    world.land_and_forget();
+    world.engine().pause(None).unwrap();
+    // Written and not read: only the change is known.
+    for key in &rows {
+        put(&world, key, &[(b"title", b"new")]);
+        world.run(&[key], |unit, t| numbers::add(unit, 0, &t[0], b"views", b"10")).unwrap();
+    }
+    world.settings.paused = world.engine().paused();
+    world.settings.lanes = 1;
+    world.settings.load_timeout = Duration::from_millis(50);
+    world.reopen();
+    // One half is read while it waits, the other is written again before.
+    let (read, written) = rows.split_at(10);
+    for key in read {
+        assert_eq!(get(&world, &format!("{key}:title")).as_deref(), Some("new"), "{key}");
+        assert_eq!(get(&world, &format!("{key}:views")).as_deref(), Some("11"), "{key}");
+    }
+    for key in written {
+        world.run(&[key], |unit, t| numbers::add(unit, 0, &t[0], b"views", b"100")).unwrap();
+    }
+    world.engine().resume(None).unwrap();
+    world.land_all();
+    for key in written {
+        assert_eq!(get(&world, &format!("{key}:title")).as_deref(), Some("new"), "{key}");
+        assert_eq!(get(&world, &format!("{key}:views")).as_deref(), Some("111"), "{key}");
+    }
+    world.land_and_forget();
+    for key in read {
+        assert_eq!(get(&world, &format!("{key}:views")).as_deref(), Some("11"), "{key}");
+    }
 }
