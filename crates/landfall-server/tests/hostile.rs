@@ -146,6 +146,31 @@ fn exec_while_the_tables_are_read_again_ends_the_transaction() {
 }
 
 #[test]
+fn a_transaction_that_begins_while_the_tables_are_read_again_is_not_run_piecemeal() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut database = rusqlite::Connection::open(place.path().join("landfall-data/landfall.db")).unwrap();
+    let lock = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    server.cli(&["SET", "a", "1"]);
+    let mut reloading = connect(&server);
+    reloading.write_all(&requests(&[&["LANDFALL.RELOAD"]])).unwrap();
+    let is_loading = || format!("{:?}", server.cli_ended(&["GET", "a"])).contains("LOADING");
+    wait_until("the engine is closed", is_loading);
+    let mut stream = connect(&server);
+    stream.write_all(&requests(&[&["MULTI"], &["INCR", "a"]])).unwrap();
+    let mut queued = [0; "+OK\r\n+QUEUED\r\n".len()];
+    stream.read_exact(&mut queued).unwrap();
+    assert_eq!(&queued, b"+OK\r\n+QUEUED\r\n");
+    drop(lock);
+    wait_until("the engine is open", || !is_loading());
+    stream.write_all(&requests(&[&["INCR", "a"], &["EXEC"]])).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).unwrap();
+    assert_eq!(replies, "+QUEUED\r\n*2\r\n:2\r\n:3\r\n");
+}
+
+#[test]
 fn waitaof_knows_that_what_was_written_before_a_reload_is_on_the_disk() {
     let place = Place::new();
     // Old segments go, so that the log that is opened anew is shorter than the one that was written to.

@@ -53,6 +53,12 @@ pub fn execute(
         return Outcome::Done;
     }
     let Some(engine) = engine else {
+        // Refused, its commands would run one by one as soon as the engine is there again.
+        if spec.name == "MULTI" && session.transaction.is_none() {
+            session.transaction = Some(Transaction::default());
+            reply.ok();
+            return Outcome::Done;
+        }
         // Whatever EXEC answers, the transaction is over: else the next commands would be queued.
         session.transaction = None;
         reply.error("LOADING Landfall is reading the tables of the database again; try again in a moment");
