@@ -190,6 +190,10 @@ impl Settings {
         refuse(self.memory_bytes_max < 1 << 20, "maxmemory must be at least 1MiB".into());
         refuse(!(1..=64).contains(&self.lanes), "lanes must lie between 1 and 64".into());
         refuse(!(1..=64).contains(&self.loads_at_once), "loads-at-once must lie between 1 and 64".into());
+        refuse(
+            self.loads_waiting_max == 0,
+            "loads-waiting-max is 0: no row would ever be read from the database; write at least 1".into(),
+        );
         let shortest = Duration::from_millis(10);
         refuse(
             self.ttl < shortest || self.absent_ttl < shortest,
@@ -216,5 +220,6 @@ mod tests {
             let [ttl, absent_ttl] = [ttl, absent_ttl].map(Duration::from_millis);
             assert_eq!(Settings { ttl, absent_ttl, ..Settings::in_dir("x") }.problems().len(), 1);
         }
+        assert_eq!(Settings { loads_waiting_max: 0, ..Settings::in_dir("x") }.problems().len(), 1);
     }
 }
