@@ -64,7 +64,7 @@ fn sections(shared: &Shared, engine: &Engine, status: &Status) -> Vec<(&'static 
             "Clients",
             lines(&[
                 ("connected_clients", read(&shared.connections).to_string()),
-                ("maxclients", crate::front::CONNECTIONS_MAX.to_string()),
+                ("maxclients", shared.connections_max.to_string()),
             ]),
         ),
         (

@@ -110,7 +110,7 @@ pub fn config(
         ("appendfsync", appendfsync.into()),
         ("databases", "1".into()),
         ("dir", settings.data_dir.display().to_string()),
-        ("maxclients", crate::front::CONNECTIONS_MAX.to_string()),
+        ("maxclients", session.shared.connections_max.to_string()),
         ("maxmemory", settings.memory_bytes_max.to_string()),
         // Clean rows are let go when memory is short, dirty ones never; Redis has no better word for it.
         ("maxmemory-policy", "allkeys-lru".into()),

@@ -21,6 +21,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 pub mod connection;
+mod descriptors;
 pub mod execute;
 mod foresight;
 mod held;
@@ -36,8 +37,6 @@ use receive::Part;
 use session::Session;
 use shared::{Post, Shared, Who};
 
-/// The most connections at once.
-pub const CONNECTIONS_MAX: usize = 10_000;
 /// How many ready connections one turn serves at most: a turn's replies wait for the last of them.
 const CONNECTIONS_A_TURN: usize = 256;
 /// How long to wait before accepting again when the system had no descriptor to give.
@@ -110,7 +109,7 @@ impl Front {
             landing: Vec::new(),
             held: Vec::new(),
             engine: None,
-            shared: Arc::new(Shared::new(password, listen, waker)),
+            shared: Arc::new(Shared::new(password, listen, descriptors::connections_max(), waker)),
             reopen,
             reloading: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -203,7 +202,7 @@ impl Front {
                     return;
                 }
             };
-            if self.connections.len() >= CONNECTIONS_MAX {
+            if self.connections.len() >= self.shared.connections_max {
                 // The socket is fresh: a line fits, and if it does not, the close says enough.
                 let _ = std::io::Write::write(&mut stream, b"-ERR max number of clients reached\r\n");
                 continue;

@@ -41,6 +41,8 @@ pub struct Shared {
     pub listen: String,
     /// When it started.
     pub started: Instant,
+    /// The most connections at once.
+    pub connections_max: usize,
     /// Open connections.
     pub connections: AtomicU64,
     /// Connections ever accepted.
@@ -54,11 +56,17 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing posted yet.
-    pub fn new(password: Option<Vec<u8>>, listen: String, waker: mio::Waker) -> Shared {
+    pub fn new(
+        password: Option<Vec<u8>>,
+        listen: String,
+        connections_max: usize,
+        waker: mio::Waker,
+    ) -> Shared {
         Shared {
             password,
             listen,
             started: Instant::now(),
+            connections_max,
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             commands: AtomicU64::new(0),

@@ -74,12 +74,22 @@ impl Place {
     }
 
     pub(crate) fn serve_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Server<'_> {
+        self.serve_by(&[], args, variables)
+    }
+
+    /// Starts a server by a command that gets its words behind its own.
+    pub(crate) fn serve_by(&self, wrapper: &[&str], args: &[&str], variables: &[(&str, &str)]) -> Server<'_> {
         let port_file = self.path().join("port");
         let _ = std::fs::remove_file(&port_file);
         let log = std::fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap();
         let fixed = ["serve", "--exit-with-parent", "--listen", "127.0.0.1:0", "--port-file", "port"];
-        let process = self
-            .command(&fixed)
+        let mut command = self.command(&fixed);
+        if let [program, rest @ ..] = wrapper {
+            let mut wrapped = Command::new(program);
+            wrapped.args(rest).arg(binary()).args(fixed).current_dir(self.path()).stdin(Stdio::null());
+            command = wrapped;
+        }
+        let process = command
             .args(args)
             .envs(variables.iter().copied())
             .stdout(log.try_clone().unwrap())
@@ -119,6 +129,16 @@ impl Server<'_> {
     pub(crate) fn cli_ended(&self, args: &[&str]) -> Ended {
         let all: Vec<&str> = ["--url", &self.address, "cli"].iter().chain(args).copied().collect();
         self.place.command(&all).output().unwrap().into()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        wait_until("the server ends", || self.process.try_wait().unwrap().is_some());
+        self.process.wait().unwrap()
     }
 
     /// Sends SIGTERM and waits for the end.
