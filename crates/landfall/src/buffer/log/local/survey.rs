@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Head, LaneName, LogError};
 use super::record::{self, Kind, View};
+use super::segment::DATA_START;
 use super::walk::{Damage, OnProgress, Seen, walk};
 use super::{Folders, damaged, read_meta, walk};
 use crate::env::Env;
@@ -54,6 +55,8 @@ pub struct Survey {
     pub lost: Vec<Lost>,
     /// Lanes of which nothing is known behind some damage: more positions than `lost` says may be gone.
     pub unsure: BTreeSet<LaneId>,
+    /// A lane map was seen.
+    mapped: bool,
 }
 
 impl Survey {
@@ -75,7 +78,7 @@ impl Survey {
 
     pub(super) fn see(&mut self, seen: &Seen<'_>) {
         match seen {
-            Seen::Segment => self.segments += 1,
+            Seen::Segment(_) => self.segments += 1,
             Seen::Damage(damage) => {
                 if !damage.torn {
                     self.unsure = self.lanes.iter().map(|found| found.lane).collect();
@@ -96,6 +99,7 @@ impl Survey {
         match view.kind {
             Kind::Lanes => {
                 let lanes = record::decode_lanes(view.body).ok_or("a lane map is malformed")?;
+                self.mapped = true;
                 for (number, (name, head)) in (0..).zip(lanes) {
                     let found = self.lane(LaneId(number), head.position);
                     found.name.get_or_insert(name);
@@ -166,7 +170,18 @@ pub(super) fn lineage(env: &Env, folders: &Folders) -> Result<Lineage, LogError>
 pub(super) fn survey(env: &Env, folders: &Folders, progress: OnProgress<'_>) -> Result<Survey, LogError> {
     let lineage = lineage(env, folders)?;
     let mut survey = Survey::default();
-    walk(&env.disk, &folders.log, lineage, progress, &mut |seen| survey.see(&seen))?;
+    let mut first = None;
+    walk(&env.disk, &folders.log, lineage, progress, &mut |seen| {
+        if let Seen::Segment(path) = &seen {
+            first.get_or_insert_with(|| path.to_path_buf());
+        }
+        survey.see(&seen);
+    })?;
+    // Without a mark it looks like a log that nobody has written to; but even that one has its lane map.
+    if let Some(file) = first.filter(|_| !survey.mapped && survey.real_damage().next().is_none()) {
+        let what = "the log begins without a lane map".to_owned();
+        survey.damage.push(Damage { file, offset: DATA_START, bytes: 0, what, torn: false });
+    }
     Ok(survey)
 }
 
@@ -218,7 +233,7 @@ pub(super) fn dump(
 ) -> Result<(), LogError> {
     let lineage = lineage(env, folders)?;
     walk(&env.disk, &folders.log, lineage, progress, &mut |seen| match seen {
-        Seen::Segment => {}
+        Seen::Segment(_) => {}
         Seen::Damage(damage) => visit(DumpEntry::Damage(damage)),
         Seen::Record { file, offset, view } => {
             let lanes: Vec<_> = view.lanes().collect();

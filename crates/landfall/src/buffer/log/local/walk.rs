@@ -30,7 +30,7 @@ pub struct Damage {
 
 /// What a walk comes across.
 pub(super) enum Seen<'a> {
-    Segment,
+    Segment(&'a Path),
     Record { file: &'a Path, offset: u64, view: View<'a> },
     Damage(Damage),
 }
@@ -192,7 +192,7 @@ fn segment(found: &Found, part: Part, visit: &mut dyn FnMut(Seen<'_>)) -> Result
         torn(DATA_START, what).into_iter().for_each(|damage| visit(Seen::Damage(damage)));
         return Ok(true);
     }
-    visit(Seen::Segment);
+    visit(Seen::Segment(path));
     let mut offset = DATA_START;
     while offset < found.limit {
         let rest = bytes.get(offset as usize..).unwrap_or_default();

@@ -291,3 +291,15 @@ fn a_youngest_segment_that_is_shorter_than_its_mark_says_is_damage_to_the_survey
         assert!(survey.real_damage().next().is_some(), "cut to {length}: {survey:?}");
     }
 }
+
+#[test]
+fn a_log_whose_first_bytes_are_gone_is_damage_to_the_survey_too() {
+    let disk = StrictDisk::default();
+    drop(open(&disk).unwrap());
+    // Without a mark what is gone looks like a write that never was; but a log begins with its lane map.
+    disk.change(Path::new("data/log/000001.seg"), |content| content[512..].fill(0));
+    assert!(open(&disk).is_err(), "the start refuses it");
+    let survey = LocalLog::survey(&disk.env(2), Path::new("data"), &mut |_, _| {}).unwrap();
+    let damage: Vec<_> = survey.real_damage().map(|damage| damage.what.clone()).collect();
+    assert_eq!(damage, ["the log begins without a lane map"]);
+}
