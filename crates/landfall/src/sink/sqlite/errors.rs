@@ -7,6 +7,8 @@ use rusqlite::ffi;
 use crate::error::SinkError;
 use crate::sink::parts::refused;
 
+const FULL: &str = "the disk of the SQLite file is full";
+
 /// The meaning of an error of a statement that touches `table`.
 pub(super) fn classify(table: &str, error: &rusqlite::Error) -> SinkError {
     use ErrorCode as E;
@@ -20,7 +22,7 @@ pub(super) fn classify(table: &str, error: &rusqlite::Error) -> SinkError {
         E::DatabaseBusy | E::DatabaseLocked | E::FileLockingProtocolFailed => {
             SinkError::Busy("another process or connection holds the lock of the SQLite file".into())
         }
-        E::DiskFull => SinkError::Unavailable("the disk of the SQLite file is full".into()),
+        E::DiskFull => SinkError::Unavailable(FULL.into()),
         E::SystemIoFailure => SinkError::Unavailable(format!("the disk failed: {}", name(code))),
         E::CannotOpen => SinkError::Unavailable(
             "the SQLite file or its journal cannot be opened; is its folder there and writable?".into(),
@@ -53,6 +55,7 @@ pub(super) fn classify_commit(tables: &str, error: &rusqlite::Error) -> SinkErro
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::ConstraintViolation) => {
             classify(tables, error)
         }
+        Some(ErrorCode::DiskFull) => SinkError::Unknown(FULL.into()),
         _ => SinkError::Unknown(code.map_or_else(|| "no code".into(), name)),
     }
 }
@@ -167,5 +170,14 @@ mod tests {
             assert_eq!(meaning(&classify_commit("t", &failure(code))), of_commit, "{code} at COMMIT");
         }
         assert_eq!(meaning(&classify_commit("t", &rusqlite::Error::InvalidQuery)), Unknown);
+    }
+
+    #[test]
+    fn a_full_disk_is_called_so_wherever_it_is_met() {
+        let full = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None);
+        for error in [classify("t", &full()), classify_commit("t", &full())] {
+            assert!(error.to_string().contains("the disk of the SQLite file is full"), "{error}");
+        }
+        assert!(matches!(classify_commit("t", &full()), SinkError::Unknown(_)));
     }
 }
