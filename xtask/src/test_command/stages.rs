@@ -103,6 +103,10 @@ pub(super) fn all(metadata: &Value, target_folder: &Path) -> Result<Vec<Stage>> 
             },
         ),
         simulation(),
+        Stage::of_itself(
+            "crash-points",
+            CommandLine::cargo(words(&format!("{} --crash-points", workspace::SIMULATE))),
+        ),
         Stage::of_itself("release", CommandLine::cargo(words("build --release --locked"))),
     ];
     let binary = target_folder.join("release").join("landfall").to_string_lossy().into_owned();

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use landfall_sim::core::{Config, Report, run, shrink};
 
+#[path = "simulate/crash_points.rs"]
+mod crash_points;
+
 const HELP: &str =
     "simulate [--seeds N] [--minutes N] [--from SEED] | --seed SEED [--trace] [--shrink] [--moves N]";
 /// One seed in so many is played twice, and must go the same way.
@@ -45,7 +48,7 @@ fn options() -> Result<Options> {
             "--moves" => options.moves = number()?,
             "--trace" => options.trace = true,
             "--shrink" => options.shrink = true,
-            other => bail!("{other} is not known: {HELP}"),
+            other => bail!("{other} is not known: {HELP}, or {}", crash_points::HELP),
         }
     }
     Ok(options)
@@ -79,7 +82,12 @@ impl Sum {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| play(&options)) {
+    let crash_points = std::env::args().nth(1).is_some_and(|word| word == "--crash-points");
+    let played = match crash_points {
+        true => crash_points::main(std::env::args().skip(2)),
+        false => options().and_then(|options| play(&options)),
+    };
+    match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

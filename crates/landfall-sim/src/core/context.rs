@@ -12,7 +12,8 @@ use landfall::env::Clock;
 use landfall::simulation::seeded::Dice;
 use parking_lot::Mutex;
 
-use super::{FaultAt, Mode};
+use super::faults::{Faults, Mode, StepKind, Taken};
+use super::{Crash, FaultAt};
 
 /// The date at which every run begins, Unix milliseconds.
 const START_UNIX_MS: i64 = 1_800_000_000_000;
@@ -27,8 +28,10 @@ pub(super) struct Context {
     now_us: AtomicU64,
     unix_ms: AtomicI64,
     steps: AtomicU64,
-    fault_at: Mutex<Option<FaultAt>>,
+    faults: Mutex<Faults>,
     crashed: AtomicBool,
+    /// The transaction under way is done, and nobody hears of it.
+    answer_lost: AtomicBool,
     /// Whether faults may happen now.
     chaos: AtomicBool,
     rates: Mutex<BTreeMap<&'static str, u64>>,
@@ -52,8 +55,9 @@ impl Context {
             now_us: AtomicU64::new(1_000_000),
             unix_ms: AtomicI64::new(START_UNIX_MS),
             steps: AtomicU64::new(0),
-            fault_at: Mutex::new(fault_at),
+            faults: Mutex::new(Faults::new(fault_at)),
             crashed: AtomicBool::new(false),
+            answer_lost: AtomicBool::new(false),
             chaos: AtomicBool::new(false),
             rates: Mutex::default(),
             told: Mutex::new(Told { trace: trace.then(Vec::new), ..Told::default() }),
@@ -142,37 +146,81 @@ impl Context {
     }
 
     /// Counts a step of the disk or the database. An error: this step fails, or the power is gone.
-    pub(super) fn step(&self) -> Result<(), Mode> {
+    pub(super) fn step(&self, kind: StepKind) -> Result<(), Mode> {
+        self.step_with(kind, || false)
+    }
+
+    /// The same; `unsynced` says whether a power cut before it would take something.
+    pub(super) fn step_with(&self, kind: StepKind, unsynced: impl FnOnce() -> bool) -> Result<(), Mode> {
         if self.is_crashed() {
             return Err(Mode::Crash);
         }
         let step = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
         self.now_us.fetch_add(STEP_US, Ordering::Relaxed);
-        let mut fault_at = self.fault_at.lock();
-        match *fault_at {
-            Some(fault) if step >= fault.step => {
-                if fault.mode != Mode::ErrorForEver {
-                    *fault_at = None;
-                }
-                drop(fault_at);
-                self.count_fault(fault.mode.name());
-                if fault.mode == Mode::Crash {
-                    self.crashed.store(true, Ordering::Relaxed);
-                }
-                Err(fault.mode)
+        let unsynced = self.faults.lock().keeps_steps() && unsynced();
+        let fault = self.faults.lock().at(step, kind, unsynced);
+        self.tell(|| format!("step {step}: {kind:?}"));
+        let Some((mode, salt)) = fault else { return Ok(()) };
+        self.dice.lock().0 ^= salt;
+        self.count_fault(mode.name());
+        match mode {
+            Mode::Crash => self.set_crashed(true),
+            Mode::CrashBehind => {
+                self.set_crashed(true);
+                return Ok(());
             }
-            _ => Ok(()),
+            Mode::AnswerLost => {
+                self.answer_lost.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            _ => {}
         }
+        Err(mode)
+    }
+
+    /// Whether the answer of the transaction under way is lost; asked once.
+    pub(super) fn take_answer_lost(&self) -> bool {
+        self.answer_lost.swap(false, Ordering::Relaxed)
     }
 
     /// The power goes, or the process is killed, at one of the next steps.
     pub(super) fn crash_within(&self, steps: u64) {
         let step = self.steps() + 1 + self.below(steps);
-        *self.fault_at.lock() = Some(FaultAt { step, mode: Mode::Crash });
+        self.faults.lock().by_chance(step);
     }
 
-    pub(super) fn no_fault_at(&self) {
-        *self.fault_at.lock() = None;
+    /// Has these steps fail.
+    pub(super) fn plan_faults(&self, faults: &[FaultAt]) {
+        self.faults.lock().plan(faults);
+    }
+
+    /// Has the next step of a kind fail.
+    pub(super) fn fail_next(&self, kind: StepKind) {
+        self.faults.lock().fail_next(kind);
+    }
+
+    /// What began to fail works again.
+    pub(super) fn end_lasting_faults(&self) {
+        self.faults.lock().end_lasting();
+    }
+
+    /// How the process ends, if that was chosen beforehand; asked once.
+    pub(super) fn take_end(&self) -> Option<Crash> {
+        self.faults.lock().take_end()
+    }
+
+    /// Whether what a killed process has just sent arrives: as the dice fall, unless its end was chosen.
+    pub(super) fn arrives(&self) -> bool {
+        !self.faults.lock().has_end() && self.one_in(2)
+    }
+
+    /// Keeps all steps from now on.
+    pub(super) fn keep_steps(&self) {
+        self.faults.lock().keep_steps();
+    }
+
+    pub(super) fn take_steps(&self) -> Vec<Taken> {
+        self.faults.lock().take_steps()
     }
 
     pub(super) fn is_crashed(&self) -> bool {

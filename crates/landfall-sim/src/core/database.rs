@@ -2,6 +2,7 @@
 //! are whole, a take-over waits for what is in flight. It checks every commit against the history of the log.
 
 mod connection;
+mod scripted;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::context::Context;
 use super::history::{History, Rows, difference, event_id};
+pub(super) use super::lanes::OwnTables;
 use super::lanes::Snapshot;
 use super::tables::{catalogue, statement};
 
@@ -155,7 +157,7 @@ impl SimulatedDatabase {
         let context = &self.0.context;
         let steps: Vec<_> = landing.lanes.iter().map(|step| (step.lane, step.from, step.to)).collect();
         let state = &mut *self.0.state.lock();
-        match self.0.history.lock().land(&state.now.view(), &steps) {
+        match self.0.history.lock().land(&state.now.view(), &state.now.rows, &steps) {
             Err(what) => context.violation(what),
             Ok(expected) if expected != after.view() => {
                 let what = difference(&expected, &after.view());
@@ -191,12 +193,13 @@ impl Database for SimulatedDatabase {
     }
 
     fn set_up(&self) -> Result<(), SinkError> {
-        self.connect().map(drop)
+        self.set_up_own()
     }
 
     fn identity(&self) -> Result<Option<[u8; 16]>, SinkError> {
         self.connect()?;
-        Ok(Some([1; 16]))
+        let own = self.0.state.lock().now.own;
+        Ok(own.has_identity().then_some([1; 16]))
     }
 
     fn catalogue(&self) -> Result<Catalogue, SinkError> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use landfall::model::{Anchor, Change, LaneId, LoggedChange, Name, Op, Position, RowKey, Value};
+use landfall::model::{Anchor, Change, Intent, LaneId, LoggedChange, Name, Op, Position, RowKey, Value};
 
 /// A row: its columns or parts that are not NULL, without the key.
 pub(super) type Row = BTreeMap<Name, Value>;
@@ -15,6 +15,9 @@ pub(super) struct Rows {
     pub(super) rows: BTreeMap<RowKey, Arc<Row>>,
     pub(super) events: BTreeMap<(Arc<str>, String), u32>,
 }
+
+/// What rows became.
+type Became = Vec<(RowKey, Option<Arc<Row>>)>;
 
 /// How a landing moves a lane: from where to where.
 pub(super) type Step = (LaneId, (Position, Anchor), (Position, Anchor));
@@ -40,6 +43,8 @@ pub(super) struct History {
     pub(super) order: Vec<usize>,
     /// What readers have to see: the fold of `order`.
     pub(super) view: Rows,
+    /// What rows became when the lander gave up a letter of theirs, by the record that asked for it.
+    given_up: BTreeMap<usize, Became>,
     /// For each row the place in `order` behind the last record that touched it.
     touched: BTreeMap<RowKey, usize>,
     /// Acknowledged: everything before this place of `order`, and when.
@@ -63,7 +68,7 @@ impl Rows {
                     apply_op(columns, name, op);
                 }
             }
-            // What is asked of a letter changes where a change is kept, and not what is seen; letters are never given up.
+            // What is asked of a letter changes where a change is kept; what is seen changes when one is given up.
             LoggedChange::Letter { .. } => {}
             LoggedChange::Append { table, columns } => {
                 let id = event_id(columns);
@@ -152,8 +157,8 @@ impl History {
         Some(found)
     }
 
-    /// What a database has to hold after the lanes moved like this.
-    pub(super) fn land(&self, rows: &Rows, steps: &[Step]) -> Result<Rows, String> {
+    /// The view of a database after the lanes moved like this; `bare` are its rows without their letters.
+    pub(super) fn land(&mut self, rows: &Rows, bare: &Rows, steps: &[Step]) -> Result<Rows, String> {
         let mut times: BTreeMap<usize, usize> = BTreeMap::new();
         for (lane, from, to) in steps {
             let passed = self.between(*lane, from.1, to.1).ok_or_else(|| {
@@ -177,7 +182,15 @@ impl History {
             if times != record.lanes.len() {
                 return Err(format!("a record of {} lanes landed for {times} of them", record.lanes.len()));
             }
-            record.changes.iter().for_each(|(_, change)| rows.apply(change));
+            for (_, change) in &record.changes {
+                rows.apply(change);
+                if let Some(row) = dropped(change) {
+                    let kept = bare.rows.get(&row).cloned();
+                    set(&mut rows, &row, kept.as_ref());
+                    set(&mut self.view, &row, kept.as_ref());
+                    self.given_up.entry(number).or_default().push((row, kept));
+                }
+            }
         }
         Ok(rows)
     }
@@ -230,6 +243,24 @@ impl History {
                     self.touched.insert(row.clone(), place + 1);
                 }
             }
+            for (row, kept) in self.given_up.get(&number).into_iter().flatten() {
+                set(&mut self.view, row, kept.as_ref());
+            }
         }
+    }
+}
+
+/// The row whose letter is given up by a change.
+fn dropped(change: &LoggedChange) -> Option<RowKey> {
+    match change {
+        LoggedChange::Letter { key, intent: Intent::Drop } => key.row(),
+        _ => None,
+    }
+}
+
+fn set(rows: &mut Rows, row: &RowKey, columns: Option<&Arc<Row>>) {
+    match columns {
+        Some(columns) => drop(rows.rows.insert(row.clone(), columns.clone())),
+        None => drop(rows.rows.remove(row)),
     }
 }

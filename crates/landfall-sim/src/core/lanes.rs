@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use landfall::error::SinkError;
-use landfall::model::{Anchor, LaneId, LaneRow, Letter, LetterKey, Owner, Start, Watermark};
+use landfall::model::{Anchor, Incident, LaneId, LaneRow, Letter, LetterKey, Owner, Start, Watermark};
 use landfall::sink::{Adopted, Landing, LetterStep};
 
 use super::history::Rows;
@@ -17,6 +17,50 @@ pub(super) struct Snapshot {
     last_letter: u64,
     /// Which start took each lane over last.
     starts: BTreeMap<LaneId, Start>,
+    pub(super) incidents: BTreeMap<[u8; 16], Incident>,
+    pub(super) own: OwnTables,
+}
+
+/// Which of Landfall's own tables are there; all of them, unless it was said otherwise.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct OwnTables {
+    /// By how many versions they are behind: 1 has no numbers of letters, 2 no letters, 3 no identity and no
+    /// incidents, and 4 nothing at all.
+    behind: u8,
+}
+
+impl OwnTables {
+    pub(super) fn behind(versions: u8) -> OwnTables {
+        OwnTables { behind: versions }
+    }
+
+    pub(super) fn is_complete(self) -> bool {
+        self.behind == 0
+    }
+
+    pub(super) fn complete(&mut self) {
+        self.behind = 0;
+    }
+
+    pub(super) fn has_lanes(self) -> Result<(), SinkError> {
+        self.has(4, "landfall_lane")
+    }
+
+    pub(super) fn has_identity(self) -> bool {
+        self.behind < 3
+    }
+
+    pub(super) fn has_incidents(self) -> Result<(), SinkError> {
+        self.has(3, "landfall_incident")
+    }
+
+    pub(super) fn has_letters(self) -> Result<(), SinkError> {
+        self.has(2, "landfall_dead_letter")
+    }
+
+    fn has(self, since: u8, table: &str) -> Result<(), SinkError> {
+        if self.behind < since { Ok(()) } else { Err(SinkError::Unusable(format!("no such table: {table}"))) }
+    }
 }
 
 impl Snapshot {
@@ -52,7 +96,16 @@ impl Snapshot {
         Some(LaneRow { watermark, start: self.starts.get(&lane).copied().unwrap_or_default() })
     }
 
+    pub(super) fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
+        if !incidents.is_empty() {
+            self.own.has_incidents()?;
+        }
+        self.incidents.extend(incidents.iter().map(|incident| (incident.id, incident.clone())));
+        Ok(())
+    }
+
     pub(super) fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.own.has_lanes()?;
         for lane in lanes {
             if let Some(found) = self.lanes.get(lane) {
                 check_lineage(*lane, found, owner)?;
@@ -66,6 +119,7 @@ impl Snapshot {
     }
 
     pub(super) fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        self.own.has_lanes()?;
         for &lane in lanes {
             let row = self.lane_row(lane).ok_or(SinkError::LaneMissing { lane })?;
             check_lineage(lane, &row.watermark, owner)?;

@@ -16,7 +16,9 @@
 
 mod commands;
 mod context;
+pub mod crashpoints;
 mod database;
+mod faults;
 mod history;
 mod lanes;
 mod swarm;
@@ -29,37 +31,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use faults::{FaultAt, Mode, StepKind};
 pub use world::{Crash, Simulation};
-
-/// What a fault does at a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// The step fails once.
-    ErrorOnce,
-    /// This step and all later ones fail, until the simulation heals.
-    ErrorForEver,
-    /// The process ends there: nothing of the step happens (a COMMIT may).
-    Crash,
-}
-
-impl Mode {
-    fn name(self) -> &'static str {
-        match self {
-            Mode::ErrorOnce => "an error at a step",
-            Mode::ErrorForEver => "errors from a step on",
-            Mode::Crash => "a crash at a step",
-        }
-    }
-}
-
-/// A fault at one step of the disk or the database, counted from 1 over a whole run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultAt {
-    /// The step.
-    pub step: u64,
-    /// What happens there.
-    pub mode: Mode,
-}
 
 /// How a run is played.
 #[derive(Debug, Clone)]

@@ -31,7 +31,7 @@ fn a_scenario_survives_a_crash_at_every_step() {
     let steps = run_scenario(7, &config, scenario).steps;
     assert!(steps > 50, "{steps}");
     for step in (1..=steps).step_by(5) {
-        let fault_at = Some(FaultAt { step, mode: Mode::Crash });
+        let fault_at = Some(FaultAt { step, mode: Mode::Crash, end: None, salt: 0 });
         let report = run_scenario(7, &Config { fault_at, ..config.clone() }, scenario);
         assert!(report.violations.is_empty(), "step {step}: {:?}", report.violations);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use landfall::buffer::log::local::LocalLog;
-use landfall::buffer::log::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety};
+use landfall::buffer::log::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety, Usage};
 use landfall::model::codec::decode_body;
 use landfall::model::{Anchor, Change, LaneId, Lineage, LoggedChange, Name, Position, Value};
 use parking_lot::Mutex;
@@ -94,6 +94,15 @@ impl Log for TracedLog {
     }
     fn safe(&self, safety: Safety) -> Address {
         self.log.safe(safety)
+    }
+    fn has_room(&self) -> bool {
+        self.log.has_room()
+    }
+    fn safe_position(&self, lane: LaneId, safety: Safety) -> Position {
+        self.log.safe_position(lane, safety)
+    }
+    fn usage(&self) -> Usage {
+        self.log.usage()
     }
     fn poisoned(&self) -> Option<LogError> {
         self.log.poisoned()

@@ -22,11 +22,12 @@ use super::database::SimulatedDatabase;
 use super::history::History;
 use super::swarm::{self, Setup};
 use super::traced_log::TracedLog;
-use super::{Config, Mode, Report};
+use super::{Config, Mode, Report, StepKind};
 
 mod chaos;
 mod clients;
 mod ending;
+pub(super) mod scripted;
 mod starting;
 
 use clients::Clients;
@@ -59,6 +60,8 @@ pub(super) struct World {
     power_lost_ms: Cell<Option<u64>>,
     poisoned_ms: Cell<Option<u64>>,
     operations: Cell<u64>,
+    /// The number of lanes from the next start on, when somebody changed it.
+    lanes: Cell<Option<u32>>,
 }
 
 /// A running process.
@@ -77,36 +80,7 @@ impl Simulation {
         if config.faults {
             context.set_rates(rates);
         }
-        let history: Arc<Mutex<History>> = Arc::default();
-        let disk = StrictDisk::default();
-        let disk_failed: Arc<AtomicBool> = Arc::default();
-        let (hooked, failed) = (context.clone(), disk_failed.clone());
-        disk.set_hook(Arc::new(move |step| {
-            let verdict = judge(&hooked, step);
-            failed.fetch_or(verdict != Verdict::Done, Ordering::Relaxed);
-            verdict
-        }));
-        let env = Env {
-            clock: context.clone(),
-            random: Arc::new(SeededRandom(Mutex::new(Dice(seed)))),
-            disk: Arc::new(disk.clone()),
-        };
-        let world = Rc::new(World {
-            seed,
-            database: SimulatedDatabase::new(context.clone(), history.clone()),
-            clients: RefCell::new(Clients::new(setup.clients)),
-            context,
-            setup,
-            disk,
-            env,
-            history,
-            in_unit: Arc::default(),
-            disk_failed,
-            process: RefCell::default(),
-            power_lost_ms: Cell::new(None),
-            poisoned_ms: Cell::new(None),
-            operations: Cell::new(0),
-        });
+        let world = Rc::new(World::new(seed, context, setup));
         let others: Weak<World> = Rc::downgrade(&world);
         set_others(Some(Rc::new(move |gap| {
             if let Some(world) = others.upgrade() {
@@ -176,28 +150,17 @@ impl Simulation {
     /// Heals, checks everything, and tells.
     pub(super) fn finish(self) -> Report {
         self.0.finish();
-        set_others(None);
-        let context = &self.0.context;
-        let steps = context.steps();
-        let told = context.take_told();
-        Report {
-            seed: self.0.seed,
-            violations: told.violations,
-            faults: told.faults,
-            reached: told.reached,
-            steps,
-            operations: self.0.operations.get(),
-            hash: told.hash,
-            trace: told.trace.unwrap_or_default(),
-        }
+        self.0.report()
     }
 }
 
 /// What becomes of a step of the disk.
-fn judge(context: &Context, step: Step) -> Verdict {
-    match context.step() {
+fn judge(context: &Context, disk: &StrictDisk, step: Step) -> Verdict {
+    match context.step_with(StepKind::Disk(step), || disk.is_unsynced()) {
         Ok(()) => {}
         Err(Mode::Crash) => return Verdict::PowerGone,
+        Err(Mode::FullOnce) => return Verdict::Full,
+        Err(Mode::FullFromThere) => disk.limit_room(Some(disk.bytes())),
         Err(_) => return Verdict::Failed,
     }
     let kind = match step {
@@ -212,6 +175,57 @@ fn judge(context: &Context, step: Step) -> Verdict {
 }
 
 impl World {
+    /// A world before its first start.
+    fn new(seed: u64, context: Arc<Context>, setup: Setup) -> World {
+        let history: Arc<Mutex<History>> = Arc::default();
+        let disk = StrictDisk::default();
+        let disk_failed: Arc<AtomicBool> = Arc::default();
+        let (hooked, failed) = (context.clone(), disk_failed.clone());
+        disk.set_hook(Arc::new(move |disk, step| {
+            let verdict = judge(&hooked, disk, step);
+            failed.fetch_or(verdict != Verdict::Done || disk.is_limited(), Ordering::Relaxed);
+            verdict
+        }));
+        let env = Env {
+            clock: context.clone(),
+            random: Arc::new(SeededRandom(Mutex::new(Dice(seed)))),
+            disk: Arc::new(disk.clone()),
+        };
+        World {
+            seed,
+            database: SimulatedDatabase::new(context.clone(), history.clone()),
+            clients: RefCell::new(Clients::new(setup.clients)),
+            context,
+            setup,
+            disk,
+            env,
+            history,
+            in_unit: Arc::default(),
+            disk_failed,
+            process: RefCell::default(),
+            power_lost_ms: Cell::new(None),
+            poisoned_ms: Cell::new(None),
+            operations: Cell::new(0),
+            lanes: Cell::new(None),
+        }
+    }
+
+    /// What happened. The end of the run.
+    fn report(&self) -> Report {
+        set_others(None);
+        let told = self.context.take_told();
+        Report {
+            seed: self.seed,
+            violations: told.violations,
+            faults: told.faults,
+            reached: told.reached,
+            steps: self.context.steps(),
+            operations: self.operations.get(),
+            hash: told.hash,
+            trace: told.trace.unwrap_or_default(),
+        }
+    }
+
     /// Runs something with the process, if one runs.
     fn with<T>(&self, run: impl FnOnce(&Process) -> T) -> Option<T> {
         let process = self.process.borrow().clone();
@@ -223,6 +237,9 @@ impl World {
     }
 
     fn any_crash(&self) -> Crash {
+        if let Some(end) = self.context.take_end() {
+            return end;
+        }
         match self.context.below(5) {
             0..=1 => Crash::Kill,
             2 => Crash::Power(Keep::Nothing),
@@ -234,7 +251,7 @@ impl World {
     /// The process ends, and what it leaves is what the disk kept.
     fn lose(&self, how: Crash) {
         self.context.set_crashed(false);
-        self.context.no_fault_at();
+        self.context.end_lasting_faults();
         self.context.mix(0xdead);
         self.context.tell(|| format!("the process ends: {how:?}"));
         *self.process.borrow_mut() = None;
@@ -335,7 +352,7 @@ impl World {
 
     fn heal(&self) {
         self.context.set_chaos(false);
-        self.context.no_fault_at();
+        self.context.end_lasting_faults();
         self.database.set_refusing(false);
         if self.database.is_down() {
             self.database.set_down(false);

@@ -25,6 +25,12 @@ pub enum Keep {
     Everything,
     /// Each sector and each name as the dice fall.
     Some,
+    /// All contents, and no name.
+    Contents,
+    /// All names, and no content.
+    Names,
+    /// Of each file the sectors that were written last, and of the names the last change: the disk changed the order.
+    Newest,
 }
 
 #[derive(Clone, Default)]
@@ -135,7 +141,7 @@ pub enum Verdict {
 
 /// Decides what becomes of each step that changes the disk. It is called without any lock, in the middle of the call:
 /// what it does happens while the step is under way.
-pub type StepHook = Arc<dyn Fn(Step) -> Verdict + Send + Sync>;
+pub type StepHook = Arc<dyn Fn(&StrictDisk, Step) -> Verdict + Send + Sync>;
 
 impl Verdict {
     fn error(self) -> Error {
@@ -202,7 +208,7 @@ impl StrictDisk {
 
     fn ask(&self, step: Step) -> Verdict {
         let hook = self.hook.lock().clone();
-        hook.map_or(Verdict::Done, |hook| hook(step))
+        hook.map_or(Verdict::Done, |hook| hook(self, step))
     }
 
     /// Asks about a step that happens as a whole or not at all.
@@ -221,14 +227,16 @@ impl StrictDisk {
             let end = unsynced.iter().map(|(at, bytes)| at + bytes.len()).max().unwrap_or(0);
             for sector in 0..end.div_ceil(SECTOR) {
                 let range = sector * SECTOR..(sector + 1) * SECTOR;
-                let touching =
-                    |(at, bytes): &&(usize, Vec<u8>)| at + bytes.len() > range.start && *at < range.end;
-                let writes: Vec<_> = unsynced.iter().filter(touching).collect();
+                let touches =
+                    |(at, bytes): &(usize, Vec<u8>)| at + bytes.len() > range.start && *at < range.end;
+                let writes: Vec<_> = unsynced.iter().filter(|write| touches(write)).collect();
                 // A sector goes to disk as it was at some instant: with the first few of its writes.
                 let count = match keep {
-                    Keep::Nothing => 0,
-                    Keep::Everything => writes.len(),
+                    Keep::Nothing | Keep::Names => 0,
+                    Keep::Everything | Keep::Contents => writes.len(),
                     Keep::Some => dice.below(writes.len() as u64 + 1) as usize,
+                    Keep::Newest if unsynced.last().is_some_and(touches) => writes.len(),
+                    Keep::Newest => 0,
                 };
                 for (at, bytes) in &writes[..count] {
                     let from = (*at).max(range.start);
@@ -238,8 +246,15 @@ impl StrictDisk {
             }
             file.now = file.durable.clone();
         }
-        for change in std::mem::take(&mut state.changes) {
-            if keep == Keep::Everything || keep == Keep::Some && dice.one_in(2) {
+        let changes = std::mem::take(&mut state.changes);
+        for (number, change) in changes.iter().enumerate() {
+            let is_kept = match keep {
+                Keep::Nothing | Keep::Contents => false,
+                Keep::Everything | Keep::Names => true,
+                Keep::Some => dice.one_in(2),
+                Keep::Newest => number + 1 == changes.len(),
+            };
+            if is_kept {
                 change.apply(&mut state.durable_names);
             }
         }
@@ -302,6 +317,17 @@ impl StrictDisk {
     /// Bounds the bytes of all files, or frees them of the bound.
     pub fn limit_room(&self, bytes: Option<u64>) {
         self.state.lock().room = bytes;
+    }
+
+    /// Whether the bytes of all files are bounded.
+    pub fn is_limited(&self) -> bool {
+        self.state.lock().room.is_some()
+    }
+
+    /// Whether a power cut could take something.
+    pub fn is_unsynced(&self) -> bool {
+        let state = self.state.lock();
+        !state.changes.is_empty() || state.files.iter().any(|file| !file.unsynced.is_empty())
     }
 
     /// The bytes of all files.

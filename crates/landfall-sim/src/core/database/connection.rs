@@ -11,8 +11,9 @@ use landfall::model::{
 use landfall::sink::{Adopted, Landing, LandingOp, LetterStep, Loaded, RefusedOp, Sink, Source};
 
 use super::super::context::{Gap, let_others};
+use super::super::faults::{Mode, StepKind};
 use super::super::lanes::Snapshot;
-use super::{SimulatedDatabase, ZOMBIES_MAX};
+use super::{SimulatedDatabase, State, ZOMBIES_MAX};
 
 pub(super) struct Connection {
     database: SimulatedDatabase,
@@ -24,6 +25,19 @@ pub(super) fn unavailable(what: &str) -> SinkError {
 }
 
 impl SimulatedDatabase {
+    /// Makes Landfall's own tables, in one transaction, unless they are all there.
+    pub(super) fn set_up_own(&self) -> Result<(), SinkError> {
+        let connection = self.connect()?;
+        if self.0.state.lock().now.own.is_complete() {
+            return Ok(());
+        }
+        connection.step()?;
+        connection.transaction(|state| {
+            state.now.own.complete();
+            Ok(())
+        })
+    }
+
     pub(super) fn connect(&self) -> Result<Connection, SinkError> {
         let generation = self.0.state.lock().generation;
         let connection = Connection { database: self.clone(), generation };
@@ -35,8 +49,15 @@ impl SimulatedDatabase {
 impl Connection {
     /// A statement reaches the database and is not refused for a reason of the connection.
     fn step(&self) -> Result<(), SinkError> {
+        self.step_of(StepKind::Statement)
+    }
+
+    fn step_of(&self, kind: StepKind) -> Result<(), SinkError> {
         let inner = &self.database.0;
-        inner.context.step().map_err(|_| unavailable("the connection is gone"))?;
+        inner.context.step(kind).map_err(|mode| match mode {
+            Mode::Busy => SinkError::Busy("database is locked".into()),
+            _ => unavailable("the connection is gone"),
+        })?;
         let state = inner.state.lock();
         if state.is_down || state.generation != self.generation {
             return Err(unavailable("the connection was closed"));
@@ -48,16 +69,35 @@ impl Connection {
         Ok(())
     }
 
+    /// A call that is a transaction by itself: it is done as a whole, and its answer may be lost.
+    fn transaction<T>(&self, run: impl FnOnce(&mut State) -> Result<T, SinkError>) -> Result<T, SinkError> {
+        self.step_of(StepKind::Transaction)?;
+        self.database.settle();
+        let state = &mut *self.database.0.state.lock();
+        let before = state.now.clone();
+        let done = run(state);
+        if done.is_err() {
+            state.now = before;
+        }
+        let is_lost = self.database.0.context.take_answer_lost();
+        if is_lost { done.and(Err(unavailable("the connection was lost before the answer"))) } else { done }
+    }
+
     fn commit(&self, landing: &Landing, after: Snapshot) -> Result<(), SinkError> {
         let (database, context) = (&self.database, &self.database.0.context);
         let unknown = || Err(SinkError::Unknown("the connection was lost at COMMIT".into()));
-        let reaches = self.step().is_ok();
-        if !reaches && !context.is_crashed() {
+        // Who is killed behind the last statement never sends COMMIT.
+        let sends = !context.is_crashed();
+        let reached = self.step_of(StepKind::Transaction);
+        let is_there = reached.is_ok();
+        match reached {
+            Err(busy @ SinkError::Busy(_)) => return Err(busy),
             // COMMIT never came there, as far as the client knows.
-            return unknown();
+            Err(_) if !context.is_crashed() => return unknown(),
+            _ => {}
         }
         if context.is_crashed() {
-            if context.one_in(2) {
+            if sends && (is_there || context.arrives()) {
                 context.reached("killed behind a COMMIT that was done");
                 database.commit(landing, after);
             }
@@ -71,49 +111,49 @@ impl Connection {
             return unknown();
         }
         database.commit(landing, after);
-        if context.fault("db: unknown, committed") { unknown() } else { Ok(()) }
+        let is_lost = context.take_answer_lost() || context.fault("db: unknown, committed");
+        if is_lost { unknown() } else { Ok(()) }
     }
 }
 
 impl Sink for Connection {
     fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
-        self.step()?;
-        self.database.settle();
-        let state = &mut *self.database.0.state.lock();
-        state.now.create_lanes(owner, lanes)?;
-        // A replica or a backup from before this log is another story: a person has to adopt it.
-        state.past.clear();
-        Ok(())
+        self.transaction(|state| {
+            state.now.create_lanes(owner, lanes)?;
+            // A replica or a backup from before this log is another story: a person has to adopt it.
+            state.past.clear();
+            Ok(())
+        })
     }
 
     fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
         self.step()?;
         let now = &self.database.0.state.lock().now;
+        now.own.has_lanes()?;
         Ok(lanes.iter().map(|lane| now.lane_row(*lane)).collect())
     }
 
     fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
         self.step()?;
-        Ok(self.database.0.state.lock().now.lanes.keys().copied().collect())
+        let now = &self.database.0.state.lock().now;
+        now.own.has_lanes()?;
+        Ok(now.lanes.keys().copied().collect())
     }
 
-    fn adopt(&mut self, lanes: &[Adopted], _: &[Incident]) -> Result<(), SinkError> {
-        self.step()?;
-        self.database.settle();
-        let now = &mut self.database.0.state.lock().now;
-        now.adopt(lanes)
+    fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
+        self.transaction(|state| {
+            state.now.adopt(lanes)?;
+            state.now.declare(incidents)
+        })
     }
 
-    fn declare(&mut self, _: &[Incident]) -> Result<(), SinkError> {
-        self.step()
+    fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
+        self.transaction(|state| state.now.declare(incidents))
     }
 
     fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
-        self.step()?;
-        self.database.settle();
-        let context = &self.database.0.context;
-        let found = self.database.0.state.lock().now.take_over(owner, lanes)?;
-        if context.fault("db: take-over without answer") {
+        let found = self.transaction(|state| state.now.take_over(owner, lanes))?;
+        if self.database.0.context.fault("db: take-over without answer") {
             return Err(unavailable("the connection was lost behind the take-over"));
         }
         Ok(found)
@@ -143,7 +183,9 @@ impl Sink for Connection {
 
     fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
         self.step()?;
-        Ok(self.database.0.state.lock().now.letters_after(after, most))
+        let now = &self.database.0.state.lock().now;
+        now.own.has_letters()?;
+        Ok(now.letters_after(after, most))
     }
 
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
@@ -238,6 +280,8 @@ impl Source for Connection {
 
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
         self.step()?;
-        Ok(!self.database.0.state.lock().now.view().rows.keys().any(RowKey::is_key_value))
+        let now = &self.database.0.state.lock().now;
+        now.own.has_letters()?;
+        Ok(!now.view().rows.keys().any(RowKey::is_key_value))
     }
 }

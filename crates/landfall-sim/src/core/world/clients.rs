@@ -50,6 +50,11 @@ impl Clients {
         self.states.iter_mut().for_each(|state| *state = State::Idle);
     }
 
+    /// Whether none waits for a load.
+    pub(super) fn are_idle(&self) -> bool {
+        self.states.iter().all(|state| matches!(state, State::Idle))
+    }
+
     pub(super) fn is_quiet(&self) -> bool {
         self.pending.is_empty() && self.states.iter().all(|state| matches!(state, State::Idle))
     }

@@ -30,6 +30,7 @@ impl World {
         if self.context.has_failed() {
             return;
         }
+        self.context.plan_faults(&[]);
         if self.context.is_crashed() {
             self.crash(self.any_crash());
         }
@@ -62,7 +63,7 @@ impl World {
     }
 
     /// Liveness: what was accepted lands.
-    fn land_everything(&self) -> bool {
+    pub(super) fn land_everything(&self) -> bool {
         let mut quiet = 0;
         for _ in 0..ROUNDS_MAX {
             self.commit_move();
@@ -99,7 +100,7 @@ impl World {
     }
 
     /// Nothing is owed: the database holds exactly the view.
-    fn compare(&self, when: &str) {
+    pub(super) fn compare(&self, when: &str) {
         let (history, snapshot) = (self.history.lock(), self.database.snapshot());
         if history.view != snapshot.view() {
             let what = difference(&history.view, &snapshot.view());
@@ -109,7 +110,7 @@ impl World {
     }
 
     /// Nothing refuses the parked rows any more: asked to be tried again they land, unless they block each other.
-    fn retry_letters(&self) -> bool {
+    pub(super) fn retry_letters(&self) -> bool {
         for _ in 0..LETTER_ROUNDS_MAX {
             if !self.ask_for_letters() {
                 break;
@@ -143,7 +144,7 @@ impl World {
     }
 
     /// Every row is read from the database, and is what the history says.
-    fn read_cold(&self) {
+    pub(super) fn read_cold(&self) {
         self.with(|process| process.steps.engine().evict_clean());
         let tables = ["page", "parent", "child", "account"];
         let rows = (1..=4).flat_map(|row| tables.map(|table| Command::Read(table, row)));
@@ -164,7 +165,7 @@ impl World {
     }
 
     /// A close in order leaves nothing behind, and the next start finds nothing owed.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         self.with(|process| process.steps.begin_close(World::drain_time()));
         for _ in 0..1_000 {
             match self.lander_move() {

@@ -46,7 +46,7 @@ impl World {
         self.context.violation("the process does not start although nothing is broken any more".into());
     }
 
-    fn try_start(&self) -> Result<Process, String> {
+    pub(super) fn try_start(&self) -> Result<Process, String> {
         let opened = LocalLog::open(self.env.clone(), Path::new("/data"), self.setup.log.clone());
         let (log, recovery) = match opened {
             Ok(opened) => opened,
@@ -68,7 +68,9 @@ impl World {
             in_unit: self.in_unit.clone(),
         });
         let database = Arc::new(self.database.clone());
-        match Stepwise::open(self.env.clone(), self.setup.settings.clone(), log.clone(), database) {
+        let mut settings = self.setup.settings.clone();
+        settings.lanes = self.lanes.get().unwrap_or(settings.lanes);
+        match Stepwise::open(self.env.clone(), settings, log.clone(), database) {
             Ok((steps, opened)) => {
                 steps.limit_batches(self.setup.batch_records_max);
                 self.context.tell(|| format!("started, {} changes owed", opened.owed_changes));

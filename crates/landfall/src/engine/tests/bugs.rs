@@ -235,7 +235,7 @@ fn a_write_after_the_log_failed_hears_of_the_log_and_not_of_the_landing() {
     let disk = StrictDisk::default();
     let database = Arc::new(MemoryDatabase::new(tables()));
     let world = World::with(database, Some(disk.clone()), |_| {});
-    let fails = |step| if step == Step::Write { Verdict::Failed } else { Verdict::Done };
+    let fails = |_: &StrictDisk, step| if step == Step::Write { Verdict::Failed } else { Verdict::Done };
     disk.set_hook(Arc::new(fails));
     let write = || {
         let how = Default::default();

@@ -210,6 +210,9 @@ pub(super) fn take_spare(disk: &Arc<dyn Disk>, log: &Path) -> Result<Option<Spar
     let spare = match spares.next() {
         None => None,
         Some(name) => {
+            // It may have been a segment whose new name a killed process did not sync: what is written to it now must
+            // never come back under the old one.
+            disk.sync_dir(log).map_err(|reason| failed("sync the folder", log, &reason))?;
             let path = log.join(name);
             let file = disk.open(&path).map_err(|reason| failed("open", &path, &reason))?;
             let capacity = file.length().map_err(|reason| failed("read", &path, &reason))?;

@@ -318,7 +318,7 @@ fn starts_that_cannot_remove_what_is_void_do_not_spoil_the_log() {
     use crate::env::strict_disk::{Step, Verdict};
     let renames = Arc::new(AtomicU64::new(0));
     let counted = renames.clone();
-    disk.set_hook(Arc::new(move |step| match step {
+    disk.set_hook(Arc::new(move |_, step| match step {
         Step::Rename => {
             counted.fetch_add(1, Ordering::SeqCst);
             Verdict::Done
@@ -332,8 +332,53 @@ fn starts_that_cannot_remove_what_is_void_do_not_spoil_the_log() {
         let refused = LocalLog::open(disk.env(seed), dir, small()).err();
         assert!(matches!(refused, Some(LogError::Io { .. })), "{refused:?}");
     }
-    disk.set_hook(Arc::new(|_| Verdict::Done));
+    disk.set_hook(Arc::new(|_, _| Verdict::Done));
     disk.kill();
     let (log, recovery) = LocalLog::open(disk.env(9), dir, small()).unwrap();
     assert_eq!((recovery.records, log.head(lanes[0]).position), (1, 1));
+}
+
+#[test]
+fn a_spare_whose_name_a_killed_process_did_not_sync_is_not_written_under_its_old_name() {
+    use crate::env::strict_disk::{Step, Verdict};
+    let disk = StrictDisk::default();
+    let dir = Path::new("data");
+    let (log, _) = LocalLog::open(disk.env(1), dir, small()).unwrap();
+    let lanes = conformance::lanes(&log, 1);
+    for n in 0..20 {
+        log.append(&lanes, &[n; 700]).unwrap();
+        log.commit(log.accepted(), Safety::Durable).unwrap();
+    }
+    log.landed(lanes[0], 20);
+    // Killed when the oldest segment's file has just become a spare, and the folder is not synced.
+    let killed = std::sync::atomic::AtomicBool::new(false);
+    disk.set_hook(Arc::new(move |_, step| {
+        match step == Step::SyncDir || killed.load(Ordering::SeqCst) {
+            true => killed.store(true, Ordering::SeqCst),
+            false => return Verdict::Done,
+        }
+        Verdict::PowerGone
+    }));
+    assert!(log.upkeep().is_err());
+    assert!(disk.list(&dir.join("log")).unwrap().iter().any(|name| name.starts_with(upkeep::SPARE)));
+    drop(log);
+    disk.kill();
+    // The next start makes the spare its new segment, and the power goes before that has its name for good.
+    let renamed = Arc::new(AtomicU64::new(0));
+    let counted = renamed.clone();
+    disk.set_hook(Arc::new(move |_, step| match step {
+        // META is renamed first.
+        Step::Rename => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Verdict::Done
+        }
+        Step::SyncDir if counted.load(Ordering::SeqCst) == 2 => Verdict::PowerGone,
+        _ => Verdict::Done,
+    }));
+    assert!(LocalLog::open(disk.env(2), dir, small()).is_err());
+    assert_eq!(renamed.load(Ordering::SeqCst), 2);
+    disk.crash(Keep::Nothing, &mut Dice(1));
+    disk.set_hook(Arc::new(|_, _| Verdict::Done));
+    let (log, _) = LocalLog::open(disk.env(3), dir, small()).unwrap();
+    assert_eq!(log.head(lanes[0]).position, 20);
 }
