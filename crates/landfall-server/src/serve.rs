@@ -12,6 +12,7 @@ use landfall::engine::status::loss_in_words;
 use landfall::engine::{Engine, OpenError, Opened, Remaining};
 use landfall::env::{self, Env};
 use landfall::error::{LogError, SinkError};
+use landfall::lander::Phase;
 use landfall::lander::notes::has_database;
 use landfall::settings::Settings;
 use landfall::sink::Database;
@@ -176,14 +177,22 @@ fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engi
     Ok(Engine::open(env.clone(), settings.clone(), log, database, on_failure)?)
 }
 
+/// How long what is pending may land before the tables are read again: nobody is served meanwhile. A held group lands
+/// nothing by itself, and most often it is held for what the reload is to repair.
+fn drain_before_reload<'a>(mut phases: impl Iterator<Item = &'a Phase>) -> Duration {
+    let is_held = phases.any(|phase| matches!(phase, Phase::Held { .. }));
+    if is_held { Duration::ZERO } else { Duration::from_secs(5) }
+}
+
 /// Closes the engine and opens it anew, so that it reads the tables again.
 fn reopen(options: &ServeOptions, env: &Env, engine: Arc<Engine>, shared: Arc<Shared>) {
     let (mut options, env) = (options.clone(), env.clone());
     options.settings.paused = engine.paused();
+    let drain = drain_before_reload(engine.status().groups.iter().map(|group| &group.status.phase));
     let failed = shared.clone();
     let work = move || {
         // What does not land now stays in the log and is owed by the new engine.
-        if let Err(error) = engine.close(Duration::from_secs(5)) {
+        if let Err(error) = engine.close(drain) {
             return shared.post(Post::Failed(error.to_string()));
         }
         drop(engine);
@@ -276,5 +285,17 @@ fn farewell(remaining: &Remaining) {
                 say!("landfall: {group}: {reason}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_does_not_wait_for_a_group_that_is_held() {
+        let held = Phase::Held { until: Duration::from_secs(9) };
+        assert_eq!(drain_before_reload([&Phase::Idle, &held].into_iter()), Duration::ZERO);
+        assert!(!drain_before_reload([&Phase::Idle, &Phase::Paused].into_iter()).is_zero());
     }
 }
