@@ -12,6 +12,7 @@ use landfall::model::Catalogue;
 use landfall::sink::{Database, Landing, LandingContext, LandingOp, Sink, Source};
 use parking_lot::Mutex;
 
+pub(super) use self::scripted::Trouble;
 use super::context::Context;
 use super::history::{History, Rows, difference, event_id};
 pub(super) use super::lanes::OwnTables;
@@ -36,6 +37,8 @@ struct State {
     in_flight: Option<Landing>,
     /// Landings of owners that were paused before their first statement.
     zombies: Vec<Landing>,
+    /// What a script has happen to the next landing.
+    trouble: Option<Trouble>,
 }
 
 /// See the module. Clones are handles of the same database.
@@ -45,7 +48,7 @@ pub(super) struct SimulatedDatabase(Arc<Inner>);
 struct Inner {
     context: Arc<Context>,
     history: Arc<Mutex<History>>,
-    catalogue: Catalogue,
+    catalogue: Mutex<Catalogue>,
     state: Mutex<State>,
 }
 
@@ -62,7 +65,7 @@ impl SimulatedDatabase {
         SimulatedDatabase(Arc::new(Inner {
             context,
             history,
-            catalogue: catalogue(),
+            catalogue: Mutex::new(catalogue(&[])),
             state: Mutex::default(),
         }))
     }
@@ -204,7 +207,7 @@ impl Database for SimulatedDatabase {
 
     fn catalogue(&self) -> Result<Catalogue, SinkError> {
         self.connect()?;
-        Ok(self.0.catalogue.clone())
+        Ok(self.0.catalogue.lock().clone())
     }
 
     fn sink(&self, _: LandingContext) -> Result<Box<dyn Sink>, SinkError> {

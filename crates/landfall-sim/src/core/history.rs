@@ -43,6 +43,8 @@ pub(super) struct History {
     pub(super) order: Vec<usize>,
     /// What readers have to see: the fold of `order`.
     pub(super) view: Rows,
+    /// What the log began with: rows from before it, and the positions of its lanes.
+    base: (Rows, BTreeMap<LaneId, Position>),
     /// What rows became when the lander gave up a letter of theirs, by the record that asked for it.
     given_up: BTreeMap<usize, Became>,
     /// For each row the place in `order` behind the last record that touched it.
@@ -176,7 +178,7 @@ impl History {
                 *times.entry(number).or_default() += 1;
             }
         }
-        let mut rows = rows.clone();
+        let (mut rows, mut gave_up) = (rows.clone(), false);
         for (number, times) in times {
             let record = &self.records[number];
             if times != record.lanes.len() {
@@ -187,12 +189,32 @@ impl History {
                 if let Some(row) = dropped(change) {
                     let kept = bare.rows.get(&row).cloned();
                     set(&mut rows, &row, kept.as_ref());
-                    set(&mut self.view, &row, kept.as_ref());
                     self.given_up.entry(number).or_default().push((row, kept));
+                    gave_up = true;
                 }
             }
         }
+        if gave_up {
+            self.cut(self.order.len());
+        }
         Ok(rows)
+    }
+
+    /// A person gave up everything: what the database shows now counts, and the lanes of the log go on from here.
+    pub(super) fn give_up_all(&mut self, rows: Rows, heads: BTreeMap<LaneId, Position>) {
+        self.order.clear();
+        self.begin_anew(rows, heads);
+    }
+
+    /// A person gave up everything up to these positions: what the database shows now counts, and what is behind them.
+    pub(super) fn begin_anew(&mut self, rows: Rows, heads: BTreeMap<LaneId, Position>) {
+        let is_behind =
+            |(lane, position): &(LaneId, Position)| heads.get(lane).is_none_or(|head| position > head);
+        let records = &self.records;
+        self.order.retain(|number| records[*number].lanes.iter().any(is_behind));
+        self.acks.clear();
+        self.base = (rows, heads);
+        self.cut(self.order.len());
     }
 
     /// Finds what a restart has kept: `heads` are the ends of all lanes. The place in the order behind what is kept.
@@ -220,7 +242,7 @@ impl History {
             let last = self.order[..kept].iter().rev().find_map(|&number| {
                 self.records[number].lanes.iter().find(|(have, _)| have == lane).map(|found| found.1)
             });
-            if last.unwrap_or(0) != *position {
+            if last.or(self.base.1.get(lane).copied()).unwrap_or(0) != *position {
                 return Err(format!("lane {lane} came back at {position}, and its last record is {last:?}"));
             }
             if *position > 0 && !self.links.contains_key(&(*lane, *anchor)) {
@@ -234,7 +256,7 @@ impl History {
     pub(super) fn cut(&mut self, kept: usize) {
         self.order.truncate(kept);
         self.acks.retain(|(place, _)| *place <= kept);
-        self.view = Rows::default();
+        self.view = self.base.0.clone();
         self.touched.clear();
         for (place, &number) in self.order.iter().enumerate() {
             for (_, change) in &self.records[number].changes {

@@ -138,6 +138,14 @@ impl Snapshot {
         Ok(taken)
     }
 
+    /// A start that nobody here knows takes all lanes over.
+    pub(super) fn take_away(&mut self) {
+        for (lane, row) in &mut self.lanes {
+            row.epoch += 1;
+            self.starts.insert(*lane, Start { boot: 1_000, run: [0xc0; 16] });
+        }
+    }
+
     pub(super) fn adopt(&mut self, lanes: &[Adopted]) -> Result<(), SinkError> {
         if let Some(moved) = lanes.iter().find(|lane| self.lane_row(lane.lane) != lane.found) {
             return Err(SinkError::Fenced { lane: moved.lane });

@@ -13,8 +13,8 @@ use landfall::sink::LandingOp;
 use super::history::{Row, Rows, apply_op, event_id};
 
 /// Key-values beside a plain table, a parent and its children, a table with a second unique index, and two tables of
-/// events, one with a request id.
-pub(super) fn catalogue() -> Catalogue {
+/// events, one with a request id. Those that are hidden are not there.
+pub(super) fn catalogue(hidden: &[&str]) -> Catalogue {
     let int = ColumnType::Int { min: i64::MIN, max: i64::MAX };
     let text = ColumnType::Text { chars_max: None };
     let column = |name: &str, kind: &ColumnType, nullable: bool| Column {
@@ -61,7 +61,7 @@ pub(super) fn catalogue() -> Catalogue {
         },
         table("reading", vec![column("id", &text, false), column("value", &int, true)], vec![]),
     ];
-    Catalogue::new(tables, Vec::new())
+    Catalogue::new(tables.into_iter().filter(|table| !hidden.contains(&&*table.name)), Vec::new())
 }
 
 fn refused(table: &str, reason: &str) -> SinkError {

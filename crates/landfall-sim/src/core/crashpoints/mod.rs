@@ -16,10 +16,8 @@
 //!
 //! What checks it is the checker of the random simulation, at every commit and every start ([`super`]).
 
-use landfall::model::IncidentKind;
-
 use super::swarm::Setup;
-use super::world::scripted::{Person, Script};
+use super::world::scripted::{Expected, Person, Script};
 
 mod modes;
 mod runner;
@@ -45,8 +43,8 @@ pub struct Scenario {
     script: fn(&Script),
     /// What a person does before each start.
     person: Person,
-    /// What has to be declared in the end.
-    incidents: &'static [IncidentKind],
+    /// What has to be declared in the end, and what may be.
+    incidents: Expected,
     /// What has to be reached, or the scenario is not what its name says.
     reaches: &'static [&'static str],
 }
@@ -61,7 +59,7 @@ impl Scenario {
             before: |script| script.start(),
             script,
             person: |_| {},
-            incidents: &[],
+            incidents: (&[], &[]),
             reaches: &[],
         }
     }

@@ -13,7 +13,7 @@ use landfall::sink::{Adopted, Landing, LandingOp, LetterStep, Loaded, RefusedOp,
 use super::super::context::{Gap, let_others};
 use super::super::faults::{Mode, StepKind};
 use super::super::lanes::Snapshot;
-use super::{SimulatedDatabase, State, ZOMBIES_MAX};
+use super::{SimulatedDatabase, State, Trouble, ZOMBIES_MAX};
 
 pub(super) struct Connection {
     database: SimulatedDatabase,
@@ -106,7 +106,7 @@ impl Connection {
         if context.fault("db: unknown, rolled back") {
             return unknown();
         }
-        if context.fault("db: unknown, in flight") {
+        if context.fault("db: unknown, in flight") || database.takes_trouble(Trouble::CommitInFlight) {
             database.0.state.lock().in_flight = Some(landing.clone());
             return unknown();
         }
@@ -194,7 +194,7 @@ impl Sink for Connection {
         if context.fault("db: slow") {
             let_others(Gap::Slow(50 + context.below(3_000)));
         }
-        if context.fault("db: owner paused") {
+        if context.fault("db: owner paused") || database.takes_trouble(Trouble::OwnerPaused) {
             let state = &mut *database.0.state.lock();
             if state.zombies.len() < ZOMBIES_MAX {
                 state.zombies.push(landing.clone());

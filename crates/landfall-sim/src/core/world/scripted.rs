@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use landfall::lander::Turn;
-use landfall::model::IncidentKind;
 use landfall::settings::Fsync;
+
+mod database;
+mod person;
 
 use super::{Context, Crash, Report, Setup, World, set_others};
 use crate::core::commands::Command;
-use crate::core::database::OwnTables;
 use crate::core::faults::{FaultAt, StepKind, Taken};
 
 /// Attempts to start after which whatever is broken is healed, and after which a start counts as refused.
@@ -25,6 +26,8 @@ const LAND_ROUNDS_MAX: u32 = 40;
 const LAND_ROUND_MS: u64 = 20;
 /// A process that ends again and again while it is brought back was not brought back.
 const ENDS_MAX: u32 = 10;
+
+pub(in crate::core) use person::Expected;
 
 /// What a person does before a start.
 pub(in crate::core) type Person = fn(&Script);
@@ -162,11 +165,6 @@ impl Script {
         self.0.with(|process| process.steps.engine().status().log.segments).unwrap_or(0)
     }
 
-    /// Which of its own tables the product finds in the database.
-    pub(in crate::core) fn own_tables(&self, own: OwnTables) {
-        self.0.database.set_own_tables(own);
-    }
-
     /// The next step of this kind fails.
     pub(in crate::core) fn fail_next(&self, kind: StepKind) {
         if !self.is_over() {
@@ -282,7 +280,7 @@ impl Script {
     }
 
     /// Heals, lands, compares, closes: everything has to be where it belongs. Tells what happened.
-    pub(in crate::core) fn settle(self, person: Person, incidents: &[IncidentKind]) -> Report {
+    pub(in crate::core) fn settle(self, person: Person, incidents: Expected) -> Report {
         let world = &*self.0;
         world.context.plan_faults(&[]);
         if !world.context.has_failed() {
@@ -306,7 +304,7 @@ impl World {
         })
     }
 
-    fn settle(&self, incidents: &[IncidentKind]) {
+    fn settle(&self, incidents: Expected) {
         self.with(|process| drop(process.steps.engine().resume(None)));
         // Longer than an idle lander waits before it looks at the database again.
         self.context.pass(11_000);
@@ -324,24 +322,5 @@ impl World {
         self.read_cold();
         self.land_everything();
         self.close();
-    }
-
-    /// What a person has to know of is known, and nothing else.
-    fn check_incidents(&self, expected: &[IncidentKind]) {
-        let kept = self.with(|process| process.steps.engine().incidents()).unwrap_or_default();
-        let sent = self.database.snapshot().incidents;
-        for incident in &kept {
-            if !expected.contains(&incident.kind) {
-                self.context.violation(format!("nobody expected an incident: {}", incident.what));
-            }
-            if sent.get(&incident.id) != Some(incident) {
-                self.context.violation(format!("the database does not know of: {}", incident.what));
-            }
-        }
-        for kind in expected {
-            if !kept.iter().any(|incident| incident.kind == *kind) {
-                self.context.violation(format!("nobody declared that: {kind:?}"));
-            }
-        }
     }
 }

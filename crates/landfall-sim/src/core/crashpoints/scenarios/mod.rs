@@ -3,10 +3,16 @@
 use super::Scenario;
 
 mod disk;
+mod landing;
+mod letters;
 mod log;
+mod persons;
 mod starts;
 
 /// Every scenario.
 pub fn all() -> Vec<Scenario> {
-    [starts::all(), log::all(), disk::all()].into_iter().flatten().collect()
+    [starts::all(), log::all(), disk::all(), landing::all(), letters::all(), persons::all()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
