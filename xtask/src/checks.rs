@@ -12,6 +12,7 @@ use crate::workspace::{self, Workspace};
 mod crates;
 mod exceptions;
 mod forbidden;
+mod hazards;
 mod imports;
 mod licences;
 mod links;
@@ -56,11 +57,12 @@ pub(crate) fn run(root: &Path) -> Result<Vec<Finding>> {
 
 /// The checks that need nothing but the files.
 fn on_files(workspace: &Workspace) -> Vec<Finding> {
-    let checks: [fn(&Workspace) -> Vec<Finding>; 7] = [
+    let checks: [fn(&Workspace) -> Vec<Finding>; 8] = [
         imports::check,
         crates::mentions,
         size::check,
         forbidden::check,
+        hazards::check,
         links::check,
         lockfile::check,
         requirements::check,

@@ -15,7 +15,7 @@ const RESULT_MARK: &str = "PROOF: ";
 
 const PAGE_HEAD: &str = "# Reliability\n\n\
     What long runs have shown, newest last. `cargo xtask proof NAME --minutes N` runs one and adds its line.\n\n\
-    | date | command | commit | result |\n|---|---|---|---|\n";
+    | date | command | commit | result | proves at 95 % |\n|---|---|---|---|---|\n";
 
 /// The package of a proof that is no test target but a task of this program, with `--minutes`.
 const OWN: &str = "xtask";
@@ -92,7 +92,9 @@ pub(crate) fn run(root: &Path, name: &str, minutes: u32) -> Result<bool> {
     };
     let result = if ok { result } else { format!("FAILED: {result}") };
     let date = output_of(Command::new("date").args(["-u", "+%F"]))?;
-    let row = format!("| {} | `{shown}` | {} | {} |\n", date.trim(), commit(root)?, result.replace('|', "/"));
+    let (proves, result) =
+        (if ok { proves(&result) } else { "nothing".to_owned() }, result.replace('|', "/"));
+    let row = format!("| {} | `{shown}` | {} | {result} | {proves} |\n", date.trim(), commit(root)?);
     write_down(root, &row)?;
     println!("added to {PAGE}: {}", row.trim());
     Ok(ok)
@@ -168,6 +170,19 @@ fn result_of(line: &str) -> Option<&str> {
     line.split_once(RESULT_MARK).map(|(_, result)| result.trim())
 }
 
+/// What a run without a failure proves: of n independent trials none failed, so fewer than 3/n of them do, at 95 %. A
+/// result begins with the number of its trials.
+fn proves(result: &str) -> String {
+    if result.contains(" executions, ") {
+        return "no share: a search is no sample".to_owned();
+    }
+    let digits = result.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    match digits.parse::<u64>().map(|trials| trials / 3) {
+        Ok(one_in @ 2..) => format!("fewer than 1 in {one_in} fails"),
+        _ => "nothing: too few".to_owned(),
+    }
+}
+
 /// The commit that was proved; a plus sign says that the tree held more than it.
 fn commit(root: &Path) -> Result<String> {
     let git = |arguments: &[&str]| output_of(Command::new("git").current_dir(root).args(arguments));
@@ -200,6 +215,14 @@ mod tests {
         assert_eq!(result_of("PROOF: 20 kills, nothing lost"), Some("20 kills, nothing lost"));
         assert_eq!(result_of("test kills ... PROOF: 3 kills "), Some("3 kills"));
         assert_eq!(result_of("test kills ... ok"), None);
+    }
+
+    #[test]
+    fn three_in_as_many_trials_as_there_were_is_the_bound() {
+        assert_eq!(proves("970 kills, 1488281 acknowledged writes, 0 lost"), "fewer than 1 in 323 fails");
+        assert_eq!(proves("5 kills"), "nothing: too few");
+        assert_eq!(proves("no figure"), "nothing: too few");
+        assert_eq!(proves("9000 executions, 0 targets broken"), "no share: a search is no sample");
     }
 
     #[test]
