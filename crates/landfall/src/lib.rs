@@ -16,6 +16,15 @@
 //!
 //! # First steps
 //!
+//! It needs a tokio runtime. For the lines below:
+//!
+//! ```toml
+//! [dependencies]
+//! landfall = { path = "landfall/crates/landfall" } # where this repository is
+//! tokio = { version = "1", features = ["macros", "rt"] }
+//! rusqlite = "0.41" # only to make the table; a program has one SQLite, so another version does not build beside it
+//! ```
+//!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

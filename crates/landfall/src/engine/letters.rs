@@ -167,6 +167,11 @@ impl Core {
         if let (Selection::Id(id), true) = (selection, letters.is_empty()) {
             return Err(Refusal::invalid(format!("there is no dead letter {id}; it may have healed")));
         }
+        if let (Selection::Table(name), true) = (selection, letters.is_empty())
+            && self.catalogue.table(name).is_none()
+        {
+            return Err(Refusal::invalid(format!("there is no table {name}, and no dead letter of one")));
+        }
         let written = match act {
             Act::Retry => self.ask_of_letters(&letters, &Intent::Retry)?,
             Act::Drop => self.ask_of_letters(&letters, &Intent::Drop)?,

@@ -13,7 +13,7 @@ const LANDED: &str = "landed";
 /// The starts that tried to take the lanes over, oldest first.
 const STARTS: &str = "starts";
 /// The identity of the database, and how it was described.
-const DATABASE: &str = "database";
+pub const DATABASE: &str = "database";
 
 /// How many starts are remembered. A database that comes back from further in the past is judged by its history alone.
 const STARTS_MAX: usize = 1024;
@@ -80,6 +80,21 @@ pub fn has_database(log: &dyn Log) -> Result<bool, LogError> {
     Ok(log.note(DATABASE)?.is_some_and(|note| note.len() >= 16))
 }
 
+/// How the database was described that the note [`DATABASE`] tells of, as in `sqlite:app.db`.
+pub fn described(note: &[u8]) -> Option<String> {
+    let (_, described) = note.split_at_checked(16)?;
+    Some(String::from_utf8_lossy(described).into_owned())
+}
+
+/// The refusal when the database that was named is not there, and this log belongs to one that is described otherwise.
+///
+/// # Errors
+/// [`LogError`] when the note cannot be read.
+pub fn missing_database(log: &dyn Log, named: &str) -> Result<Option<SinkError>, LogError> {
+    let noted = log.note(DATABASE)?.as_deref().and_then(described).filter(|noted| noted != named);
+    Ok(noted.map(|noted| SinkError::WrongDatabase { noted, found: format!("{named} is not there") }))
+}
+
 /// Keeps which database this log belongs to.
 ///
 /// # Errors
@@ -109,7 +124,7 @@ pub fn is_other_database(log: &dyn Log, database: &dyn Database) -> Result<bool,
 /// Refuses a database that is not the one that this log belongs to. A log that has not landed yet belongs to none.
 pub(super) fn check_database(log: &dyn Log, database: &dyn Database) -> Result<(), super::OpenError> {
     let Some(note) = log.note(DATABASE)? else { return Ok(()) };
-    let Some((noted, described)) = note.split_at_checked(16) else { return Ok(()) };
+    let Some((noted, belongs)) = note.get(..16).zip(described(&note)) else { return Ok(()) };
     let found = match database.identity()? {
         Some(identity) if identity == noted => return Ok(()),
         Some(_) => format!("{} is another one", database.describe()),
@@ -118,5 +133,5 @@ pub(super) fn check_database(log: &dyn Log, database: &dyn Database) -> Result<(
             database.describe()
         ),
     };
-    Err(SinkError::WrongDatabase { noted: String::from_utf8_lossy(described).into_owned(), found }.into())
+    Err(SinkError::WrongDatabase { noted: belongs, found }.into())
 }

@@ -41,7 +41,9 @@ pub fn resolve(catalogue: &Catalogue, key: &[u8]) -> Result<Target, String> {
     }
     let name = &table.name;
     if let Some(reason) = &table.keyless_reason {
-        return Err(format!("table {name} takes events only (XADD {name} * column value ..): {reason}"));
+        return Err(format!(
+            "no key leads to a row of table {name}: {reason}, as in XADD {name} * column value .."
+        ));
     }
     let keys = table.primary_key.len();
     if segments.len() != keys && segments.len() != keys + 1 {
@@ -68,7 +70,11 @@ pub fn resolve(catalogue: &Catalogue, key: &[u8]) -> Result<Target, String> {
             let found = std::str::from_utf8(&column).ok().and_then(|column| table.column_index(column));
             match found {
                 Some(at) => Ok(Target::Cell(table.clone(), values, at)),
-                None => Err(unknown_column(table, &String::from_utf8_lossy(&column))),
+                // Mostly it is no column that was meant, but the rest of a value with a ':' in it.
+                None => Err(format!(
+                    "{}; escape ':' in a value as %3A",
+                    unknown_column(table, &String::from_utf8_lossy(&column))
+                )),
             }
         }
     }

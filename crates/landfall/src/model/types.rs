@@ -188,21 +188,21 @@ pub fn timestamp_of_unix_ms(ms: u64) -> Option<String> {
 pub fn expected(column: &Column) -> String {
     let declared = &column.declared;
     match &column.kind {
-        ColumnType::Bool => format!("{declared} 1 or 0"),
+        ColumnType::Bool => format!("{declared}, 1 or 0"),
         ColumnType::Int { min, max } => format!("{declared} {min}..{max}"),
         ColumnType::Decimal { precision, scale } => {
-            format!("{declared} up to {precision} digits, {scale} of them behind the point")
+            format!("{declared}, up to {precision} digits, {scale} of them behind the point")
         }
-        ColumnType::Float => format!("{declared} a finite number"),
-        ColumnType::Text { chars_max: Some(max) } => format!("{declared} up to {max} characters"),
-        ColumnType::Text { chars_max: None } => format!("{declared} text in UTF-8"),
-        ColumnType::Bytes => format!("{declared} bytes"),
-        ColumnType::Date => format!("{declared} YYYY-MM-DD"),
-        ColumnType::Time => format!("{declared} HH:MM:SS"),
-        ColumnType::Timestamp => format!("{declared} YYYY-MM-DDTHH:MM:SS"),
-        ColumnType::Json { .. } => format!("{declared} a JSON document"),
-        ColumnType::Uuid => format!("{declared} 32 hexadecimal digits as 8-4-4-4-12"),
-        ColumnType::Unknown => format!("{declared} nothing: the column can only be read"),
+        ColumnType::Float => format!("{declared}, a finite number"),
+        ColumnType::Text { chars_max: Some(max) } => format!("{declared}, up to {max} characters"),
+        ColumnType::Text { chars_max: None } => format!("{declared}, text in UTF-8"),
+        ColumnType::Bytes => format!("{declared}, bytes"),
+        ColumnType::Date => format!("{declared} as YYYY-MM-DD"),
+        ColumnType::Time => format!("{declared} as HH:MM:SS"),
+        ColumnType::Timestamp => format!("{declared} as YYYY-MM-DDTHH:MM:SS"),
+        ColumnType::Json { .. } => format!("{declared}, a JSON document"),
+        ColumnType::Uuid => format!("{declared}, 32 hexadecimal digits as 8-4-4-4-12"),
+        ColumnType::Unknown => format!("{declared}, which Landfall does not know: it can only be read"),
     }
 }
 

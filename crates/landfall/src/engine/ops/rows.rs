@@ -57,10 +57,9 @@ pub fn value(table: &Table, column: usize, text: &[u8]) -> Result<Value, Refusal
 /// The refusal for a text that a column does not take.
 pub(super) fn misfit(table: &Table, column: &Column, misfit: &types::Misfit) -> Refusal {
     Refusal::invalid(format!(
-        "{}.{} is {} and takes {}{}{}",
+        "{}.{} takes {}{}{}",
         table.name,
         column.name,
-        column.declared,
         misfit.expected,
         if misfit.hint.is_empty() { "" } else { "; " },
         misfit.hint

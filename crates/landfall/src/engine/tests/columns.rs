@@ -141,11 +141,20 @@ fn what_sqlite_would_turn_into_a_number_is_refused_before_it_is_acknowledged() {
         [("code", "123"), ("code", "1e5"), ("extra", "5"), ("extra", " 5.0 "), ("extra", "-1e3")]
     {
         let refused = hset(&world, column, value).unwrap_err().to_string();
-        assert!(refused.contains(&format!("thing.{column} is ")), "{refused}");
+        assert!(refused.contains(&format!("thing.{column} takes ")), "{refused}");
     }
     let uuid = "00000000-0000-4000-8000-0000000000E0";
     for (column, value) in [("code", uuid), ("extra", "[5]"), ("extra", "\"5\""), ("extra", "null")] {
         hset(&world, column, value).unwrap();
         assert_eq!(settled(&world, &format!("thing:1:{column}")).as_deref(), Some(value));
     }
+}
+
+#[test]
+fn a_colon_that_was_not_escaped_is_told_with_the_column_that_there_is_not() {
+    let (_folder, world) = world();
+    let refused = world.engine.as_ref().unwrap().resolve(b"thing:1:30").unwrap_err().to_string();
+    assert!(refused.contains("has no column '30'") && refused.contains("%3A"), "{refused}");
+    let refused = hset(&world, "nothing", "1").unwrap_err().to_string();
+    assert!(refused.contains("has no column 'nothing'") && !refused.contains("%3A"), "{refused}");
 }

@@ -360,7 +360,10 @@ fn losses(env: &Env, lineage: Lineage, survey: &Survey, lost: &[Lost]) -> Vec<In
         incident(lane, (from, to), what)
     });
     let ends = survey.unsure_ends().map(|(lane, last)| {
-        let what = format!("records of group {} behind this position may have been lost", group(lane));
+        let what = format!(
+            "records of group {} in lane {lane} behind position {last} may have been lost",
+            group(lane)
+        );
         incident(lane, (last + 1, last + 1), what)
     });
     ranges.chain(ends).collect()

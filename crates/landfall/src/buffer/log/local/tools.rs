@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::super::LogError;
 use super::repair::{Permission, Repair, WatermarkOf};
+use super::small_file::read_note;
 use super::survey::{DumpEntry, Survey, Wanted};
 use super::walk::OnProgress;
 use super::{Checked, Folders, LocalLog, LocalLogSettings, recover, repair, survey};
@@ -72,6 +73,17 @@ impl LocalLog {
         match super::read_meta(&env.disk, dir)? {
             Some(meta) => repair::incidents(env, dir, meta.lineage),
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// What somebody noted under this name beside the log in this directory.
+    ///
+    /// # Errors
+    /// [`LogError`] when META or the note cannot be read.
+    pub fn note_in(env: &Env, dir: &Path, name: &str) -> Result<Option<Vec<u8>>, LogError> {
+        match super::read_meta(&env.disk, dir)? {
+            Some(meta) => read_note(&env.disk, &Folders::new(dir).notes, name, meta.lineage),
+            None => Ok(None),
         }
     }
 }
