@@ -38,7 +38,7 @@ pub enum ClientError {
         cause: String,
     },
     /// The connection ended, or what came is no reply.
-    #[error("the connection to {server} was lost: {cause}")]
+    #[error("the connection to {server} was lost: {cause}. Is it Landfall, and is it still running?")]
     Lost {
         /// Where to.
         server: ServerAddress,
@@ -57,7 +57,9 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(String),
     /// The server answered with something else than the command promises.
-    #[error("{server} answered {command} with something else than expected: is it Landfall?")]
+    #[error(
+        "{server} does not answer {command} as Landfall does: is it another server, or an older one? Choose one with --url"
+    )]
     Unexpected {
         /// Where to.
         server: ServerAddress,
@@ -138,7 +140,7 @@ impl Client {
     pub fn value<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Value, ClientError> {
         let value = self.call(args)?;
         match value.as_error() {
-            Some(error) => Err(ClientError::Refused(error.to_string())),
+            Some(error) => Err(self.refused(args, error.to_string())),
             None => Ok(value),
         }
     }
@@ -195,6 +197,16 @@ impl Client {
         let text = self.text(args)?.ok_or_else(|| self.unexpected(args))?;
         let document = serde_json::from_str(&text).map_err(|_| self.unexpected(args))?;
         Ok((text, document))
+    }
+
+    /// An error reply; that it does not know our own commands says that it is another server.
+    fn refused<A: AsRef<[u8]>>(&self, args: &[A], reason: String) -> ClientError {
+        let is_own = args.first().is_some_and(|name| name.as_ref().starts_with(b"LANDFALL."));
+        if is_own && reason.starts_with("ERR unknown command") {
+            self.unexpected(args)
+        } else {
+            ClientError::Refused(reason)
+        }
     }
 
     fn reply(&mut self) -> Result<Value, ClientError> {
@@ -277,6 +289,14 @@ mod tests {
         let error = client.expect_ok(&["ANY"]).unwrap_err();
         assert_eq!(error.to_string(), "ERR no");
         assert_eq!(crate::failure::exit_code(&anyhow::Error::from(Failure::from(error))), FINDING);
+    }
+
+    #[test]
+    fn a_server_that_does_not_know_our_commands_is_another_one() {
+        let unknown = b"-ERR unknown command 'LANDFALL.STATUS', with args beginning with: \r\n";
+        let mut client = Client::connect(&server(unknown), None).unwrap();
+        let error = client.document(&["LANDFALL.STATUS"]).unwrap_err();
+        assert!(error.to_string().contains("is it another server"), "{error}");
     }
 
     #[test]

@@ -13,14 +13,15 @@ use landfall::engine::{Engine, OpenError, Opened, Remaining};
 use landfall::env::{self, Env};
 use landfall::error::{LogError, SinkError};
 use landfall::lander::Phase;
-use landfall::lander::notes::has_database;
+use landfall::lander::notes::{has_database, missing_database};
 use landfall::settings::Settings;
 use landfall::sink::Database;
 use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
+use crate::config::{DatabaseUrl, ServerAddress};
 use crate::front::shared::{Post, Shared};
 use crate::front::{Front, Reopen};
-use crate::wrap::wrapped;
+use crate::wrap::{all_landed, wrapped};
 
 /// What `serve` needs.
 #[derive(Clone)]
@@ -113,9 +114,10 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
         },
     })?;
     let shared = front.shared().clone();
+    let is_new = !options.database.exists();
     let (engine, opened) = open(options, &env, &shared)?;
     stop_on_signals(&shared)?;
-    greet(options, &engine, &opened, &shared.listen);
+    greet(options, &engine, (&opened, is_new), &shared.listen);
     if let Some(path) = &options.port_file {
         announce(path, &shared.listen)?;
     }
@@ -135,7 +137,7 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
         return Ok(());
     };
     let remaining = engine.close(options.drain)?;
-    farewell(&remaining);
+    farewell(&remaining, engine.parked().count);
     Ok(())
 }
 
@@ -158,11 +160,17 @@ fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engi
         if incident.acknowledged_ms.is_none() {
             let (kind, what) = (incident.kind.name(), &incident.what);
             eprintln!(
-                "landfall: an incident that nobody has acknowledged: {kind}: {what}; see `landfall incidents`"
+                "landfall: an incident that nobody has acknowledged: {kind}: {what}; see `landfall incidents list`"
             );
         }
     }
     let log: Arc<dyn Log> = Arc::new(log);
+    if !options.database.exists()
+        && let Some(refused) =
+            missing_database(&*log, &DatabaseUrl::Sqlite(options.database.clone()).to_string())?
+    {
+        return Err(refused.into());
+    }
     // A file that went away must not be made anew, empty.
     let database = match has_database(&*log)? {
         true => SqliteDatabase::open_existing(&options.database, SqliteSettings::default()),
@@ -248,7 +256,7 @@ fn announce(path: &std::path::Path, listen: &str) -> Result<(), ServeError> {
     )
 }
 
-fn greet(options: &ServeOptions, engine: &Engine, opened: &Opened, listen: &str) {
+fn greet(options: &ServeOptions, engine: &Engine, (opened, is_new): (&Opened, bool), listen: &str) {
     if options.quiet {
         return;
     }
@@ -256,7 +264,9 @@ fn greet(options: &ServeOptions, engine: &Engine, opened: &Opened, listen: &str)
     say!("Landfall {}", env!("CARGO_PKG_VERSION"));
     say!("  listens on    {listen}");
     say!("  log           {}", settings.data_dir.display());
-    say!("  database      {}", engine.status().database);
+    // A name with a slip in it makes a file too.
+    let new = if is_new { " (a new file)" } else { "" };
+    say!("  database      {}{new}", engine.status().database);
     match opened.tables.len() {
         0 => say!("  tables        none yet; every key is a key-value key"),
         count => say!("  tables        {}", wrapped(&format!("{count}: {}", opened.tables.join(", ")), 16)),
@@ -271,12 +281,17 @@ fn greet(options: &ServeOptions, engine: &Engine, opened: &Opened, listen: &str)
         say!("  recovered     {} changes that had not landed; they land now", opened.owed_changes);
     }
     say!("  can be lost   {}", loss_in_words(settings.fsync));
-    say!("  try           landfall cli SET user:1:name Alice");
+    // Without a URL it would be another server, if there is one at the usual address.
+    let url = match listen.parse().map(ServerAddress::reaching) {
+        Ok(reached) if !reached.is_default() => format!("--url {reached} "),
+        _ => String::new(),
+    };
+    say!("  try           landfall cli {url}SET user:1:name Alice");
 }
 
-fn farewell(remaining: &Remaining) {
+fn farewell(remaining: &Remaining, dead_letters: u64) {
     match remaining.changes {
-        0 => say!("landfall: everything has landed"),
+        0 => say!("landfall: {}", all_landed(dead_letters)),
         changes => {
             say!(
                 "landfall: {changes} changes have not landed; they are in the log and land after the next start"

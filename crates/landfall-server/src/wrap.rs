@@ -1,4 +1,4 @@
-//! Lines that fit a terminal of 80 columns, wherever a list or a reason may be long.
+//! Lines that fit a terminal of 80 columns, wherever a list or a reason may be long, and sentences with a number in them.
 //! It breaks between words only: a name is never torn.
 
 /// The columns of a terminal that nobody has made wider.
@@ -30,9 +30,37 @@ pub fn wrapped(text: &str, indent: usize) -> String {
     out
 }
 
+/// A number and what is counted: `1 row`, `2 rows`.
+pub fn counted(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+/// What is said when the log owes nothing: a row that the database refused has left the log, and has not landed.
+pub fn all_landed(dead_letters: u64) -> String {
+    match dead_letters {
+        0 => "everything has landed".to_owned(),
+        count => {
+            let (letters, is, it) = match count {
+                1 => ("1 dead letter".to_owned(), "is", "it"),
+                _ => (format!("{count} dead letters"), "are", "them"),
+            };
+            format!(
+                "everything has landed but what the database refused: {letters} {is} kept in it; see {it} with: landfall dead-letters list"
+            )
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_row_is_not_told_as_landed() {
+        assert_eq!(all_landed(0), "everything has landed");
+        assert!(all_landed(1).contains("1 dead letter is kept"), "{}", all_landed(1));
+        assert!(all_landed(2).contains("2 dead letters are kept"), "{}", all_landed(2));
+    }
 
     #[test]
     fn a_line_is_broken_between_words_and_a_long_word_stays_whole() {

@@ -8,7 +8,14 @@ use rusqlite::Connection;
 #[test]
 fn help_and_version_need_nothing_and_end_with_0() {
     let place = Place::new();
-    for args in [&["--help"][..], &["--version"], &[], &["serve", "--help"], &["config", "print", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &[],
+        &["help", "serve"],
+        &["serve", "--help"],
+        &["config", "print", "--help"],
+    ] {
         let ended = place.run(args);
         assert_eq!(ended.code, Some(0), "{args:?}: {ended:?}");
         assert!(ended.out.contains("landfall"), "{args:?}: {ended:?}");
@@ -290,6 +297,8 @@ fn the_sample_is_loaded_once_and_served_by_its_table_names() {
     let again = place.run(&load);
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.err.contains("already has"), "{again:?}");
+    let other = place.run(&["setup", "--sample", "airport"]).out;
+    assert!(other.contains("landfall serve --data-dir landfall-data"), "{other}");
     assert_eq!(place.run(&["setup", "-d", "sqlite:airport.db"]).code, Some(0));
     let server = place.serve(&["--database", "sqlite:airport.db"]);
     assert_eq!(server.cli(&["HMGET", "flight:115", "flightno", "departure"]), "AM5136\n2025-10-01T11:19:00");
@@ -297,6 +306,22 @@ fn the_sample_is_loaded_once_and_served_by_its_table_names() {
     let refused = server.cli_ended(&["HSET", "flight:115", "departure", "soon"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.out.contains("departure"), "{refused:?}");
+}
+
+#[test]
+fn what_a_start_and_the_sample_advise_can_be_done() {
+    let place = Place::new();
+    assert!(place.serve(&[]).terminate().success(), "now the usual data directory has a database");
+    let loaded = place.run(&["setup", "--sample", "airport", "--database", "sqlite:airport.db"]).out;
+    let advice = "landfall serve --database sqlite:airport.db --data-dir airport-data";
+    assert!(loaded.contains(advice), "{loaded}");
+    let server = place.serve(&["--database", "sqlite:airport.db", "--data-dir", "airport-data"]);
+    let said = server.said();
+    let tried = said.lines().filter_map(|line| line.split_once("landfall cli ")).next_back().unwrap().1;
+    let words: Vec<&str> = std::iter::once("cli").chain(tried.split(' ')).collect();
+    assert!(words.contains(&&*server.address), "another server may be at the usual address: {said}");
+    assert_eq!(place.run(&words).out, "OK\n");
+    assert!(said.contains("landfall.db (a new file)") && !said.contains("airport.db (a new file)"), "{said}");
 }
 
 #[test]
@@ -353,7 +378,7 @@ fn a_damaged_log_is_refused_with_file_and_offset_and_the_commands_that_help() {
     }
     let checked = place.run(&["log", "check", "landfall-data"]);
     assert_eq!(checked.code, Some(1), "{checked:?}");
-    assert!(checked.out.contains("DAMAGED") && checked.out.contains("gone    lane"), "{checked:?}");
+    assert!(checked.out.contains("DAMAGED") && checked.out.contains("gone?   lane"), "{checked:?}");
     let json = place.run(&["log", "check", "--json"]).out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["whole"], json["unsure"].as_array().map(Vec::is_empty)), (&false.into(), Some(false)));
@@ -381,7 +406,7 @@ fn a_repair_lists_the_loss_wants_it_confirmed_and_the_next_start_reports_it() {
     damage_a_log(&place);
     let dry = place.run(&["log", "repair", "landfall-data"]);
     assert_eq!(dry.code, Some(1), "{dry:?}");
-    assert!(dry.out.contains("LOST      lane") && dry.out.contains("nothing was changed"), "{dry:?}");
+    assert!(dry.out.contains("LOST?     lane") && dry.out.contains("nothing was changed"), "{dry:?}");
     let refused = place.run(&["log", "repair", "landfall-data", "--apply"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.out.contains("--declare-loss"), "{refused:?}");

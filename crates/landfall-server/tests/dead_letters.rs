@@ -125,6 +125,43 @@ fn a_person_edits_retries_and_drops() {
 }
 
 #[test]
+fn what_the_database_refused_is_not_told_as_landed() {
+    let place = place();
+    let server = serve(&place, &[]);
+    take_a_taken_seat(&server);
+    let drained = server.run(&["drain"]);
+    assert_eq!(drained.code, Some(0), "nothing is left in the log: {drained:?}");
+    assert!(drained.out.contains("1 dead letter is kept"), "{drained:?}");
+    let json: Json = serde_json::from_str(&server.run(&["drain", "--json"]).out).unwrap();
+    assert_eq!((&json["pending"], &json["dead_letters"]), (&0.into(), &1.into()));
+    assert_eq!(server.terminate().code(), Some(0));
+    let said = std::fs::read_to_string(place.path().join("log")).unwrap();
+    assert!(said.contains("1 dead letter is kept"), "{said}");
+}
+
+#[test]
+fn who_lists_letters_reads_what_can_be_done() {
+    let place = place();
+    let server = serve(&place, &[]);
+    take_a_taken_seat(&server);
+    let listed = server.run(&["dead-letters", "list"]).out;
+    for part in ["refused by seat, 1 time", "dead-letters edit", "dead-letters retry", "dead-letters drop"] {
+        assert!(listed.contains(part), "{part} is missing in {listed}");
+    }
+    let explained = server.run(&["explain", "seat:2"]).out;
+    let said = listed + &explained;
+    let wide: Vec<&str> = said.lines().filter(|line| line.chars().count() > 80).collect();
+    assert_eq!(wide, Vec::<&str>::new(), "{said}");
+    let slip = server.run(&["dead-letters", "retry", "seats"]);
+    assert!(slip.code == Some(1) && slip.err.contains("no table seats"), "{slip:?}");
+    assert_eq!(
+        server.run(&["dead-letters", "retry", "flight"]).code,
+        Some(0),
+        "it has none, and that is well"
+    );
+}
+
+#[test]
 fn a_reason_that_is_gone_lets_all_letters_of_a_table_land() {
     let place = place();
     let server = serve(&place, &[]);

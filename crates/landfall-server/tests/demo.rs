@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, is_alive, signal, wait_until};
+use common::{Ended, Place, is_alive, signal, wait_until};
 use rusqlite::Connection;
 use rustix::process::Signal;
 
@@ -199,4 +199,13 @@ fn contents(place: &Place, name: &str) -> Vec<Vec<String>> {
     ["sqlite_schema", "flight", "flight_log", "airplane", "airport", "airline"]
         .map(|table| read(&format!("SELECT * FROM {table} ORDER BY rowid")))
         .into()
+}
+
+#[test]
+fn a_demo_of_which_nobody_sees_the_checks_does_not_end_with_0() {
+    let place = Place::new();
+    let mut demo = place.command(&["demo"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(demo.stdout.take());
+    let ended: Ended = demo.wait_with_output().unwrap().into();
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), ""), "{ended:?}");
 }

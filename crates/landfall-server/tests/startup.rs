@@ -108,6 +108,37 @@ fn a_lost_log_an_empty_database_and_a_missing_one_are_refused() {
 }
 
 #[test]
+fn who_forgets_to_name_the_database_is_told_which_one_it_is() {
+    let place = Place::new();
+    write_and_stop(place.serve(&["--database", "sqlite:app.db"]), "a");
+    let said = refused(&place);
+    assert!(said.contains("this log belongs to the database sqlite:app.db"), "{said}");
+    for command in [&["adopt"][..], &["adopt", "--i-know"], &["log", "repair"]] {
+        let ended = place.run(command);
+        assert_eq!(ended.code, Some(69), "{command:?}: {ended:?}");
+        assert!(ended.err.contains("give --database sqlite:app.db"), "{command:?}: {ended:?}");
+    }
+    assert!(!place.path().join("landfall-data/landfall.db").exists(), "no empty file is made in its place");
+    assert_eq!(place.serve(&["--database", "sqlite:app.db"]).cli(&["GET", "a"]), "v");
+}
+
+#[test]
+fn a_database_that_is_lost_for_good_is_made_anew_and_adopted() {
+    let place = place();
+    write_and_stop(place.serve(&[]), "a");
+    remove(&place.path().join("app.db"));
+    let told = place.run(&["adopt", "--i-know"]);
+    assert!(
+        told.code == Some(69) && told.err.contains("landfall setup --database sqlite:app.db"),
+        "{told:?}"
+    );
+    assert_eq!(place.run(&["setup"]).code, Some(0));
+    assert_eq!(place.run(&["adopt"]).code, Some(1));
+    assert_eq!(place.run(&["adopt", "--i-know"]).code, Some(0));
+    assert_eq!(place.serve(&[]).cli(&["SET", "b", "v"]), "OK");
+}
+
+#[test]
 fn a_database_file_that_goes_away_is_noticed_and_nothing_is_lost() {
     let place = place();
     let server = place.serve(&[]);

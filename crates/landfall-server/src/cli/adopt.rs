@@ -13,7 +13,7 @@ use landfall::env;
 use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
 use super::flags::{ServeSettings, SettingFlags};
-use super::serve::make_folder_for_default;
+use super::serve::check_database_exists;
 use super::{Context, print};
 use crate::config::DatabaseUrl;
 use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
@@ -21,10 +21,12 @@ use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
 /// Join a log and a database that a start refuses to join
 ///
 /// For a data directory that was lost or restored from a copy, a database that was restored from a backup, and another
-/// database. Without --i-know it only tells what would change and what is lost, and ends with 1 when there is something.
+/// database, which has to be there. Without --i-know it only tells what would change and what is lost, and ends with 1 when there is something.
 /// With it, every change is declared as an incident first. Stop the server before, and keep a copy of both.
 #[derive(Args)]
-#[command(after_help = "Example: landfall adopt --data-dir landfall-data --database sqlite:app.db --i-know")]
+#[command(
+    after_help = "Example: landfall adopt --data-dir app-data --database sqlite:app.db\n         landfall adopt --data-dir app-data --database sqlite:app.db --i-know"
+)]
 pub(super) struct Adopt {
     /// Do it; what is told to be lost is lost
     #[arg(long)]
@@ -37,7 +39,11 @@ impl Adopt {
     pub(super) fn run(&self, context: &Context) -> Result<u8> {
         let effective = context.resolve(self.settings.given())?.effective;
         let (settings, DatabaseUrl::Sqlite(path)) = (&effective.settings, &effective.database);
-        make_folder_for_default(path, &settings.data_dir)?;
+        let or_else = format!(
+            ". If it is lost for good, make an empty one first: landfall setup --database sqlite:{}",
+            path.display()
+        );
+        check_database_exists(path, &settings.data_dir, &or_else)?;
         let failed = |reason: String| Failure::new(UNAVAILABLE, reason);
         let (log, _) = LocalLog::open(env::real(), &settings.data_dir, LocalLogSettings::from(settings))
             .map_err(|error| failed(error.to_string()))?;

@@ -42,7 +42,7 @@ impl ConfigCommand {
                 let resolved = context.resolve(settings.given())?;
                 let file = resolved.effective.config_file.as_ref();
                 let place = file.map_or_else(
-                    || "no file, and the settings".to_owned(),
+                    || "no settings file; flags and variables".to_owned(),
                     |path| path.display().to_string(),
                 );
                 if !context.global.quiet {

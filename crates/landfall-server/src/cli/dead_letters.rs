@@ -8,15 +8,18 @@ use serde_json::Value as Json;
 use super::{Context, print};
 use crate::client::Client;
 use crate::failure::{FINDING, Failure, OK, USAGE};
+use crate::wrap::{counted, wrapped};
 
 const COMMAND: &str = "LANDFALL.DEADLETTERS";
 
 /// Look at what the database refused, correct it, try it again, or give it up
 ///
 /// A row that the database refuses is kept beside the others and stays in what clients read; the rows around it land. Writing the row
-/// again corrects it: the new write and the letter are tried together.
+/// again corrects it: the new write and the letter are tried together. Deleting the row gives the letter up.
 #[derive(Args)]
-#[command(after_help = "Example: landfall dead-letters list")]
+#[command(
+    after_help = "Example: landfall dead-letters list\n         landfall dead-letters edit 7 email ann@example.org"
+)]
 pub(super) struct DeadLettersCommand {
     #[command(subcommand)]
     action: Action,
@@ -24,22 +27,26 @@ pub(super) struct DeadLettersCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List the dead letters, oldest first
+    /// List the dead letters, oldest first; ends with 1 while there is one
+    #[command(after_help = "Example: landfall dead-letters list customer")]
     List {
         /// Only those of this table
         table: Option<String>,
     },
     /// Show all of one letter
+    #[command(after_help = "Example: landfall dead-letters show 7")]
     Show {
         /// Its id
         id: u64,
     },
-    /// Try letters again as they are
+    /// Try letters again as they are, when what stood in their way was changed in the database
+    #[command(after_help = "Example: landfall dead-letters retry ALL")]
     Retry {
         /// An id, a table, or ALL
         which: String,
     },
     /// Give columns of a letter other values and try it again
+    #[command(after_help = "Example: landfall dead-letters edit 7 email ann@example.org")]
     Edit {
         /// Its id
         id: u64,
@@ -48,6 +55,7 @@ enum Action {
         pairs: Vec<String>,
     },
     /// Give a letter up: what it holds is gone for good
+    #[command(after_help = "Example: landfall dead-letters drop 7 --confirm")]
     Drop {
         /// Its id
         id: u64,
@@ -56,6 +64,7 @@ enum Action {
         confirm: bool,
     },
     /// Print all letters with all that they hold, one JSON document a line
+    #[command(after_help = "Example: landfall dead-letters export > letters.jsonl")]
     Export {
         /// Only those of this table
         table: Option<String>,
@@ -107,7 +116,12 @@ fn act(context: &Context, words: &[&str]) -> Result<u8> {
             print(&format!("asked, and not done yet: {}\n", error))?;
         }
         if !context.global.quiet {
-            print(&format!("{asked} asked for; {left} dead letters now\n"))?;
+            let asked = counted(asked.unsigned_abs(), "letter");
+            let done = match words.first() {
+                Some(&"DROP") => "given up",
+                _ => "tried again",
+            };
+            print(&format!("{asked} {done}; dead letters now: {left}\n"))?;
         }
     }
     Ok(if landed.as_error().is_some() { FINDING } else { OK })
@@ -133,21 +147,26 @@ fn list(context: &Context, table: Option<&str>) -> Result<u8> {
         print(&format!("{}\n", serde_json::json!({"letters": found})))?;
     } else if found.is_empty() && !context.global.quiet {
         print("no dead letters\n")?;
+    } else if !context.global.quiet {
+        print(WHAT_NOW)?;
     }
     Ok(code)
 }
 
+/// What a person can do about a letter.
+const WHAT_NOW: &str = "\nReads show these changes, and the database does not have them. To correct one,
+write its row again, or:
+  landfall dead-letters edit ID COLUMN VALUE   other values, and another try
+  landfall dead-letters retry ID|TABLE|ALL     once the database was put right
+  landfall dead-letters drop ID                give it up
+";
+
 fn line(letter: &Json) -> String {
     let text = |name: &str| letter[name].as_str().unwrap_or("-").to_owned();
-    format!(
-        "{}  {}\n    refused {} times by {}: {} ({})\n",
-        letter["id"],
-        text("display"),
-        letter["attempts"],
-        text("refused_by"),
-        text("reason"),
-        text("class")
-    )
+    let times = letter["attempts"].as_u64().map_or_else(|| "-".to_owned(), |times| counted(times, "time"));
+    let reason =
+        format!("refused by {}, {times}: {} ({})", text("refused_by"), text("reason"), text("class"));
+    format!("{}  {}\n    {}\n", letter["id"], text("display"), wrapped(&reason, 4))
 }
 
 /// Visits all letters, page by page.

@@ -6,7 +6,7 @@ use clap::Args;
 use super::Context;
 use crate::config::{DatabaseUrl, check_buffer};
 use crate::demo::{self, Options};
-use crate::failure::{Failure, USAGE};
+use crate::failure::{FINDING, Failure, USAGE, is_closed_pipe};
 
 /// Show write-behind caching step by step, on a server of its own, with figures measured on the spot
 ///
@@ -58,7 +58,7 @@ impl DemoCommand {
                 return Err(Failure::new(USAGE, format!("flag --{name}: {hint}")).into());
             }
         }
-        demo::run(&Options {
+        let ended = demo::run(&Options {
             flight: self.flight_id,
             interactive: self.interactive,
             verbose: global.verbose,
@@ -66,6 +66,11 @@ impl DemoCommand {
             database,
             trace: self.trace,
             coloured: context.is_coloured() && !self.no_color,
-        })
+        });
+        match ended {
+            // The checks that came after what was read were not made.
+            Err(error) if is_closed_pipe(&error) => Ok(FINDING),
+            ended => ended,
+        }
     }
 }

@@ -10,11 +10,14 @@ use super::{Context, print};
 use crate::client::ClientError;
 use crate::config::text::duration;
 use crate::failure::{FINDING, Failure, OK};
+use crate::wrap::all_landed;
 
 /// Land everything that is pending, now, and say whether anything is left
 ///
 /// Ends with 0 when everything that was accepted before has landed, with 1 when something is left: what holds it up is
-/// said, and it stays in the log. While landing is paused it does not wait: it says so at once.
+/// said, and it stays in the log. While landing is paused it does not wait: it says so at once. Rows that the database
+/// refused are no longer in the log and not among the other rows: they are kept in the database as dead letters, and it
+/// says how many there are.
 #[derive(Args)]
 #[command(after_help = "Example: landfall drain --timeout 10s")]
 pub(super) struct Drain {
@@ -61,16 +64,17 @@ fn paused(status: &Json) -> Option<String> {
 /// Says how it ended; the exit code.
 fn tell(context: &Context, status: &Json, held_up: Option<String>) -> Result<u8> {
     let left = status["pending"]["changes"].as_u64().unwrap_or(0);
+    let letters = status["dead_letters"]["count"].as_u64().unwrap_or(0);
     if context.global.json {
         print(&format!(
             "{}\n",
-            serde_json::json!({ "landed": held_up.is_none(), "pending": left, "reason": held_up })
+            serde_json::json!({ "landed": held_up.is_none(), "pending": left, "dead_letters": letters, "reason": held_up })
         ))?;
     } else if let Some(reason) = &held_up {
         let are = if left == 1 { "change is" } else { "changes are" };
         eprintln!("landfall: {left} {are} left, in the log: {reason}");
     } else if !context.global.quiet {
-        print("everything has landed\n")?;
+        print(&format!("{}\n", all_landed(letters)))?;
     }
     Ok(if held_up.is_some() { FINDING } else { OK })
 }

@@ -101,18 +101,16 @@ fn database(out: &mut String, database: &Json) {
         }
     };
     let _ = writeln!(out, "  database  {line}");
-    if database["dead_letter"].as_bool() == Some(true) {
-        let _ = writeln!(
-            out,
-            "            it has a dead letter: the database refused a change, and reads show it all the same;"
-        );
-        let _ = writeln!(out, "            see: landfall dead-letters list");
+    if let Some(columns) = database["columns"].as_object() {
+        let width = columns.keys().map(|name| name.chars().count()).max().unwrap_or(0).min(24);
+        for (name, value) in columns {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let _ = writeln!(out, "    {name:width$}  {}", value.escape_debug());
+        }
     }
-    let Some(columns) = database["columns"].as_object() else { return };
-    let width = columns.keys().map(|name| name.chars().count()).max().unwrap_or(0).min(24);
-    for (name, value) in columns {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let _ = writeln!(out, "    {name:width$}  {}", value.escape_debug());
+    if database["dead_letter"].as_bool() == Some(true) {
+        let refused = "has a dead letter: the database refused a change, which reads show all the same; see: landfall dead-letters list";
+        let _ = writeln!(out, "  refused   {}", wrapped(refused, 12));
     }
 }
 

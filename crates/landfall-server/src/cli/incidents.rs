@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::{Context, print};
 use crate::failure::{FINDING, Failure, OK};
+use crate::wrap::wrapped;
 
 /// List what a person has to know of, and acknowledge it
 ///
@@ -46,10 +47,16 @@ impl IncidentsCommand {
             Action::Acknowledge { id } => {
                 let args = ["LANDFALL.INCIDENTS", "ACKNOWLEDGE", id];
                 let count = client.integer(&args).map_err(Failure::from)?;
+                if count == 0 {
+                    let message = format!(
+                        "no open incident has an id that begins with {id}; see: landfall incidents list"
+                    );
+                    return Err(Failure::new(FINDING, message).into());
+                }
                 if !context.global.quiet {
                     print(&format!("{count} acknowledged\n"))?;
                 }
-                Ok(if count > 0 { OK } else { FINDING })
+                Ok(OK)
             }
         }
     }
@@ -70,7 +77,11 @@ fn render(all: &Json) -> String {
         let id = text("id").get(..8).unwrap_or("-");
         let state = if is_open(incident) { "OPEN" } else { "known" };
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{id}  {state}  {}  {}\n    {}", text("time"), text("kind"), text("what"));
+        let what = wrapped(text("what"), 4);
+        let _ = writeln!(out, "{id}  {state}  {}  {}\n    {what}", text("time"), text("kind"));
+    }
+    if all.iter().any(is_open) {
+        out.push_str("Once you know what it means: landfall incidents acknowledge ID, or all\n");
     }
     out
 }
@@ -90,6 +101,7 @@ mod tests {
             "{shown}"
         );
         assert!(shown.contains("77777777  known"), "{shown}");
+        assert!(shown.ends_with("landfall incidents acknowledge ID, or all\n"), "{shown}");
         assert_eq!(render(&serde_json::json!([])), "no incidents\n");
     }
 }

@@ -9,13 +9,13 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use landfall::buffer::log::local::{Damage, Lost, Survey};
 use landfall::error::LogError;
-use landfall::model::{LaneId, Position};
 use serde_json::{Value as Json, json};
 
 use super::Context;
 use super::flags::{ServeSettings, SettingFlags};
 use crate::config::Effective;
 use crate::failure::{FINDING, Failure, UNAVAILABLE};
+use crate::wrap::{counted, wrapped};
 
 mod check;
 mod dump;
@@ -130,17 +130,20 @@ fn lost_json(lost: &[Lost]) -> Json {
 }
 
 fn lost_line(lost: &Lost) -> String {
-    format!("lane {} positions {} to {}: {} records", lost.lane, lost.from, lost.to, lost.to - lost.from + 1)
+    let records = counted(lost.to - lost.from + 1, "record");
+    format!("lane {} positions {} to {}: {records}", lost.lane, lost.from, lost.to)
 }
 
 fn unsure_json(survey: &Survey) -> Json {
     survey.unsure_ends().map(|(lane, last)| json!({"lane": lane.0, "behind": last})).collect()
 }
 
-fn unsure_line((lane, last): (LaneId, Position)) -> String {
-    format!(
-        "lane {lane}: perhaps more behind position {last}; what followed is damaged, and nothing later tells"
-    )
+/// The lanes of which more may be gone, in one sentence, for a place that is `indent` columns from the left.
+fn unsure_lines(survey: &Survey, indent: usize) -> Option<String> {
+    let ends = survey.unsure_ends().map(|(lane, last)| format!("lane {lane} behind position {last}"));
+    let ends: Vec<String> = ends.collect();
+    let why = "perhaps: what followed is damaged, and nothing later tells";
+    (!ends.is_empty()).then(|| wrapped(&format!("{}; {why}", ends.join(", ")), indent))
 }
 
 /// Writes a line; what goes wrong is kept for [`Output::finish`], because the readers of a log take no errors.

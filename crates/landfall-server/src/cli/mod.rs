@@ -35,7 +35,7 @@ use flags::{GlobalSettings, SettingFlags};
 ///
 /// An empty machine needs two commands: `landfall serve`, and in another terminal `landfall cli SET user:1:name Alice`.
 #[derive(Parser)]
-#[command(name = "landfall", version, disable_help_subcommand = true)]
+#[command(name = "landfall", version)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use landfall::buffer::log::local::LocalLog;
+use landfall::env;
+use landfall::lander::notes;
 
 use super::Context;
 use super::flags::{ServeSettings, SettingFlags};
@@ -16,7 +19,9 @@ use crate::serve::{self, ServeOptions};
 /// Without a flag it listens on 127.0.0.1:5263, keeps its log and a SQLite file in ./landfall-data, and needs nothing
 /// installed. SIGTERM lands what it can and says what is left in the log; nothing acknowledged is lost by a kill.
 #[derive(Args)]
-#[command(after_help = "Example: landfall serve --database sqlite:shop.db --fsync everysec")]
+#[command(
+    after_help = "Example: landfall serve --database sqlite:shop.db --data-dir shop-data --fsync everysec"
+)]
 pub(super) struct Serve {
     #[command(flatten)]
     settings: SettingFlags<ServeSettings>,
@@ -65,4 +70,23 @@ pub(super) fn make_folder_for_default(database: &Path, data_dir: &Path) -> Resul
         })?;
     }
     Ok(())
+}
+
+/// Refuses a database that is not there, where making it anew would be a slip; the log beside it may know the right one.
+/// `or_else` is what else can be done.
+pub(super) fn check_database_exists(database: &Path, data_dir: &Path, or_else: &str) -> Result<()> {
+    if database.is_file() {
+        return Ok(());
+    }
+    // This only helps with the name: whatever is wrong with the note is told by the command itself.
+    let note = LocalLog::note_in(&env::real(), data_dir, notes::DATABASE).ok().flatten();
+    let which = match note.as_deref().and_then(notes::described) {
+        Some(noted) => {
+            format!("the log in {} lands into {noted}: give --database {noted}", data_dir.display())
+        }
+        None => "name the one that this log lands into with --database".to_owned(),
+    };
+    let place = database.display();
+    let message = format!("there is no database at {place}, and nothing was changed; {which}{or_else}");
+    Err(Failure::new(UNAVAILABLE, message).into())
 }

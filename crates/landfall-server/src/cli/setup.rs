@@ -12,7 +12,7 @@ use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
 use super::serve::make_folder_for_default;
 use super::{Context, print};
-use crate::config::DatabaseUrl;
+use crate::config::{DatabaseUrl, Effective};
 use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
 use crate::sample::airport::{Airport, DEFAULT_SEED, Scale};
 use crate::sample::sqlite::{FileError, LoadError, Progress, load_file};
@@ -46,12 +46,13 @@ impl Setup {
         let DatabaseUrl::Sqlite(path) = &settings.database;
         make_folder_for_default(path, &settings.settings.data_dir)?;
         match self.sample {
-            Some(Sample::Airport) => self.load(context, path),
+            Some(Sample::Airport) => self.load(context, &settings),
             None => set_up(context, path),
         }
     }
 
-    fn load(&self, context: &Context, path: &Path) -> Result<u8> {
+    fn load(&self, context: &Context, settings: &Effective) -> Result<u8> {
+        let DatabaseUrl::Sqlite(path) = &settings.database;
         let airport = Airport::new(self.scale, DEFAULT_SEED);
         let mut shown = Shown { bar: None, since: Instant::now(), rows: 0, table: "" };
         let visible = std::io::stderr().is_terminal() && !context.global.quiet;
@@ -63,9 +64,16 @@ impl Setup {
         if !context.global.quiet {
             let seconds = shown.since.elapsed().as_secs_f64();
             let (rows, place) = (shown.rows, path.display());
-            print(&format!(
-                "{rows} rows in 13 tables, in {seconds:.1} s\nServe them with: landfall serve --database sqlite:{place}\n"
-            ))?;
+            // The usual data directory may belong to another database already.
+            let serve = match path.parent() == Some(&*settings.settings.data_dir) {
+                true => format!("landfall serve --data-dir {}", settings.settings.data_dir.display()),
+                false => {
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                    let data_dir = path.with_file_name(format!("{name}-data"));
+                    format!("landfall serve --database sqlite:{place} --data-dir {}", data_dir.display())
+                }
+            };
+            print(&format!("{rows} rows in 13 tables, in {seconds:.1} s\nServe them with: {serve}\n"))?;
         }
         Ok(OK)
     }

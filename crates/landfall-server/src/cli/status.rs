@@ -74,7 +74,7 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         (
             "landed",
             format!(
-                "{} of {} accepted changes",
+                "{} changes since the start; {} were accepted since then",
                 grouped(&counts["landed_changes"]),
                 grouped(&counts["accepted"])
             ),
@@ -93,7 +93,7 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
         ("refused", format!("{} times a write, at a bound", grouped(&counts["refused"]))),
         ("connections", grouped(&status["connections"])),
     ] {
-        line(&mut out, &format!("  {name:12}{}", wrapped(&value, 14)));
+        line(&mut out, &format!("  {name:14}{}", wrapped(&value, 16)));
     }
     tables(&mut out, &status["tables"], verbose);
     groups(&mut out, &status["groups"], verbose);
@@ -202,10 +202,10 @@ fn tables(out: &mut String, tables: &Json, verbose: bool) {
         count if count > 8 && !verbose => format!("{}, and {} more (-v)", mapped[..6].join(", "), count - 6),
         _ => mapped.join(", "),
     };
-    line(out, &format!("  {:12}{}", "tables", wrapped(&shown, 14)));
+    line(out, &format!("  {:14}{}", "tables", wrapped(&shown, 16)));
     for table in tables["unmapped"].as_array().into_iter().flatten() {
         let why = format!("{}: {}", text(&table["table"]), text(&table["reason"]));
-        line(out, &format!("  {:12}{}", "not mapped", wrapped(&why, 14)));
+        line(out, &format!("  {:14}{}", "not mapped", wrapped(&why, 16)));
     }
 }
 

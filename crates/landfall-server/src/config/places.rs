@@ -129,13 +129,18 @@ impl ServerAddress {
     }
 
     /// The address that reaches a server listening on `address`.
-    pub(super) fn reaching(address: SocketAddr) -> ServerAddress {
+    pub(crate) fn reaching(address: SocketAddr) -> ServerAddress {
         let host = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             ip => ip,
         };
         ServerAddress { host: host.to_string(), port: address.port() }
+    }
+
+    /// Whether a command that is told nothing asks this server.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == ServerAddress::reaching((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())
     }
 }
 

@@ -11,10 +11,11 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Output, Progress, Which, damage_json, damage_line, failure, lost_json, lost_line, unsure_json,
-    unsure_line,
+    unsure_lines,
 };
 use crate::cli::Context;
 use crate::failure::{FINDING, OK};
+use crate::wrap::counted;
 
 /// Verify every record of the log; ends with 1 when it is damaged
 ///
@@ -111,8 +112,11 @@ impl Found {
                     ),
                 };
                 out.line(&format!(
-                    "{dir}: whole; log {}, opened {} times, {} segments, {} records{torn}",
-                    checked.meta.lineage, checked.meta.boot, survey.segments, survey.records
+                    "{dir}: whole; log {}, opened {}, {}, {}{torn}",
+                    checked.meta.lineage,
+                    counted(checked.meta.boot, "time"),
+                    counted(survey.segments, "segment"),
+                    counted(survey.records, "record")
                 ));
             }
             (refused, _) => {
@@ -122,10 +126,11 @@ impl Found {
                     .real_damage()
                     .for_each(|damage| out.line(&format!("  damage  {}", damage_line(damage))));
                 survey.lost.iter().for_each(|lost| out.line(&format!("  gone    {}", lost_line(lost))));
-                survey.unsure_ends().for_each(|end| out.line(&format!("  gone    {}", unsure_line(end))));
+                unsure_lines(survey, 10).iter().for_each(|ends| out.line(&format!("  gone?   {ends}")));
                 out.line(&format!(
-                    "  {} whole records in {} segments can be read (landfall log dump {dir})",
-                    survey.records, survey.segments
+                    "  {} in {} can be read: landfall log dump {dir}",
+                    counted(survey.records, "whole record"),
+                    counted(survey.segments, "segment")
                 ));
                 out.line(&format!(
                     "  what a repair would keep, and what had landed: landfall log repair {dir}"

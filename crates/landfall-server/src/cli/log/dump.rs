@@ -15,8 +15,9 @@ use crate::failure::{FINDING, OK};
 
 /// Show the records of the log, one line each
 ///
-/// Keys and values are hidden, with their sizes shown, unless --values is given. The server may be running. With --json
-/// each line is an object. Ends with 1 when something is damaged.
+/// A line is file and offset, when it was written, its size, each lane with the position in it, and the changes. Keys and
+/// values are hidden, with their sizes shown, unless --values is given. The server may be running. With --json each line
+/// is an object. Ends with 1 when something is damaged.
 #[derive(Args)]
 #[command(after_help = "Example: landfall log dump landfall-data --lane 2 --from 100 --to 120")]
 pub(super) struct Dump {
@@ -29,7 +30,7 @@ pub(super) struct Dump {
     #[arg(long, value_name = "POSITION", default_value_t = 0)]
     from: Position,
     /// Only up to this position
-    #[arg(long, value_name = "POSITION", default_value_t = Position::MAX)]
+    #[arg(long, value_name = "POSITION", default_value_t = Position::MAX, hide_default_value = true)]
     to: Position,
     /// Show keys and values
     #[arg(long)]

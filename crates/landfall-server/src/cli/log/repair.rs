@@ -1,6 +1,8 @@
 //! `landfall log repair`: says what a repair of a damaged log would keep and lose, and does it with --apply.
 //! It never gives up a write that has not landed without --declare-loss.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
 use landfall::buffer::log::local::{LocalLog, LocalLogSettings, Permission, Repair as Repaired};
@@ -11,11 +13,13 @@ use serde_json::json;
 
 use super::{
     Output, Progress, Which, damage_json, damage_line, failure, lost_json, lost_line, unsure_json,
-    unsure_line,
+    unsure_lines,
 };
 use crate::cli::Context;
+use crate::cli::serve::check_database_exists;
 use crate::config::DatabaseUrl;
 use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
+use crate::wrap::counted;
 
 /// Make a damaged log one that the server accepts again
 ///
@@ -41,13 +45,7 @@ impl Repair {
     pub(super) fn run(&self, context: &Context) -> Result<u8> {
         let effective = self.which.resolve(context)?;
         let (settings, DatabaseUrl::Sqlite(file)) = (effective.settings, effective.database);
-        if !file.is_file() {
-            let message = format!(
-                "there is no database at {}: name the one that this log lands into with --database",
-                file.display()
-            );
-            return Err(Failure::new(UNAVAILABLE, message).into());
-        }
+        check_database_exists(&file, &settings.data_dir, "")?;
         let database = SqliteDatabase::open(&file, SqliteSettings::default())
             .map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
         let permission = match (self.apply, self.declare_loss) {
@@ -70,13 +68,14 @@ impl Repair {
         if context.global.json {
             out.line(&document(&repaired).to_string());
         } else {
-            self.show(&mut out, &settings.data_dir.display().to_string(), &repaired);
+            self.show(&mut out, &settings.data_dir, &file, &repaired);
         }
         out.finish()?;
         Ok(if repaired.whole || repaired.done { OK } else { FINDING })
     }
 
-    fn show(&self, out: &mut Output, dir: &str, repaired: &Repaired) {
+    fn show(&self, out: &mut Output, data_dir: &Path, database: &Path, repaired: &Repaired) {
+        let dir = data_dir.display();
         if repaired.whole {
             return out.line(&format!("{dir}: the log is whole, there is nothing to repair"));
         }
@@ -97,24 +96,32 @@ impl Repair {
             out.line(&format!("  landed    {}; they are in the database, nothing is lost", lost_line(lost)));
         }
         repaired.lost.iter().for_each(|lost| out.line(&format!("  LOST      {}", lost_line(lost))));
-        repaired.survey.unsure_ends().for_each(|end| out.line(&format!("  LOST      {}", unsure_line(end))));
-        out.line(&format!("  {} records that have not landed {would}kept", repaired.kept_records));
+        unsure_lines(&repaired.survey, 12).iter().for_each(|ends| out.line(&format!("  LOST?     {ends}")));
+        let (owed, landed) = (repaired.kept_records, repaired.landed_records);
+        out.line(&format!("  {} not landed: {would}kept", counted(owed, "record")));
         out.line(&format!(
-            "  {} records that have landed {would}left out: the log {is} short of what a database needs that goes back",
-            repaired.landed_records
+            "  {} landed: {would}left out; the log {is} short of what a database needs that goes back",
+            counted(landed, "record")
         ));
         repaired.quarantined.iter().for_each(|path| out.line(&format!("  kept      {}", path.display())));
+        // The same command again has to find the same database.
+        let of = if database.parent() == Some(data_dir) {
+            String::new()
+        } else {
+            format!(" --database sqlite:{}", database.display())
+        };
+        let again = format!("landfall log repair {dir}{of}");
         out.line(&match (repaired.done, repaired.loses(), self.apply) {
             (true, false, _) => format!("{dir}: repaired, and no write that was acknowledged is lost"),
             (true, true, _) => format!("{dir}: repaired; the loss is noted beside the log, and the next start reports it"),
             (false, true, true) => format!(
-                "{dir}: NOT repaired: the writes listed as LOST were acknowledged and never landed. Restore the file from a copy of the disk; or give them up: landfall log repair {dir} --apply --declare-loss"
+                "{dir}: NOT repaired: the writes listed as LOST (or LOST?, perhaps) were acknowledged and never landed. Restore the file from a copy of the disk; or give them up: {again} --apply --declare-loss"
             ),
             (false, true, false) => format!(
-                "{dir}: nothing was changed. Restore the file from a copy of the disk; or give the writes listed as LOST up: landfall log repair {dir} --apply --declare-loss"
+                "{dir}: nothing was changed. Restore the file from a copy of the disk; or give the writes listed as LOST (or LOST?, perhaps) up: {again} --apply --declare-loss"
             ),
             (false, false, _) => {
-                format!("{dir}: nothing was changed. To do it: landfall log repair {dir} --apply")
+                format!("{dir}: nothing was changed. To do it: {again} --apply")
             }
         });
     }
