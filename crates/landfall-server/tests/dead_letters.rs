@@ -181,6 +181,12 @@ fn a_reason_that_is_gone_lets_all_letters_of_a_table_land() {
     assert_eq!((left.len(), &left[0]["table"]), (1, &"click".into()));
     assert_eq!(left[0]["key"], Json::Null);
     let id = left[0]["id"].to_string();
+    assert_eq!(
+        server.run(&["dead-letters", "edit", &id, "at", "-5", "--quiet"]).code,
+        Some(0),
+        "a negative number"
+    );
+    assert_eq!(list(&server)[0]["display"], "event of click at = -5, who = 'me'");
     assert_eq!(server.run(&["dead-letters", "edit", &id, "at", "5"]).code, Some(0));
     assert_eq!(list(&server).len(), 0);
     assert_eq!(one(&place, "SELECT at || who FROM click"), "5me");

@@ -16,7 +16,10 @@ pub(super) struct Pause {
     group: Option<String>,
 }
 
-/// Land again after a pause
+/// Land again after a pause, or after a group was held
+///
+/// A group that is held because most of it is refused tries again at once, and what is still refused then becomes dead
+/// letters. Name the group that is meant, or all that are held do so.
 #[derive(Args)]
 #[command(after_help = "Example: landfall resume")]
 pub(super) struct Resume {
