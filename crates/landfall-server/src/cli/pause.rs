@@ -8,7 +8,7 @@ use crate::failure::{Failure, OK};
 
 /// Stop landing; writes go on and wait in the log, up to the bounds
 ///
-/// For maintenance of the database. Everything lands after `landfall resume`.
+/// For maintenance of the database. Everything lands after `landfall resume`. A restart of the server ends a pause.
 #[derive(Args)]
 #[command(after_help = "Example: landfall pause")]
 pub(super) struct Pause {

@@ -230,7 +230,7 @@ pub fn numbers(status: &Status, settings: &Settings) -> Json {
 /// The error of WAIT when a write has landed as a dead letter.
 pub fn parked_error(reply: &mut ReplyWriter<'_>) {
     reply.error(
-        "DEADLETTER the database refused a write of this connection; it is kept as a dead letter, see `landfall dead-letters list`",
+        "DEADLETTER the database refused a write of this connection; unless a later one has corrected it, it is kept as a dead letter, see `landfall dead-letters list`",
     );
 }
 
