@@ -51,7 +51,7 @@ enum Action {
         /// Its id
         id: u64,
         /// Column and value, column and value
-        #[arg(required = true, num_args = 2.., value_name = "COLUMN VALUE", allow_negative_numbers = true)]
+        #[arg(required = true, num_args = 2.., value_names = ["COLUMN", "VALUE"], allow_negative_numbers = true)]
         pairs: Vec<String>,
     },
     /// Give a letter up: what it holds is gone for good
