@@ -98,7 +98,7 @@ impl LocalLog {
     /// Whether the oldest segment is owed by nobody any more.
     pub(super) fn something_may_go(&self) -> bool {
         let landed = self.tail.lock().landed_address();
-        self.segments.read().get(1).is_some_and(|next| next.header.base <= landed)
+        self.segments.read().get(1).is_some_and(|next| next.header.base < landed)
     }
 
     /// Forgets the landed segments that the retention does not keep.
@@ -109,7 +109,8 @@ impl LocalLog {
         let mut tail = self.tail.lock();
         let landed = tail.landed_address().min(durable);
         let mut segments = self.segments.write();
-        let count = segments.partition_point(|segment| segment.header.base <= landed).saturating_sub(1);
+        // Strictly: what stays has to begin with a lane map that is durable, and that is the first record there.
+        let count = segments.partition_point(|segment| segment.header.base < landed).saturating_sub(1);
         upkeep.landed_at.resize(count, now);
         let mut kept: u64 = segments.range(..count).map(|segment| segment.header.capacity).sum();
         while let (Some(since), Some(segment)) = (upkeep.landed_at.front(), segments.front()) {

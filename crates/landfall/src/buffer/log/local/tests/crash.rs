@@ -382,3 +382,25 @@ fn a_spare_whose_name_a_killed_process_did_not_sync_is_not_written_under_its_old
     let (log, _) = LocalLog::open(disk.env(3), dir, small()).unwrap();
     assert_eq!(log.head(lanes[0]).position, 20);
 }
+
+#[test]
+fn a_segment_is_kept_until_the_lane_map_of_the_next_one_is_durable() {
+    let disk = StrictDisk::default();
+    let dir = Path::new("data");
+    let (log, _) = LocalLog::open(disk.env(1), dir, small()).unwrap();
+    let lanes = log.add_lanes(&[conformance::lane_name("flight", 0)]).unwrap();
+    let mut landed = 0;
+    while log.usage().segments < 2 {
+        landed = log.head(lanes[0]).position;
+        log.commit(log.accepted(), Safety::Durable).unwrap();
+        // As under `everysec`: the record that begins the next segment is written, and not synced yet.
+        let end = log.append(&lanes, &[1; 500]).unwrap().end;
+        log.commit(end, Safety::Written).unwrap();
+    }
+    log.landed(lanes[0], landed);
+    log.upkeep().unwrap();
+    drop(log);
+    disk.crash(Keep::Nothing, &mut Dice(1));
+    let (log, _) = LocalLog::open(disk.env(2), dir, small()).unwrap();
+    assert_eq!(log.head(lanes[0]).position, landed);
+}
