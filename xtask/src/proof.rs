@@ -22,6 +22,8 @@ const OWN: &str = "xtask";
 
 /// The target of a proof that is the program that plays seeds of the simulation.
 const SIMULATION: &str = "simulate";
+/// The proof of the same program that plays crash points, in rounds.
+const CRASH_POINTS: &str = "crash-points";
 
 /// One long run: a test target of the release build that reads `LANDFALL_PROOF_MINUTES`, a task of [`OWN`], or the
 /// [`SIMULATION`].
@@ -75,6 +77,12 @@ const PROOFS: &[Proof] = &[
         target: SIMULATION,
         shows: "the real core on a simulated disk, database and clock keeps every promise, seed by seed",
     },
+    Proof {
+        name: CRASH_POINTS,
+        package: "landfall-sim",
+        target: SIMULATION,
+        shows: "scripted scenarios keep every promise with any two faults, round by round",
+    },
 ];
 
 /// Runs one proof and writes its result down; `false` when it failed.
@@ -111,7 +119,13 @@ fn command_of(root: &Path, proof: &Proof, minutes: u32) -> Result<(Command, Stri
     }
     if proof.target == SIMULATION {
         let mut command = cargo(root);
-        command.args(SIMULATE.split(' ')).args(["--minutes", &minutes.to_string(), "--from", &fresh_seed()?]);
+        command.args(SIMULATE.split(' '));
+        match proof.name == CRASH_POINTS {
+            true => {
+                command.args(["--crash-points", "--minutes", &minutes.to_string(), "--round", &fresh_seed()?])
+            }
+            false => command.args(["--minutes", &minutes.to_string(), "--from", &fresh_seed()?]),
+        };
         return Ok((command, shown));
     }
     let program = program_for_users(root)?;

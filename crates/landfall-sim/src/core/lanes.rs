@@ -138,11 +138,12 @@ impl Snapshot {
         Ok(taken)
     }
 
-    /// A start that nobody here knows takes all lanes over.
+    /// A start of a copy takes all lanes over. It counts on from the same number, so its number is that of a start here.
     pub(super) fn take_away(&mut self) {
         for (lane, row) in &mut self.lanes {
             row.epoch += 1;
-            self.starts.insert(*lane, Start { boot: 1_000, run: [0xc0; 16] });
+            let boot = self.starts.get(lane).map_or(1, |start| start.boot);
+            self.starts.insert(*lane, Start { boot, run: [0xc0; 16] });
         }
     }
 

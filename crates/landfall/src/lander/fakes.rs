@@ -244,7 +244,7 @@ impl World {
 
 pub(super) fn open(
     env: &Env,
-    log: &Arc<MemoryLog>,
+    log: &Arc<impl Log + 'static>,
     database: &Arc<Failover>,
     settings: &LanderSettings,
     groups: &[Group],

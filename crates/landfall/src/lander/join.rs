@@ -73,6 +73,10 @@ impl Lander {
                     (head.position + 1, position),
                     &what,
                 );
+                // Behind the gap nothing would tell any more that something is missing.
+                if let Some(reason) = self.incidents.trouble() {
+                    return Err(LogError::Io { what: "the start".into(), reason }.into());
+                }
                 self.log.gap(lane, Head { position, anchor: watermark.anchor })?;
             }
             StartVerdict::Replay => match self.log.rewind(lane, position) {

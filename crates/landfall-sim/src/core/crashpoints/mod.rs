@@ -9,7 +9,7 @@
 //! 2. the process is brought back, several clients write, and what is owed begins to land;
 //! 3. in further runs a *second* fault hits one of the steps since the first one. Which step and which mode follows from
 //!    the number of the first step, so that along the steps of a scenario every step of the recovery and every mode has
-//!    its turn ([`Seconds`]);
+//!    its turn ([`Depth`]);
 //! 4. everything lands, and everything is checked: every acknowledged write that the policy promises is there, none
 //!    twice, every row in its order, records of several lanes whole, the view is the database and what is parked, the log
 //!    opens without being refused, and no incident is declared that nobody expected.
@@ -28,7 +28,7 @@ mod setup;
 mod tests;
 
 pub use modes::Mode;
-pub use runner::{Failure, Fault, Outcome, Seconds, enumerate, play};
+pub use runner::{Depth, Failure, Fault, Outcome, enumerate, play};
 pub use scenarios::all;
 
 /// A script, and what it is for.

@@ -34,13 +34,13 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// How many second faults follow each first one.
+/// How much is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seconds {
-    /// So many.
-    Some(u64),
-    /// One at every step, the modes in turn.
-    EveryStep,
+pub struct Depth {
+    /// How many second faults follow each first one; above the number of steps: one at each of them.
+    pub seconds: u64,
+    /// Another round tears other sectors, and has other second faults.
+    pub round: u64,
 }
 
 /// What became of a scenario.
@@ -80,19 +80,19 @@ struct Run {
     steps: usize,
 }
 
-/// Plays a scenario with these faults, and checks everything.
-pub fn play(scenario: &Scenario, faults: &[Fault], trace: bool) -> Report {
-    run(scenario, faults, trace).report
+/// Plays a scenario with these faults in a round, and checks everything.
+pub fn play(scenario: &Scenario, faults: &[Fault], round: u64, trace: bool) -> Report {
+    run(scenario, faults, round, trace).report
 }
 
-fn run(scenario: &Scenario, faults: &[Fault], trace: bool) -> Run {
+fn run(scenario: &Scenario, faults: &[Fault], round: u64, trace: bool) -> Run {
     let mut setup = plain();
     (scenario.set_up)(&mut setup);
     let script = Script::new(SEED, trace, setup);
     (scenario.before)(&script);
     let begin = script.steps();
     script.keep_steps();
-    let planned: Vec<FaultAt> = faults.iter().map(at).collect();
+    let planned: Vec<FaultAt> = faults.iter().map(|fault| at(fault, round)).collect();
     script.plan(&planned);
     (scenario.script)(&script);
     let steps = (script.steps() - begin) as usize;
@@ -103,9 +103,10 @@ fn run(scenario: &Scenario, faults: &[Fault], trace: bool) -> Run {
     Run { report, begin, taken, steps }
 }
 
-fn at(fault: &Fault) -> FaultAt {
+fn at(fault: &Fault, round: u64) -> FaultAt {
     let Fault { step, mode } = *fault;
-    FaultAt { step, mode: mode.fault, end: mode.end, salt: mode.salt ^ step.wrapping_mul(0x9e37_79b9) }
+    let salt = mode.salt ^ step.wrapping_mul(0x9e37_79b9) ^ round.wrapping_mul(0x1_0000_01b3) << 20;
+    FaultAt { step, mode: mode.fault, end: mode.end, salt }
 }
 
 /// Nothing but a step of the disk changes the disk: what is not synced before a step of the database is what is not synced
@@ -130,8 +131,8 @@ fn write(script: &Script) {
 }
 
 /// Plays a scenario with a fault at each step in turn, in every mode.
-pub fn enumerate(scenario: &Scenario, seconds: Seconds) -> Outcome {
-    let clean = match catch(|| run(scenario, &[], false)) {
+pub fn enumerate(scenario: &Scenario, depth: Depth) -> Outcome {
+    let clean = match catch(|| run(scenario, &[], depth.round, false)) {
         Ok(clean) => clean,
         Err(what) => return Outcome { failures: vec![failure(&[], "nothing", what)], ..Outcome::default() },
     };
@@ -154,7 +155,7 @@ pub fn enumerate(scenario: &Scenario, seconds: Seconds) -> Outcome {
                     let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed) as usize) else {
                         return;
                     };
-                    let some = at_point(scenario, *point, seconds);
+                    let some = at_point(scenario, *point, depth);
                     let mut all = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     all.add(some);
                     if all.failures.len() >= FAILURES_MAX {
@@ -178,40 +179,45 @@ impl Outcome {
 }
 
 /// All that a step is played with.
-fn at_point(scenario: &Scenario, (step, taken): (u64, Taken), seconds: Seconds) -> Outcome {
+fn at_point(scenario: &Scenario, (step, taken): (u64, Taken), depth: Depth) -> Outcome {
     let mut outcome = Outcome::default();
     let hit = format!("{:?}", taken.kind);
-    for (number, mode) in Mode::all().iter().enumerate().filter(|(_, mode)| mode.applies(taken)) {
+    for (number, mode) in (0..).zip(Mode::all()).filter(|(_, mode)| mode.applies(taken)) {
         let first = Fault { step, mode };
-        let (played, behind) = outcome.play(scenario, &[first], &hit);
+        let (kept, behind) = outcome.play(scenario, &[first], depth.round, &hit);
         *outcome.by_mode.entry(mode.name).or_default() += 1;
-        if !played || behind.is_empty() {
-            continue;
-        }
-        let count = match seconds {
-            Seconds::Some(count) => count.min(behind.len() as u64),
-            Seconds::EveryStep => behind.len() as u64,
-        };
+        let count = if kept { depth.seconds.min(behind.len() as u64) } else { 0 };
         for turn in 0..count {
-            // Along the first steps, every step of the recovery and every mode has its turn.
-            let place = (step + 7 * number as u64 + turn * (behind.len() as u64).div_ceil(count))
-                % behind.len() as u64;
-            let there = behind[place as usize];
-            let modes: Vec<&'static Mode> = Mode::all().iter().filter(|mode| mode.applies(there)).collect();
-            let second = modes[((step / 3 + place + number as u64) % modes.len() as u64) as usize];
-            let second = Fault { step: step + 1 + place, mode: second };
+            let second =
+                second_fault(first, number, depth.round.wrapping_mul(count).wrapping_add(turn), &behind);
             outcome.second_faults += 1;
-            outcome.play(scenario, &[first, second], &hit);
+            outcome.play(scenario, &[first, second], depth.round, &hit);
         }
     }
     outcome
 }
 
+/// The second fault of a turn. Along the first steps, and from turn to turn, every step of the recovery and every mode
+/// has its turn.
+fn second_fault(first: Fault, number: u64, turn: u64, behind: &[Taken]) -> Fault {
+    let steps = behind.len() as u64;
+    let place = (first.step + 7 * number + turn % steps * stride(steps)) % steps;
+    let there = behind[place as usize];
+    let modes: Vec<&'static Mode> = Mode::all().iter().filter(|mode| mode.applies(there)).collect();
+    let mode = (first.step / 3 + place + number + turn / steps % 97) % modes.len() as u64;
+    Fault { step: first.step + 1 + place, mode: modes[mode as usize] }
+}
+
+/// A stride that comes to each of so many steps before it comes to one of them again.
+fn stride(steps: u64) -> u64 {
+    [37, 31, 29].into_iter().find(|prime| !steps.is_multiple_of(*prime)).unwrap_or(1)
+}
+
 impl Outcome {
     /// Plays one run; whether it kept every promise, and the steps behind its first fault.
-    fn play(&mut self, scenario: &Scenario, faults: &[Fault], hit: &str) -> (bool, Vec<Taken>) {
+    fn play(&mut self, scenario: &Scenario, faults: &[Fault], round: u64, hit: &str) -> (bool, Vec<Taken>) {
         self.runs += 1;
-        let played = match catch(|| run(scenario, faults, false)) {
+        let played = match catch(|| run(scenario, faults, round, false)) {
             Ok(played) => played,
             Err(what) => {
                 self.failures.push(failure(faults, hit, what));

@@ -9,7 +9,7 @@ fn every_scenario_reaches_what_it_is_named_for() {
     let mut names = BTreeSet::new();
     for scenario in all() {
         assert!(names.insert(scenario.name), "{} is there twice", scenario.name);
-        let report = play(&scenario, &[], false);
+        let report = play(&scenario, &[], 0, false);
         assert!(report.violations.is_empty(), "{}: {:?}", scenario.name, report.violations);
         for state in scenario.reaches {
             assert!(report.reached.contains_key(state), "{} does not reach: {state}", scenario.name);
@@ -20,11 +20,11 @@ fn every_scenario_reaches_what_it_is_named_for() {
 #[test]
 fn the_same_faults_give_the_same_run() {
     for scenario in all() {
-        let steps = play(&scenario, &[], false).steps;
+        let steps = play(&scenario, &[], 0, false).steps;
         for (number, mode) in Mode::all().iter().enumerate() {
             let first = Fault { step: steps * (number as u64 + 1) / 20, mode };
             let second = Fault { step: first.step + 9, mode: &Mode::all()[0] };
-            let [one, other] = [(), ()].map(|()| play(&scenario, &[first, second], false));
+            let [one, other] = [(), ()].map(|()| play(&scenario, &[first, second], 3, false));
             assert_eq!((one.hash, one.steps), (other.hash, other.steps), "{} {first}", scenario.name);
         }
     }
@@ -33,7 +33,7 @@ fn the_same_faults_give_the_same_run() {
 #[test]
 fn a_scenario_survives_every_mode_at_every_step() {
     let scenario = all().into_iter().find(|scenario| scenario.name == "write-and-land").unwrap();
-    let outcome = enumerate(&scenario, Seconds::Some(1));
+    let outcome = enumerate(&scenario, Depth { seconds: 1, round: 0 });
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
     assert!(outcome.runs > 8 * outcome.steps, "{outcome:?}");
     assert_eq!(outcome.by_mode.len(), Mode::all().len(), "{:?}", outcome.by_mode);

@@ -24,6 +24,8 @@ const LOAD_STEPS_MAX: u32 = 40;
 /// A script waits for a landing for so many rounds, and for so long in each.
 const LAND_ROUNDS_MAX: u32 = 40;
 const LAND_ROUND_MS: u64 = 20;
+/// A close ends within so many turns of the lander.
+const CLOSE_TURNS_MAX: u32 = 10_000;
 /// A process that ends again and again while it is brought back was not brought back.
 const ENDS_MAX: u32 = 10;
 
@@ -235,11 +237,16 @@ impl Script {
     pub(in crate::core) fn close(&self, drain_ms: u64) {
         let world = &*self.0;
         world.with(|process| process.steps.begin_close(Duration::from_millis(drain_ms)));
-        while !self.is_over() {
+        for turn in 0.. {
             match world.lander_move() {
+                _ if self.is_over() => break,
                 Some(Turn::Ended) | None => break,
                 Some(Turn::Again) => {}
                 Some(Turn::Wait { .. }) => world.context.pass(10),
+            }
+            if turn == CLOSE_TURNS_MAX {
+                world.context.violation("a close does not end".into());
+                break;
             }
         }
         let closed = world.with(|process| {

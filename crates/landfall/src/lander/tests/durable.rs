@@ -1,4 +1,4 @@
-//! Only durable records land: a log whose disk is behind, is full, or fails.
+//! Only durable records land: a log whose disk is behind, is full, or fails. And what has to be kept is kept first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,15 +8,17 @@ use parking_lot::Mutex;
 
 use crate::buffer::log::memory::MemoryLog;
 use crate::buffer::log::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety};
-use crate::lander::fakes::{PAGE, World, page, put_firm, view};
-use crate::lander::{Phase, StopReason, Waited};
-use crate::model::{Anchor, LaneId, Lineage, Position};
+use crate::lander::fakes::{PAGE, World, groups, open, page, put_firm, view};
+use crate::lander::{LaneNote, OpenError, Phase, StopReason, Waited};
+use crate::model::{Anchor, IncidentKind, LaneId, Lineage, Position};
 
 /// A log that is durable only as far as somebody committed it, and whose commits can fail.
 struct Lazy {
     inner: Arc<MemoryLog>,
     durable: AtomicU64,
     failure: Mutex<Option<LogError>>,
+    /// A note that cannot be kept.
+    refused_note: Option<&'static str>,
 }
 
 impl Log for Lazy {
@@ -113,6 +115,10 @@ impl Log for Lazy {
     }
 
     fn set_note(&self, name: &str, content: &[u8]) -> Result<(), LogError> {
+        if self.refused_note == Some(name) {
+            let reason = "no space left on device".into();
+            return Err(LogError::Io { what: format!("cannot write {name}"), reason });
+        }
         self.inner.set_note(name, content)
     }
 
@@ -131,10 +137,14 @@ impl Log for Lazy {
 
 fn lazy() -> (World, Arc<Lazy>) {
     let mut world = World::new();
-    let log =
-        Arc::new(Lazy { inner: world.log.clone(), durable: AtomicU64::new(0), failure: Mutex::default() });
+    let log = Arc::new(lazy_over(&world, None));
     world.lander.log = log.clone();
     (world, log)
+}
+
+fn lazy_over(world: &World, refused_note: Option<&'static str>) -> Lazy {
+    let (durable, failure) = (AtomicU64::new(0), Mutex::default());
+    Lazy { inner: world.log.clone(), durable, failure, refused_note }
 }
 
 #[test]
@@ -194,4 +204,26 @@ fn a_poisoned_log_stops_every_group_and_ends_the_waits() {
     assert!(progress.groups().iter().all(|group| group.phase == Phase::Stopped(StopReason::LogFailed)));
     assert_eq!(progress.wait_landed(&places, Duration::from_secs(60)), Waited::Stopped);
     assert_eq!(world.watermark(PAGE), 0);
+}
+
+#[test]
+fn no_gap_is_marked_before_its_incident_is_kept() {
+    let mut world = World::new();
+    (0..3).for_each(|_| drop(world.write(&[view(1)])));
+    assert!(world.settle());
+    // The same log that has lost its end, on a disk that has no room for a note.
+    let short = world.twin();
+    let notes: Vec<LaneNote> =
+        short.log.lanes().into_iter().map(|(_, lane)| LaneNote { lane, landed: 0 }).collect();
+    let start = |refused_note| {
+        let log = Arc::new(lazy_over(&short, refused_note));
+        open(&short.env, &log, &world.database, &short.settings, &groups(), &notes)
+    };
+    let refused = start(Some("incidents")).err();
+    assert!(matches!(refused, Some(OpenError::Log(LogError::Io { .. }))), "{refused:?}");
+    // Once the gap is there, nothing tells any more that something is missing.
+    assert_eq!(short.log.head(PAGE).position, 0);
+    let lander = start(None).expect("there is room now");
+    assert_eq!(lander.incidents().all()[0].kind, IncidentKind::LogBehind);
+    assert_eq!(short.log.head(PAGE).position, 3);
 }

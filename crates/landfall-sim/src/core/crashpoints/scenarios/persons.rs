@@ -10,7 +10,7 @@ use crate::core::world::Crash;
 use crate::core::world::scripted::Script;
 
 pub(super) fn all() -> Vec<Scenario> {
-    [adoptions(), repairs()].into_iter().flatten().collect()
+    [adoptions(), older_logs(), repairs()].into_iter().flatten().collect()
 }
 
 fn adoptions() -> Vec<Scenario> {
@@ -75,6 +75,48 @@ fn adoptions() -> Vec<Scenario> {
             person: Script::adopt,
             incidents: (&[IncidentKind::Adopted], &[]),
             ..Scenario::new("acknowledge", "a person acknowledges incidents", acknowledge)
+        },
+    ]
+}
+
+fn older_logs() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            before: |script| {
+                write_and_land(script);
+                script.go_back_behind(|script| {
+                    script.unit(&[set(0, "landed"), Command::Grow(1, 2), reading("more")]);
+                    script.land();
+                    script.unit(&[set(0, "lost"), put(2, "lost")]);
+                });
+            },
+            incidents: (&[IncidentKind::LogBehind], &[]),
+            reaches: &["a log went on behind a gap"],
+            ..Scenario::new(
+                "log-behind",
+                "a volume that went back: the log goes on behind where the database is",
+                start_and_write,
+            )
+        },
+        Scenario {
+            before: |script| {
+                write_and_land(script);
+                script.go_back_behind(|script| {
+                    script.close(1_000);
+                    script.start();
+                    script.unit(&[set(0, "landed"), Command::Grow(1, 2), reading("more")]);
+                    script.land();
+                    script.unit(&[set(0, "lost"), put(2, "lost")]);
+                });
+            },
+            person: Script::adopt,
+            incidents: (&[IncidentKind::Adopted, IncidentKind::LogBehind], &[]),
+            reaches: &["somebody adopted", "a log went on behind a gap"],
+            ..Scenario::new(
+                "restored-directory",
+                "a data directory restored from before the last start",
+                adopt,
+            )
         },
     ]
 }
@@ -144,6 +186,10 @@ fn write_much(script: &Script, number: u64) {
 
 fn adopt(script: &Script) {
     script.adopt();
+    start_and_write(script);
+}
+
+fn start_and_write(script: &Script) {
     script.start();
     script.unit(&[set(0, "behind"), Command::Grow(1, 2)]);
     script.land();

@@ -54,6 +54,18 @@ impl Script {
         world.history.lock().give_up_all(world.database.snapshot().view(), BTreeMap::new());
     }
 
+    /// The volume goes back to what it is now, behind what is done until then: what had landed stays in the database, and
+    /// what had not is lost. A person is told.
+    pub(in crate::core) fn go_back_behind(&self, then: impl FnOnce(&Script)) {
+        let world = &*self.0;
+        let copy = world.disk.fork();
+        then(self);
+        self.end(super::Crash::Kill);
+        world.disk.restore(&copy);
+        self.give_up_unlanded();
+        world.history.lock().expects_gaps = true;
+    }
+
     /// The database goes back further than the log reaches: a person has to say that this is known.
     pub(in crate::core) fn go_back_too_far(&self, commits: usize) {
         let world = &*self.0;
