@@ -104,6 +104,7 @@ fn amounts_part(status: &Status, settings: &Settings) -> Json {
             "refused": counts.refused,
             "loaded": counts.loaded,
             "stale_loads": counts.stale_loads,
+            "joined_loads": counts.joined_loads,
             "expired": counts.expired,
         },
         "dead_letters": letters::numbers(status, settings),

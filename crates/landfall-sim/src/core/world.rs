@@ -313,7 +313,12 @@ impl World {
 
     fn load_move(&self) -> Option<LoadStep> {
         let loader = self.context.below(2) as usize;
-        self.with(|process| process.steps.load_step(loader))
+        let before = self.with(|process| process.steps.joined_loads());
+        let step = self.with(|process| process.steps.load_step(loader));
+        if self.with(|process| process.steps.joined_loads()) > before {
+            self.context.reached("a row that had landed in part was loaded");
+        }
+        step
     }
 
     /// What others do in the middle of a step.

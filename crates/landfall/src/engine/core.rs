@@ -54,6 +54,8 @@ pub struct Counts {
     pub loaded: AtomicU64,
     /// Loads that were older than what the cache knew, and were tried again.
     pub stale_loads: AtomicU64,
+    /// Loads of rows of which a part had landed, for which the log was read.
+    pub joined_loads: AtomicU64,
     /// Key-value keys whose expiry was logged.
     pub expired: AtomicU64,
 }

@@ -14,9 +14,10 @@ use super::refusal::Refusal;
 use crate::buffer::cache::fill::{Residency, Snapshot, lane_to_load};
 use crate::buffer::cache::view::apply;
 use crate::buffer::cache::{FillOutcome, fill};
+use crate::buffer::log::LogError;
 use crate::env::failpoint::reach;
 use crate::lander::Waited;
-use crate::model::{LaneId, Letter, RowKey};
+use crate::model::{LaneId, Letter, Position, RowKey};
 use crate::sink::{LandingContext, Loaded, SinkError, Source};
 
 /// How long a load that was stale waits for the next publication before it is tried again.
@@ -93,8 +94,17 @@ struct Flight {
     /// The lane that the row is written in now.
     home: LaneId,
     deadline: Duration,
+    /// The database held a part of what the row was owed up to here; the log has to tell the rest.
+    in_part: Option<(LaneId, Position)>,
     /// What was read and not taken in yet, with the watermark of which lane.
     read: Option<(LaneId, Result<Loaded, SinkError>)>,
+}
+
+/// What became of a row that was read.
+enum Taken {
+    Said(FillOutcome),
+    /// The log could not tell the rest of it.
+    LogFailed(LogError),
 }
 
 /// Tells one waiter when the last of several rows is known.
@@ -186,7 +196,7 @@ impl Core {
         match job {
             Job::Load(row, home) => {
                 let deadline = self.env.clock.monotonic() + self.settings.load_timeout;
-                loader.flight = Some(Flight { row, home, deadline, read: None });
+                loader.flight = Some(Flight { row, home, deadline, in_part: None, read: None });
             }
             Job::Look(row, lane, done) => {
                 let looked = self.read(&mut loader.source, &row, lane);
@@ -222,12 +232,18 @@ impl Core {
         let flight = loader.flight.as_mut()?;
         let (lane, read) = flight.read.take()?;
         reach("load.read");
-        let outcome = match read.and_then(|loaded| self.take_in(&flight.row, (flight.home, lane), loaded)) {
-            Ok(FillOutcome::Filled) => {
+        let outcome = match read.and_then(|loaded| self.take_in(flight, lane, loaded)) {
+            Ok(Taken::LogFailed(error)) => Some(Err(error.into())),
+            Ok(Taken::Said(FillOutcome::InPart { upto })) => {
+                // The batch that lands the rest may be under way: the log is asked only if it has not landed at the next try.
+                flight.in_part = Some((lane, upto));
+                None
+            }
+            Ok(Taken::Said(FillOutcome::Filled)) => {
                 self.counts.loaded.fetch_add(1, Ordering::Relaxed);
                 Some(Ok(()))
             }
-            Ok(FillOutcome::Stale) => {
+            Ok(Taken::Said(FillOutcome::Stale)) => {
                 self.counts.stale_loads.fetch_add(1, Ordering::Relaxed);
                 None
             }
@@ -280,12 +296,7 @@ impl Core {
         }
     }
 
-    fn take_in(
-        &self,
-        row: &RowKey,
-        (home, lane): (LaneId, LaneId),
-        loaded: Loaded,
-    ) -> Result<FillOutcome, SinkError> {
+    fn take_in(&self, flight: &Flight, lane: LaneId, loaded: Loaded) -> Result<Taken, SinkError> {
         if loaded.watermark.lineage != self.log.lineage() {
             return Err(SinkError::ForeignLineage {
                 lane,
@@ -298,8 +309,19 @@ impl Core {
             present_until_ms: now_ms + self.settings.ttl.as_millis() as u64,
             absent_until_ms: now_ms + self.settings.absent_ttl.as_millis() as u64,
         };
-        let identity = (self.cache.hash(row.as_bytes()), row.as_bytes(), home);
-        let snapshot = Snapshot { lane, watermark: loaded.watermark.position };
+        let row = flight.row.as_bytes();
+        let identity = (self.cache.hash(row), row, flight.home);
+        let watermark = loaded.watermark.position;
+        let wanted = flight.in_part.filter(|&(of, upto)| of == lane && upto > watermark);
+        let rest =
+            match wanted.map(|(_, upto)| self.rest_of(&flight.row, lane, (watermark, upto))).transpose() {
+                Ok(rest) => rest.flatten(),
+                Err(error) => return Ok(Taken::LogFailed(error)),
+            };
+        if rest.is_some() {
+            self.counts.joined_loads.fetch_add(1, Ordering::Relaxed);
+        }
+        let snapshot = Snapshot { lane, watermark, rest };
         let oldest = || self.loads_from(lane);
         // A parked row stays in the view. Its letter is of the same snapshot, so what is owed above the watermark
         // comes on top of it.
@@ -307,7 +329,7 @@ impl Core {
             Some(letter) => apply(loaded.row, letter),
             None => loaded.row,
         };
-        Ok(fill(&self.cache, identity, columns, snapshot, oldest, residency))
+        Ok(Taken::Said(fill(&self.cache, identity, columns, snapshot, oldest, residency)))
     }
 
     fn read(

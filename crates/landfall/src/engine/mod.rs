@@ -31,6 +31,7 @@ mod open;
 pub mod ops;
 mod recover;
 pub mod refusal;
+mod rest;
 pub mod status;
 #[cfg(feature = "simulation")]
 pub mod stepwise;

@@ -75,6 +75,8 @@ pub struct CountsNow {
     pub loaded: u64,
     /// Loads that were tried again.
     pub stale_loads: u64,
+    /// Loads of rows of which a part had landed, for which the log was read.
+    pub joined_loads: u64,
     /// Keys expired.
     pub expired: u64,
     /// Batches landed.
@@ -143,6 +145,7 @@ impl Engine {
                 refused: read(&core.counts.refused),
                 loaded: read(&core.counts.loaded),
                 stale_loads: read(&core.counts.stale_loads),
+                joined_loads: read(&core.counts.joined_loads),
                 expired: read(&core.counts.expired),
                 batches: landed.batches,
                 landed_rows: landed.rows,

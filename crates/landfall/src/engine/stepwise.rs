@@ -2,6 +2,7 @@
 //! It must never do a step in another way than the threads do; only the waiting between steps is left out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -122,6 +123,11 @@ impl Stepwise {
         }
         core.read_step(loader);
         LoadStep::Read
+    }
+
+    /// How often the log was read for a row of which a part had landed.
+    pub fn joined_loads(&self) -> u64 {
+        self.engine.core.counts.joined_loads.load(Ordering::Relaxed)
     }
 
     /// Asks the lander to land what is left within `drain`; go on with [`Stepwise::lander_turn`] until it has ended, then

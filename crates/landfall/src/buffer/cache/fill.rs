@@ -1,6 +1,7 @@
 //! Takes a row that was loaded from the database into the cache, unless the load is older than what the cache knows.
 //! A load below the landed position is never cached, so a slow read cannot overwrite a newer write.
 
+use crate::buffer::cache::owed::{InsideSpan, Rest};
 use crate::buffer::cache::view::View;
 use crate::buffer::cache::{Cache, Entry};
 use crate::model::{LaneId, Name, Position, Value};
@@ -10,8 +11,13 @@ use crate::model::{LaneId, Name, Position, Value};
 pub enum FillOutcome {
     /// The row's view is known now.
     Filled,
-    /// The snapshot was older than the landed position, or in the middle of a landing: load again.
+    /// The snapshot was older than the landed position, or of another lane: load again.
     Stale,
+    /// The snapshot holds a part of what the row is owed: its [`Rest`] up to this position is needed.
+    InPart {
+        /// The position.
+        upto: Position,
+    },
 }
 
 /// Until when a loaded row is served without being loaded again, Unix milliseconds.
@@ -24,12 +30,14 @@ pub struct Residency {
 }
 
 /// Where a row was loaded from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The lane whose watermark was read with the row: that of [`lane_to_load`].
     pub lane: LaneId,
     /// The watermark.
     pub watermark: Position,
+    /// What the log has of the row behind the watermark, once that was asked for.
+    pub rest: Option<Rest>,
 }
 
 /// The lane whose watermark tells what a snapshot holds of a row: where its last change waits, else `home`, where it is
@@ -49,13 +57,14 @@ fn lane_of(entry: Option<&Entry>, home: LaneId) -> LaneId {
 ///
 /// Why this is exact: whatever the lane owed this row above `landed` is in the entry, because dirty rows are pinned.
 /// A snapshot at `watermark >= landed` holds everything up to `watermark`; the entry's spans above it are
-/// applied, and a span that the snapshot holds in part makes the load stale. A snapshot below `landed` may lack a
-/// write whose entry was already let go, so it is stale.
+/// applied, and of a span that the snapshot holds in part only what the log has behind `watermark`: the row was dirty
+/// from the span's first change on, so no change of it is in the log and not in the span. A snapshot below `landed` may
+/// lack a write whose entry was already let go, so it is stale.
 pub fn fill(
     cache: &Cache,
     (hash, row, home): (u64, &[u8], LaneId),
     columns: Option<Vec<(Name, Value)>>,
-    Snapshot { lane, watermark }: Snapshot,
+    Snapshot { lane, watermark, rest }: Snapshot,
     landed: impl FnOnce() -> Position,
     residency: Residency,
 ) -> FillOutcome {
@@ -69,9 +78,10 @@ pub fn fill(
         // Somebody wrote or loaded it whole in the meantime: that is newer.
         Some(entry) if !entry.view.is_unknown() && entry.is_dirty() => return FillOutcome::Filled,
         Some(entry) => match &entry.owed {
-            Some(owed) => match owed.fold(columns, watermark) {
+            Some(owed) => match owed.fold(columns, watermark, rest.as_ref()) {
                 Ok(columns) => columns,
-                Err(_) => return FillOutcome::Stale,
+                Err(InsideSpan { last: Some(upto) }) => return FillOutcome::InPart { upto },
+                Err(InsideSpan { last: None }) => return FillOutcome::Stale,
             },
             None => columns,
         },

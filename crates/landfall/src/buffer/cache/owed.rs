@@ -17,8 +17,9 @@ struct Span {
 /// What a row is owed: one span for each stretch between two cuts of its lane, oldest first.
 ///
 /// The lander lands whole spans between cuts. So a snapshot whose watermark is a cut holds a span or does
-/// not, and the fold is exact. A watermark inside a span comes only while the lander is on its way to a
-/// cut in several transactions; then the load waits.
+/// not, and the fold is exact. A watermark inside a span comes while the lander is on its way to a
+/// cut in several transactions, which may take as long as the database refuses the next one; then the
+/// log tells the part of the span that the snapshot lacks.
 #[derive(Debug, Clone, Default)]
 pub struct Owed {
     spans: SmallVec<[Span; 1]>,
@@ -27,9 +28,21 @@ pub struct Owed {
 /// More spans than a landed, a landing and an open one are merged: reads may wait longer, nothing else.
 const SPANS_MAX: usize = 4;
 
-/// The watermark of a load lies inside a span: the load has to be tried again.
+/// The watermark of a load lies inside a span: it can be folded with the span's [`Rest`] or not at all.
 #[derive(Debug, PartialEq, Eq)]
-pub struct InsideSpan;
+pub struct InsideSpan {
+    /// The last position of the span; none when the span holds changes of another lane, whose positions do not compare.
+    pub last: Option<Position>,
+}
+
+/// What the log has of a row behind the watermark of a load, up to the end of the span that the watermark lies in.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    /// The end of the span.
+    pub last: Position,
+    /// The changes behind the watermark, merged.
+    pub change: Option<Change>,
+}
 
 impl Owed {
     /// Adds the change of the write at `position`, when the lane's last cut was at `cut`.
@@ -66,20 +79,26 @@ impl Owed {
         self.spans.is_empty()
     }
 
-    /// The row, from a snapshot of the database at `watermark`.
+    /// The row, from a snapshot of the database at `watermark`, with the rest of the span that this lies in.
     ///
     /// # Errors
-    /// [`InsideSpan`] when the snapshot holds a part of a span.
+    /// [`InsideSpan`] when the snapshot holds a part of a span, and this is not the rest of it.
     pub fn fold(
         &self,
         mut columns: Option<Vec<(Name, Value)>>,
         watermark: Position,
+        rest: Option<&Rest>,
     ) -> Result<Option<Vec<(Name, Value)>>, InsideSpan> {
         for span in &self.spans {
             if span.first > watermark {
                 columns = apply(columns, &span.change);
             } else if span.last > watermark {
-                return Err(InsideSpan);
+                let one_lane = span.first > 0;
+                match rest.filter(|rest| one_lane && rest.last == span.last) {
+                    Some(Rest { change: Some(change), .. }) => columns = apply(columns, change),
+                    Some(Rest { change: None, .. }) => {}
+                    None => return Err(InsideSpan { last: one_lane.then_some(span.last) }),
+                }
             }
         }
         Ok(columns)
@@ -117,10 +136,14 @@ mod tests {
         owed.push(5, 0, Change::add(n(), Value::Int(1)));
         owed.push(8, 0, Change::add(n(), Value::Int(10)));
         owed.push(9, 8, Change::add(n(), Value::Int(100)));
-        assert_eq!(owed.fold(row(0), 4).unwrap(), row(111));
-        assert_eq!(owed.fold(row(11), 8).unwrap(), row(111));
-        assert_eq!(owed.fold(row(111), 9).unwrap(), row(111));
-        assert_eq!(owed.fold(row(1), 6), Err(InsideSpan));
+        assert_eq!(owed.fold(row(0), 4, None).unwrap(), row(111));
+        assert_eq!(owed.fold(row(11), 8, None).unwrap(), row(111));
+        assert_eq!(owed.fold(row(111), 9, None).unwrap(), row(111));
+        assert_eq!(owed.fold(row(1), 6, None), Err(InsideSpan { last: Some(8) }));
+        let rest = |last| Rest { last, change: Some(Change::add(n(), Value::Int(10))) };
+        assert_eq!(owed.fold(row(1), 6, Some(&rest(8))).unwrap(), row(111));
+        let of_before = owed.fold(row(1), 6, Some(&rest(7)));
+        assert_eq!(of_before, Err(InsideSpan { last: Some(8) }), "the span has grown since");
     }
 
     #[test]
@@ -130,7 +153,7 @@ mod tests {
         owed.push(2, 1, Change::add(n(), Value::Int(1)));
         owed.push(3, 2, Change::add(n(), Value::Int(1)));
         owed.forget(1);
-        assert_eq!(owed.fold(row(2), 2).unwrap(), row(3));
+        assert_eq!(owed.fold(row(2), 2, None).unwrap(), row(3));
         owed.forget(3);
         assert!(owed.is_empty());
     }
@@ -142,15 +165,15 @@ mod tests {
         owed.change_lane(3);
         owed.push(3, 0, Change::add(n(), Value::Int(10)));
         owed.push(9, 8, Change::add(n(), Value::Int(100)));
-        assert_eq!(owed.fold(row(1), 2), Err(InsideSpan));
-        assert_eq!(owed.fold(row(11), 3).unwrap(), row(111));
-        assert_eq!(owed.fold(row(111), 9).unwrap(), row(111));
+        assert_eq!(owed.fold(row(1), 2, None), Err(InsideSpan { last: None }));
+        assert_eq!(owed.fold(row(11), 3, None).unwrap(), row(111));
+        assert_eq!(owed.fold(row(111), 9, None).unwrap(), row(111));
     }
 
     #[test]
     fn a_delete_that_is_owed_hides_the_loaded_row() {
         let mut owed = Owed::default();
         owed.push(1, 0, Change::Delete);
-        assert_eq!(owed.fold(row(2), 0).unwrap(), None);
+        assert_eq!(owed.fold(row(2), 0, None).unwrap(), None);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use super::doubles::Double;
 use super::*;
 use crate::engine::ops::{fields, numbers, strings};
+use crate::sink::memory::Failure;
 
 fn doubled(change: impl FnOnce(&mut Settings)) -> (World, Double) {
     let double = Double::new(tables());
@@ -96,6 +97,32 @@ fn a_hundred_readers_of_one_cold_row_cause_one_load() {
     }
     assert_eq!(double.loads(), 1);
     assert_eq!(world.engine().status().counts.loaded, 1);
+}
+
+#[test]
+fn a_row_that_has_landed_in_part_is_read_while_the_rest_of_it_cannot_land() {
+    const MORE_THAN_A_BATCH: usize = 30;
+    let (world, double) = doubled(|settings| settings.load_timeout = PATIENCE);
+    world.engine().pause(None).unwrap();
+    grow(&world, 1, 1);
+    let large = "x".repeat(200_000);
+    let put =
+        |unit: &mut Unit<'_>, t: &[Target]| fields::set(unit, 0, &t[0], &[(b"title", large.as_bytes())]);
+    (0..MORE_THAN_A_BATCH).for_each(|n| drop(world.run(&[&format!("page:{}", 10 + n)], put).unwrap()));
+    grow(&world, 1, 10);
+    let database = double.primary();
+    database.fail_next_landing(Failure::None);
+    (0..1_000).for_each(|_| database.fail_next_landing(Failure::Busy));
+    world.engine().resume(None).unwrap();
+    world.engine().flush();
+    wait_until(|| database.landings() == 1);
+    grow(&world, 1, 100);
+    assert_eq!(views(&world, 1).as_deref(), Some("111"));
+    assert_eq!(
+        (database.landings(), world.engine().status().counts.loaded),
+        (1, 1),
+        "nothing else has landed"
+    );
 }
 
 #[test]
