@@ -106,6 +106,7 @@ pub mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod sink;
+mod sync;
 pub mod tasks;
 
 pub use engine::letters::Selection;

@@ -38,23 +38,35 @@ const WALLS: &[Wall] = &[
     Wall { name: "xtask", may: &[], tests: &[] },
 ];
 
-/// A name that must not stand in the code below a folder, except below another one.
+/// Names that must not stand in the code below a folder, except below another one.
 struct Mention {
-    word: &'static str,
+    names: &'static [&'static str],
     below: &'static str,
     except: Option<&'static str>,
     advice: &'static str,
 }
 
+/// Locks and numbers that an interleaving test does not know.
+const LOCKS: &[&str] = &["parking_lot", "std::sync::atomic"];
+const OTHER_LOCKS: &str = "take it from `crate::sync`: an interleaving test stands still at other locks";
+
 const MENTIONS: &[Mention] = &[
+    Mention { names: LOCKS, below: "crates/landfall/src/buffer/", except: None, advice: OTHER_LOCKS },
     Mention {
-        word: "landfall_resp",
+        names: LOCKS,
+        below: "crates/landfall/src/lander/",
+        except: Some("crates/landfall/src/lander/fakes"),
+        advice: OTHER_LOCKS,
+    },
+    Mention { names: LOCKS, below: "crates/landfall/src/engine/", except: None, advice: OTHER_LOCKS },
+    Mention {
+        names: &["landfall_resp"],
         below: "crates/landfall/",
         except: None,
         advice: "the library never sees RESP: move this to the server",
     },
     Mention {
-        word: "rusqlite",
+        names: &["rusqlite"],
         below: "crates/landfall-server/src/",
         except: Some("crates/landfall-server/src/sample/"),
         advice: "the server never sees SQL: ask the library (only the sample database is made here)",
@@ -93,18 +105,20 @@ pub(super) fn mentions(workspace: &Workspace) -> Vec<Finding> {
     for source in &workspace.sources {
         for mention in MENTIONS.iter().filter(|mention| source.path.starts_with(mention.below)) {
             let excepted = mention.except.is_some_and(|folder| source.path.starts_with(folder));
-            let found = words(&source.code, mention.word).filter(|at| !excepted && !source.in_test(*at));
-            findings.extend(found.map(|at| {
-                let advice = format!("`{}` here: {}", mention.word, mention.advice);
-                Finding::new(&source.path, source.line_of(at), RULE, advice)
-            }));
+            for name in mention.names {
+                let found = words(&source.code, name).filter(|at| !excepted && !source.in_test(*at));
+                findings.extend(found.map(|at| {
+                    let advice = format!("`{name}` here: {}", mention.advice);
+                    Finding::new(&source.path, source.line_of(at), RULE, advice)
+                }));
+            }
         }
     }
     findings
 }
 
 /// Features of our crates that only tests and tools may have.
-const TEST_FEATURES: &[&str] = &["failpoints", "fuzz", "simulation"];
+const TEST_FEATURES: &[&str] = &["failpoints", "fuzz", "interleavings", "simulation"];
 
 /// Checks that a build for users has no feature that is for tests.
 pub(super) fn test_features(root: &Path) -> Result<Vec<Finding>> {

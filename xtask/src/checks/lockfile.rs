@@ -15,14 +15,16 @@ const BANNED: &[(&str, &str)] = &[
     ("openssl-sys", "TLS is rustls with ring, one provider"),
 ];
 
-/// The first version without a known advisory.
+/// The first version without a known advisory; of a crate with several lines that are mended, each of them, oldest first.
 const MINIMUM: &[(&str, [u64; 3])] = &[
     ("bytes", [1, 11, 1]),
     ("tokio-postgres", [0, 7, 18]),
     ("postgres-protocol", [0, 6, 12]),
     ("rustls", [0, 23, 46]),
     ("rustls-webpki", [0, 103, 13]),
+    ("rand", [0, 8, 6]),
     ("rand", [0, 9, 3]),
+    ("rand", [0, 10, 1]),
     ("memmap2", [0, 9, 11]),
     ("crossbeam-epoch", [0, 9, 20]),
     ("lru", [0, 18, 2]),
@@ -39,8 +41,7 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
                 findings.push(Finding::new(LOCK, index + 1, "banned-crate", format!("`{name}`: {instead}")));
             }
         } else if let Some(version) = quoted(line, "version = ")
-            && let Some((_, minimum)) =
-                MINIMUM.iter().find(|(known, least)| *known == name && parts(version) < *least)
+            && let Some(minimum) = minimum(name, parts(version)).filter(|least| parts(version) < *least)
         {
             let [major, minor, patch] = minimum;
             let advice = format!(
@@ -50,6 +51,12 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The first sound version of the line that this one belongs to, or of the newest line.
+fn minimum(name: &str, version: [u64; 3]) -> Option<[u64; 3]> {
+    let mut lines = MINIMUM.iter().filter(|(known, _)| *known == name).map(|(_, least)| *least);
+    lines.clone().find(|least| least[..2] == version[..2]).or_else(|| lines.next_back())
 }
 
 fn quoted<'a>(line: &'a str, key: &str) -> Option<&'a str> {
@@ -74,5 +81,13 @@ mod tests {
         let found: Vec<(usize, &str)> =
             check(&workspace).iter().map(|finding| (finding.line, finding.rule)).collect();
         assert_eq!(found, [(4, "banned-crate"), (9, "advisory")]);
+    }
+
+    #[test]
+    fn each_line_of_a_crate_has_its_own_first_sound_version() {
+        let sound = |version| minimum("rand", version).is_some_and(|least| version >= least);
+        assert!(sound([0, 8, 8]) && sound([0, 9, 3]) && sound([0, 10, 1]) && sound([0, 11, 0]));
+        assert!(!sound([0, 8, 5]) && !sound([0, 9, 2]) && !sound([0, 7, 9]) && !sound([0, 10, 0]));
+        assert_eq!(minimum("unknown", [1, 0, 0]), None);
     }
 }

@@ -103,6 +103,7 @@ pub(super) fn all(metadata: &Value, target_folder: &Path) -> Result<Vec<Stage>> 
             },
         ),
         simulation(),
+        interleavings(),
         Stage::of_itself(
             "crash-points",
             CommandLine::cargo(words(&format!("{} --crash-points", workspace::SIMULATE))),
@@ -131,6 +132,25 @@ fn simulation() -> Stage {
             of_sim("clippy -p landfall-sim --features core --all-targets --locked -- -D warnings"),
             of_sim("test -p landfall-sim --features core --locked --lib core::"),
             CommandLine::cargo(words(&seeds)),
+        ],
+        counts: Counts::Tests,
+        needs: None,
+        skip: None,
+    }
+}
+
+/// Many interleavings of the same threads, in an optimised build. Without SQLite, which has no part in them.
+fn interleavings() -> Stage {
+    let of_library = |begin: &str, end: &str| {
+        let line =
+            format!("{begin} -p landfall --no-default-features --features interleavings --locked {end}");
+        CommandLine::cargo(words(&line))
+    };
+    Stage {
+        name: "interleavings".to_owned(),
+        commands: vec![
+            of_library("clippy", "--all-targets -- -D warnings"),
+            of_library("test --release", "--lib interleavings"),
         ],
         counts: Counts::Tests,
         needs: None,

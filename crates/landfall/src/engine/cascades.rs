@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
-use parking_lot::Mutex;
-
 use crate::buffer::cache::Cache;
 use crate::model::row::{RowName, decode};
 use crate::model::{Catalogue, LaneId, Position};
+use crate::sync::Mutex;
 
 /// How many deletes are remembered one by one; beyond, the older ones of a lane are waited for together.
 const DELETES_MAX: usize = 1024;

@@ -1,7 +1,6 @@
 //! Closing: land what is left until the deadline, sync the log, end the threads, and say what stays.
 //! What stays is safe in the log and lands after the next start; it is reported, never dropped.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::commits::Commits;
@@ -10,6 +9,7 @@ use super::keeper::Threads;
 use crate::buffer::log::LogError;
 use crate::env::failpoint::reach;
 use crate::lander::notes::write_landed;
+use crate::sync::atomic::Ordering;
 
 /// What was still in the log when the engine closed.
 ///

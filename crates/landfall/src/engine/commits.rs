@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
@@ -11,6 +10,7 @@ use super::core::Core;
 use super::refusal::Refusal;
 use crate::buffer::log::Address;
 use crate::model::{LaneId, Position};
+use crate::sync::{Condvar, Mutex};
 
 /// What a committed unit wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

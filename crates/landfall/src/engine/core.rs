@@ -2,9 +2,6 @@
 //! It starts nothing and decides nothing but admission.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use super::cascades::Cascades;
 use super::lanes::Lanes;
@@ -18,6 +15,8 @@ use crate::lander::{Incidents, Progress};
 use crate::model::{Catalogue, LaneId, Position};
 use crate::settings::{Fsync, Settings};
 use crate::sink::Database;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The shared state of an open engine.
 pub struct Core {

@@ -2,10 +2,7 @@
 //! Each ends when the engine closes; a panic in any of them is reported to the owner of the engine.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use super::commits::Commits;
 use super::core::Core;
@@ -15,6 +12,8 @@ use crate::lander::Lander;
 use crate::lander::notes::write_landed;
 use crate::model::mapping::Target;
 use crate::settings::Fsync;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex};
 use crate::tasks::{OnFailure, Tasks};
 
 /// How often `everysec` syncs. Ten times a second: one sync a second stalls writers for tens of milliseconds.

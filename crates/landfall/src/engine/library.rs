@@ -2,6 +2,7 @@
 //! It adds waiting to the engine and nothing else; what is acknowledged here is what a server would acknowledge.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,10 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use super::core::Core;
 use super::letters::{Act, OnActed, Selection};
@@ -19,6 +16,8 @@ use crate::env::failpoint::reach;
 use crate::lander::Waited;
 use crate::model::{LaneId, Letter, Position, RowKey};
 use crate::sink::{LandingContext, Loaded, SinkError, Source};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex};
 
 /// How long a load that was stale waits for the next publication before it is tried again.
 const STALE_WAIT: Duration = Duration::from_millis(20);

@@ -7,13 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::buffer::log::{Address, LogError};
 use crate::lander::{UnknownGroup, Waited};
 use crate::model::mapping::{self, Target};
 use crate::model::{Catalogue, LaneId, Position, RowKey, Table};
 use crate::settings::TableSettings;
+use crate::sync::Mutex;
 
 pub mod adopt;
 mod cascades;

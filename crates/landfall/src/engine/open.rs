@@ -2,9 +2,6 @@
 //! It refuses rather than guesses: a log and a database that do not belong together are never joined.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-
-use parking_lot::Mutex;
 
 use super::Engine;
 use super::cascades::Cascades;
@@ -23,6 +20,8 @@ use crate::lander::{self, Lander, LanderParts, LanderSettings, RETIRED};
 use crate::model::{LaneId, Position, Unmapped, landing_groups};
 use crate::settings::Settings;
 use crate::sink::{Database, SinkError};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::tasks::OnFailure;
 
 /// Why an engine did not open. The message says what to do.

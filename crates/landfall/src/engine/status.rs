@@ -1,13 +1,12 @@
 //! One picture of the engine for people and tools: what is pending, for how long, and what holds it up.
 //! It is computed from the sources when asked; nothing here is remembered, so nothing here can go stale.
 
-use std::sync::atomic::Ordering;
-
 use super::Engine;
 use crate::buffer::log::{LogError, Owed, Usage};
 use crate::lander::{ConnectionStatus, GroupStatus, ParkedNow, Phase};
 use crate::model::{Epoch, Incident, LaneId, Lineage, Position};
 use crate::settings::{Fsync, Settings};
+use crate::sync::atomic::Ordering;
 
 /// A picture of an engine.
 #[derive(Debug, Clone)]
@@ -117,7 +116,7 @@ impl Engine {
         let core = &self.core;
         let bytes = core.cache.bytes();
         let landed = core.progress.counters.read();
-        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let read = |counter: &crate::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let lane_now = |lane: LaneId| LaneNow {
             lane,
             accepted: core.log.head(lane).position,

@@ -2,10 +2,7 @@
 //! It must never do a step in another way than the threads do; only the waiting between steps is left out.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use super::keeper::{self, Keeping};
 use super::load::Loader;
@@ -16,6 +13,8 @@ use crate::env::Env;
 use crate::lander::{Lander, Turn};
 use crate::settings::Settings;
 use crate::sink::Database;
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering;
 
 /// An open engine whose threads are played by the caller.
 ///
@@ -134,7 +133,7 @@ impl Stepwise {
     /// close the engine.
     pub fn begin_close(&self, drain: Duration) {
         let core = &self.engine.core;
-        core.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        core.closing.store(true, Ordering::Relaxed);
         core.progress.stop(core.env.clock.monotonic() + drain);
     }
 

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::commits::Written;
@@ -17,6 +16,7 @@ use crate::buffer::cache::{FieldEdits, Hash, Shard, View};
 use crate::model::codec::BodyWriter;
 use crate::model::mapping::Target;
 use crate::model::{Change, LaneId, Name, RowKey, Table, Value};
+use crate::sync::MutexGuard;
 
 /// The identity of a row, beside the unit as long as it is short.
 type Row = SmallVec<[u8; 64]>;
@@ -80,7 +80,7 @@ pub struct Unit<'e> {
     read_dirty: bool,
 }
 
-thread_local! {
+crate::sync::thread_local! {
     static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -321,7 +321,8 @@ impl<'e> Unit<'e> {
         if lanes.len() > 255 {
             return Err(Refusal::invalid("one command or transaction may touch at most 255 lanes; split it"));
         }
-        let appended = BODY.with_borrow_mut(|body| {
+        let appended = BODY.with(|body| {
+            let body = &mut *body.borrow_mut();
             body.clear();
             self.encode(body, &lanes, changes);
             self.core.log.append(&lanes, body)

@@ -1,9 +1,8 @@
 //! What the lander has done, in numbers that only grow. Counted once for each batch that is known to have
 //! committed, however its outcome became known.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::error::SinkError;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters of a lander.
 #[derive(Debug, Default)]

@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::buffer::log::{Log, LogError};
 use crate::env::Env;
 use crate::model::incident::{NOTE, read, written};
 use crate::model::{Incident, IncidentKind, LaneId, Position};
+use crate::sync::Mutex;
 
 /// More than these are not kept beside the log, as long as the oldest are acknowledged and in the database.
 const KEPT_MAX: usize = 1000;

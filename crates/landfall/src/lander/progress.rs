@@ -9,13 +9,13 @@ pub(super) mod status;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
-use parking_lot::{Condvar, Mutex};
 
 use super::counters::Counters;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 pub use parked::ParkedNow;
 use parked::ParkedPlaces;
 use status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};

@@ -3,6 +3,8 @@
 mod durable;
 mod faults;
 mod flow;
+#[cfg(feature = "interleavings")]
+mod interleavings;
 mod park;
 mod park_model;
 mod start;

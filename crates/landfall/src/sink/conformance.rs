@@ -61,6 +61,7 @@ impl Owner {
         Owner { sink, source, epoch: taken.epoch, at, ordered: true, time_ms: 0 }
     }
 
+    #[cfg(feature = "sqlite")]
     pub(crate) fn sink(&mut self) -> &mut dyn Sink {
         &mut *self.sink
     }

@@ -14,12 +14,11 @@
 //! Writers hold the shard's lock while they append to the log, so the order of a row's positions is the order of
 //! its values here. No lock is held over I/O: appending is not I/O.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::model::{LaneId, Position};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 pub mod edits;
 pub mod entry;

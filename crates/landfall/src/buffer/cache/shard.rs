@@ -2,7 +2,6 @@
 //! Every change of an entry goes through here, so that sizes and lists agree with it.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::Ordering;
 
 use crate::buffer::cache::Cache;
 use crate::buffer::cache::edits::FieldEdits;
@@ -12,6 +11,7 @@ use crate::buffer::cache::prefetch;
 use crate::buffer::cache::sieve::{NONE, Sieve};
 use crate::buffer::cache::view::View;
 use crate::model::{Change, LaneId, Position};
+use crate::sync::atomic::Ordering;
 
 /// How many rows a lock is held for while a publication makes rows clean.
 const CLEANED_AT_ONCE: usize = 256;
@@ -406,7 +406,7 @@ impl Shard {
     }
 }
 
-fn add(counter: &std::sync::atomic::AtomicU64, before: u32, after: u32) {
+fn add(counter: &crate::sync::atomic::AtomicU64, before: u32, after: u32) {
     if after >= before {
         counter.fetch_add(u64::from(after - before), Ordering::Relaxed);
     } else {

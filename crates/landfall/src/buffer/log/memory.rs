@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::{
     Address, Appended, Head, LaneName, Log, LogError, NOTE_BYTES_MAX, Owed, Place, Record, Records, Safety,
 };
 use crate::env::Env;
 use crate::model::{Anchor, LaneId, Lineage, Position};
+use crate::sync::{Condvar, Mutex};
 
 /// The bounds of a [`MemoryLog`].
 #[derive(Debug, Clone)]

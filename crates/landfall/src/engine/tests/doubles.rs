@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::model::{Catalogue, Incident, LaneId, LaneRow, Letter, Owner, RowKey, Table, Watermark};
 use crate::sink::memory::{Failure, MemoryDatabase};
 use crate::sink::{Adopted, Database, Landing, LandingContext, Loaded, RefusedOp, Sink, SinkError, Source};
+use crate::sync::explore::others_go_on;
 
 /// Clones are handles of the same database.
 #[derive(Clone)]
@@ -78,6 +79,18 @@ impl Double {
         self.0.replicates.store(false, Ordering::SeqCst);
     }
 
+    /// Whether the replica follows.
+    #[cfg(feature = "interleavings")]
+    pub(super) fn replicates(&self) -> bool {
+        self.0.replicates.load(Ordering::SeqCst)
+    }
+
+    /// Whether the replica missed a landing.
+    #[cfg(feature = "interleavings")]
+    pub(super) fn lacks_something(&self) -> bool {
+        self.0.replica.landings() < self.primary().landings()
+    }
+
     /// The replica takes over; it is busy for some landings after whoever lands has noticed.
     pub(super) fn fail_over(&self) {
         self.0.failed_over.store(true, Ordering::SeqCst);
@@ -118,10 +131,12 @@ impl Database for Double {
 
 impl Connection {
     fn on_both<T>(&self, call: impl Fn(&mut dyn Sink) -> Result<T, SinkError>) -> Result<T, SinkError> {
+        others_go_on();
         let answer = call(&mut *self.0.primary().sink(self.1.clone())?);
         if answer.is_ok() && self.0.0.replicates.load(Ordering::SeqCst) {
             call(&mut *self.0.0.replica.sink(self.1.clone())?).expect("the replica follows");
         }
+        others_go_on();
         answer
     }
 }
@@ -171,6 +186,7 @@ impl Source for Connection {
     fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
         self.0.0.loads.fetch_add(1, Ordering::SeqCst);
         let loaded = self.0.primary().source(self.1.clone())?.load(row, lane);
+        others_go_on();
         let mut held = self.0.0.held.lock();
         held.1 += 1;
         self.0.0.changed.notify_all();

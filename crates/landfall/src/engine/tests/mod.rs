@@ -28,6 +28,8 @@ mod clock;
 mod columns;
 mod doubles;
 mod history;
+#[cfg(feature = "interleavings")]
+mod interleavings;
 #[cfg(feature = "sqlite")]
 mod library;
 mod loads;

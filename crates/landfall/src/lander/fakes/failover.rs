@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::model::{Catalogue, Incident, LaneId, LaneRow, Letter, Owner, Table, Watermark};
 use crate::sink::memory::MemoryDatabase;
 use crate::sink::{Adopted, Database, Landing, LandingContext, RefusedOp, Sink, SinkError, Source};
+use crate::sync::explore::others_go_on;
 
 /// A database with a replica: what is landed while the replica lags is lost at the next failover.
 pub(in crate::lander) struct Failover {
@@ -118,7 +119,9 @@ impl Sink for Proxy {
     }
 
     fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        others_go_on();
         let answer = self.on_both(|sink| sink.take_over(owner, lanes))?;
+        others_go_on();
         let unanswered = &self.0.take_overs_unanswered;
         match unanswered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
             Ok(_) => Err(SinkError::Unavailable("the answer was lost".into())),
@@ -127,14 +130,18 @@ impl Sink for Proxy {
     }
 
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
+        others_go_on();
+        let mut landings = self.0.landings.lock();
         let before = self.0.primary.lock().landings();
         let answer = self.on(&self.0.primary, |sink| sink.land(landing));
         if self.0.primary.lock().landings() > before {
-            self.0.landings.lock().push(landing.clone());
+            landings.push(landing.clone());
             if self.0.replicates() {
                 self.on(&self.0.replica, |sink| sink.land(landing)).ok();
             }
         }
+        drop(landings);
+        others_go_on();
         answer
     }
 }

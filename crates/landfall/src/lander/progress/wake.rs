@@ -1,12 +1,11 @@
 //! Wakes a sleeping lander, and costs next to nothing while it is awake.
 //! A signal is never lost: what was counted or asked for before a sleep ends that sleep.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::env::Clock;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 
 /// A bell with a counter beside it.
 pub(super) struct Wake {

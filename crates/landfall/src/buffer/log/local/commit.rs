@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::{Address, Log, LogError, Safety};
@@ -14,6 +13,7 @@ use super::tail::Batch;
 use super::upkeep::DRAFT;
 use super::{LocalLog, failed};
 use crate::env::failpoint::reach;
+use crate::sync::atomic::Ordering;
 
 /// A buffer that grew beyond this for a large record is not kept.
 const BUFFER_BYTES_MAX: usize = 8 << 20;

@@ -27,17 +27,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::memory::backward_gap;
 use super::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety, Usage};
 use crate::env::Env;
 use crate::env::failpoint::reach;
 use crate::model::{Anchor, LaneId, Lineage, Position};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, RwLock};
 
 mod chain;
 mod commit;

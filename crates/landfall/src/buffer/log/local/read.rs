@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::super::{Address, Head, Log, LogError, Record, Records, Safety};
@@ -14,6 +13,7 @@ use super::record::{self, HEAD_BYTES, Kind, NoRecord, View};
 use super::segment::Segment;
 use super::{LocalLog, damaged, failed};
 use crate::model::{Anchor, LaneId, Position};
+use crate::sync::Mutex;
 
 /// What is read from a file at once.
 const PIECE_BYTES: u64 = 1 << 20;

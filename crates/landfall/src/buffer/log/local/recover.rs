@@ -6,9 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use parking_lot::{Condvar, Mutex, RwLock};
 use smallvec::SmallVec;
 
 use super::super::{Head, LogError, Place};
@@ -24,6 +22,8 @@ use super::{Folders, LocalLog, LocalLogSettings, damaged, failed, read};
 use crate::env::failpoint::reach;
 use crate::env::{Disk, Env};
 use crate::model::Lineage;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::{Condvar, Mutex, RwLock};
 
 /// What opening a log found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::{Log, LogError, Safety};
@@ -14,6 +13,7 @@ use super::settings::SEGMENTS_MAX;
 use super::small_file;
 use super::{LocalLog, LocalLogSettings as Settings, failed};
 use crate::env::failpoint::reach;
+use crate::sync::atomic::Ordering;
 
 /// After this long without a sync, what is durable is marked by a sync of its own.
 const IDLE: Duration = Duration::from_secs(1);

@@ -13,6 +13,8 @@ mod crash;
 mod damage;
 mod fixture;
 mod group_commit;
+#[cfg(feature = "interleavings")]
+mod interleavings;
 mod repair;
 mod room;
 
