@@ -73,6 +73,44 @@ async fn what_did_not_land_is_said_at_the_close_and_owed_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn what_another_program_changed_keeps_what_nobody_wrote_here_and_is_read_when_the_row_is_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = database(dir.path());
+    let landfall = open(dir.path(), |_| {}).await;
+    let grow = async |key: &str| {
+        let last = landfall.add(key, "views", 1.into()).await.unwrap();
+        assert_eq!(landfall.wait_landed(&last, PATIENCE).await, Waited::Landed);
+    };
+    let views = async |key: &str| landfall.get(key).await.unwrap().unwrap()["views"].clone();
+    for key in ["page:1", "page:2"] {
+        let _ = landfall.put(key, [("title", "Ours".into()), ("views", 4.into())]).await.unwrap();
+        grow(key).await;
+        assert_eq!(views(key).await, 5.into());
+    }
+    database
+        .execute_batch(
+            "UPDATE page SET title = 'Theirs', views = 100 WHERE id = 1; DELETE FROM page WHERE id = 2",
+        )
+        .unwrap();
+    assert_eq!((views("page:1").await, views("page:2").await), (5.into(), 5.into()), "nobody tells");
+    grow("page:1").await;
+    grow("page:2").await;
+    // What is added is added to what is there, and a row that is gone begins anew.
+    assert_eq!(
+        one::<String>(&database, "SELECT group_concat(title || views) FROM page WHERE id = 1"),
+        "Theirs101"
+    );
+    assert_eq!(one::<i64>(&database, "SELECT views FROM page WHERE id = 2 AND title IS NULL"), 1);
+    while landfall.engine().status().dirty.0 > 0 {
+        tokio::task::yield_now().await;
+    }
+    landfall.engine().evict_clean();
+    assert_eq!((views("page:1").await, views("page:2").await), (101.into(), 1.into()));
+    assert_eq!(landfall.get("page:1").await.unwrap().unwrap()["title"], "Theirs".into());
+    landfall.close(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
 async fn null_clears_a_column_and_takes_a_field_away() {
     let dir = tempfile::tempdir().unwrap();
     let database = database(dir.path());

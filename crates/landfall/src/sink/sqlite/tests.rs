@@ -10,6 +10,7 @@ use crate::sink::conformance::{self, suite};
 
 mod files;
 mod letters;
+mod limits;
 mod rows;
 
 /// A database in a folder of its own, which goes with it.
