@@ -29,11 +29,11 @@ pub(crate) fn main(words: impl Iterator<Item = String>) -> Result<bool> {
     let options = options(words)?;
     let chosen: Vec<Scenario> = match &options.name {
         None => all(),
-        Some(name) => all().into_iter().filter(|scenario| scenario.name == name).collect(),
+        Some(name) => all().into_iter().filter(|scenario| scenario.name == *name).collect(),
     };
     match (chosen.as_slice(), options.faults.as_slice()) {
         ([], _) => {
-            let names: Vec<&str> = all().iter().map(|scenario| scenario.name).collect();
+            let names: Vec<String> = all().into_iter().map(|scenario| scenario.name).collect();
             bail!("there is no such scenario; there are {}", names.join(", "))
         }
         ([one], faults) if !faults.is_empty() || options.trace => Ok(play_one(one, &options)),

@@ -16,6 +16,8 @@
 //!
 //! What checks it is the checker of the random simulation, at every commit and every start ([`super`]).
 
+use landfall::settings::Fsync;
+
 use super::swarm::Setup;
 use super::world::scripted::{Expected, Person, Script};
 
@@ -34,10 +36,12 @@ pub use scenarios::all;
 /// A script, and what it is for.
 pub struct Scenario {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// What happens in it.
     pub what: &'static str,
     set_up: fn(&mut Setup),
+    /// Another policy than the set-up's.
+    fsync: Option<Fsync>,
     /// What happened before; no fault hits it.
     before: fn(&Script),
     script: fn(&Script),
@@ -51,16 +55,22 @@ pub struct Scenario {
 
 impl Scenario {
     /// A scenario that begins behind a first start, and in which nobody has to help.
-    const fn new(name: &'static str, what: &'static str, script: fn(&Script)) -> Scenario {
+    fn new(name: &str, what: &'static str, script: fn(&Script)) -> Scenario {
         Scenario {
-            name,
+            name: name.into(),
             what,
             set_up: |_| {},
+            fsync: None,
             before: |script| script.start(),
             script,
             person: |_| {},
             incidents: (&[], &[]),
             reaches: &[],
         }
+    }
+
+    /// The same where a write is acknowledged before it is synced.
+    fn with_everysec(&self) -> Scenario {
+        Scenario { name: format!("{}-everysec", self.name), fsync: Some(Fsync::Everysec), ..*self }
     }
 }

@@ -88,6 +88,7 @@ pub fn play(scenario: &Scenario, faults: &[Fault], round: u64, trace: bool) -> R
 fn run(scenario: &Scenario, faults: &[Fault], round: u64, trace: bool) -> Run {
     let mut setup = plain();
     (scenario.set_up)(&mut setup);
+    setup.settings.fsync = scenario.fsync.unwrap_or(setup.settings.fsync);
     let script = Script::new(SEED, trace, setup);
     (scenario.before)(&script);
     let begin = script.steps();

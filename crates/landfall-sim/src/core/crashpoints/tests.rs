@@ -8,7 +8,7 @@ use super::*;
 fn every_scenario_reaches_what_it_is_named_for() {
     let mut names = BTreeSet::new();
     for scenario in all() {
-        assert!(names.insert(scenario.name), "{} is there twice", scenario.name);
+        assert!(names.insert(scenario.name.clone()), "{} is there twice", scenario.name);
         let report = play(&scenario, &[], 0, false);
         assert!(report.violations.is_empty(), "{}: {:?}", scenario.name, report.violations);
         for state in scenario.reaches {
@@ -19,9 +19,10 @@ fn every_scenario_reaches_what_it_is_named_for() {
 
 #[test]
 fn the_same_faults_give_the_same_run() {
-    for scenario in all() {
+    for (turn, scenario) in all().into_iter().enumerate() {
         let steps = play(&scenario, &[], 0, false).steps;
-        for (number, mode) in Mode::all().iter().enumerate() {
+        // Along the scenarios every mode has its turn.
+        for (number, mode) in Mode::all().iter().enumerate().skip(turn % 4).step_by(4) {
             let first = Fault { step: steps * (number as u64 + 1) / 20, mode };
             let second = Fault { step: first.step + 9, mode: &Mode::all()[0] };
             let [one, other] = [(), ()].map(|()| play(&scenario, &[first, second], 3, false));

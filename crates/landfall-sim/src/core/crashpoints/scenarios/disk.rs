@@ -116,6 +116,7 @@ fn poisoned_by_a_sync(script: &Script) {
     script.unit(&[set(0, "a"), put(1, "a")]);
     script.fail_next(StepKind::Disk(Step::Sync));
     script.unit(&[set(0, "b")]);
+    script.sync();
     script.reached("a sync failed", script.is_poisoned());
     script.unit(&[set(0, "refused")]);
     script.turns(3);

@@ -75,6 +75,15 @@ fn segments() -> Vec<Scenario> {
         },
         Scenario {
             set_up: forgetful,
+            reaches: &["a segment was let go"],
+            ..Scenario::new(
+                "trim-at-a-roll-over",
+                "segments are let go when the youngest has just begun",
+                trim_at_a_roll_over,
+            )
+        },
+        Scenario {
+            set_up: forgetful,
             reaches: &["a segment was let go", "a file was used again"],
             ..Scenario::new(
                 "recycled-segment",
@@ -89,6 +98,10 @@ fn segments() -> Vec<Scenario> {
             },
             reaches: &["an idle log was marked"],
             ..Scenario::new("idle-mark", "a log with nothing to do marks what is durable", idle_mark)
+        },
+        Scenario {
+            reaches: &["it was noted what has landed"],
+            ..Scenario::new("landed-note", "it is noted now and then what has landed", landed_note)
         },
     ]
 }
@@ -181,6 +194,21 @@ fn trim(script: &Script) {
     script.unit(&[set(0, "behind")]);
 }
 
+fn trim_at_a_roll_over(script: &Script) {
+    let mut let_go = false;
+    for number in 0..5u64 {
+        script.unit(&[set(number % 2, &number.to_string().repeat(700))]);
+        script.turns(3);
+        let before = script.segments();
+        script.unit(&[put(1, &number.to_string().repeat(600))]);
+        script.keep();
+        script.upkeep();
+        let_go |= script.segments() < before;
+    }
+    script.reached("a segment was let go", let_go);
+    script.land();
+}
+
 fn recycled_segment(script: &Script) {
     fill_segments(script, 5);
     script.land();
@@ -201,6 +229,18 @@ fn idle_mark(script: &Script) {
     script.upkeep();
     script.reached("an idle log was marked", script.steps() >= before + 2);
     script.unit(&[set(0, "b")]);
+}
+
+fn landed_note(script: &Script) {
+    script.unit(&[set(0, "a"), put(1, "a")]);
+    script.land();
+    script.wait(6_000);
+    let before = script.steps();
+    script.keep();
+    script.reached("it was noted what has landed", script.steps() > before);
+    script.unit(&[set(0, "b")]);
+    script.end(Crash::Kill);
+    script.start();
 }
 
 /// So many records of which three fill a segment.
