@@ -137,6 +137,7 @@ fn a_dropped_letter_is_gone_from_the_view_as_soon_as_that_has_landed() {
     world.engine().ask_of_letters(&all, &Intent::Drop).unwrap();
     world.engine().commit().unwrap();
     // Logged and not done: a crash must not forget to let the row go.
+    world.settings.paused = world.engine().paused();
     world.reopen();
     assert_eq!(memory.letters().len(), 1);
     world.engine().resume(None).unwrap();
