@@ -21,9 +21,13 @@ pub(super) enum Choice {
 impl Lander {
     /// The next groups in turn that can land, or when some can.
     pub(super) fn choose(&mut self, now: Duration) -> Choice {
-        let joint: Vec<BTreeSet<usize>> = self.groups.iter().map(|group| group.joint.clone()).collect();
+        let mut joint: Vec<BTreeSet<usize>> = self.groups.iter().map(|group| group.joint.clone()).collect();
         let owes = |at: usize| self.groups[at].lanes.iter().any(|&lane| self.log.owed_by(lane).records > 0);
         let retired = self.retired.filter(|&at| self.has_work(at) || owes(at));
+        if let Some(retired) = retired {
+            let together: BTreeSet<usize> = self.relatives.iter().copied().chain([retired]).collect();
+            together.iter().for_each(|&at| joint[at].extend(&together));
+        }
         let mut later: Option<Duration> = None;
         for step in 0..self.groups.len() {
             let at = (self.next + step) % self.groups.len();

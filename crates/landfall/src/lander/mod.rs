@@ -128,6 +128,9 @@ pub struct Lander {
     groups: Vec<Group>,
     /// The group of the lanes that no table uses any more; nothing else starts before it has landed.
     retired: Option<usize>,
+    /// The groups that rows of those lanes may be in now. They land together with it, in the order of the log: a row that
+    /// came back to a lane where older changes of it wait has its newer ones in a lane that it has left.
+    relatives: BTreeSet<usize>,
     sink: Option<Box<dyn Sink>>,
     /// The dead letters; none: they are to be read, because a take-over may have found others.
     parked: Option<Parked>,

@@ -107,6 +107,7 @@ impl Lander {
         let noted: HashMap<LaneId, Position> =
             parts.notes.iter().map(|note| (note.lane, note.landed)).collect();
         let (groups, retired) = groups_of(&parts.groups, &names);
+        let relatives = relatives_of(&parts.groups, &names);
         let lanes = lanes_of(&groups, names.iter().map(|(_, id)| *id), &noted);
         let progress = Progress::new(
             parts.env.clock.clone(),
@@ -129,6 +130,7 @@ impl Lander {
             lanes,
             groups,
             retired,
+            relatives,
             sink: None,
             parked: None,
             connection: Backoff::default(),
@@ -163,6 +165,15 @@ fn groups_of(present: &[ModelGroup], names: &[(LaneName, LaneId)]) -> (Vec<Group
     groups.push(retired);
     let at = groups.len() - 1;
     (groups, Some(at))
+}
+
+/// The groups that rows of the retired lanes may be in now: a group's name is made of its tables' names.
+fn relatives_of(present: &[ModelGroup], names: &[(LaneName, LaneId)]) -> BTreeSet<usize> {
+    let is_here = |name: &LaneName, group: &ModelGroup| group.name == name.group && name.index < group.lanes;
+    let retired = names.iter().filter(|(name, _)| !present.iter().any(|group| is_here(name, group)));
+    let tables: BTreeSet<&str> = retired.flat_map(|(name, _)| name.group.split('+')).collect();
+    let shares = |group: &ModelGroup| group.name.split('+').any(|table| tables.contains(table));
+    (0..present.len()).filter(|&at| shares(&present[at])).collect()
 }
 
 fn empty_group(name: String, ordered: bool) -> Group {

@@ -101,3 +101,25 @@ fn a_row_that_has_left_its_lane_is_read_with_the_changes_that_wait_there() {
         assert_eq!(get(&world, &format!("{key}:views")).as_deref(), Some("11"), "{key}");
     }
 }
+
+/// The lanes that are left may hold what came later: they land in the order of the log with those that rows return to.
+#[test]
+fn a_row_that_returns_to_its_lane_keeps_the_order_of_its_changes() {
+    let (mut world, _) = World::on_disk(|settings| settings.lanes = 1);
+    let keys: Vec<String> = (0..20).map(|n| format!("key:{n}")).collect();
+    world.engine().pause(None).unwrap();
+    keys.iter().for_each(|key| set(&world, key, "first"));
+    for (lanes, value) in [(4, Some("second")), (1, None)] {
+        world.settings.paused = world.engine().paused();
+        world.settings.lanes = lanes;
+        world.reopen();
+        if let Some(value) = value {
+            keys.iter().for_each(|key| set(&world, key, value));
+        }
+    }
+    world.engine().resume(None).unwrap();
+    world.land_and_forget();
+    for key in &keys {
+        assert_eq!(get(&world, key).as_deref(), Some("second"), "{key}");
+    }
+}
