@@ -9,15 +9,15 @@ use parking_lot::Mutex;
 
 use super::parts::row_name;
 use super::{
-    Adopted, Database, Landing, LandingContext, LandingOp, LetterStep, Loaded, RefusedOp, Sink, SinkError,
-    Source,
+    Adopted, Database, Landing, LandingContext, LandingOp, LaneStep, LetterStep, Loaded, RefusedOp, Sink,
+    SinkError, Source, protocol,
 };
 use crate::model::row::RowName;
 use crate::model::{
     Catalogue, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, RowKey, Table, Value, Watermark,
 };
 
-mod lanes;
+pub mod lanes;
 mod tables;
 
 use lanes::{Lanes, keep};
@@ -251,7 +251,8 @@ impl Sink for Connection {
     fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
         let mut state = self.state.lock();
         state.check_up()?;
-        state.lanes.compare(landing)?;
+        let mut lanes = state.lanes.clone();
+        landing.lanes.iter().try_for_each(|step| lanes.advance(&landing.lineage, step))?;
         state.tables.begin();
         let catalogue = &self.context.catalogue;
         let refused = super::isolate::isolate(
@@ -324,19 +325,21 @@ impl State {
     }
 
     fn land(&mut self, catalogue: &Catalogue, landing: &Landing) -> Result<(), SinkError> {
-        self.lanes.compare(landing)?;
+        let lanes = self.lanes.clone();
         self.tables.begin();
-        for op in &landing.ops {
-            if let Err(error) = self.write(catalogue, op) {
+        let landed =
+            protocol::land(landing, &landing.ops, &mut Statements { state: self, catalogue, landing });
+        match &landed {
+            Ok(()) => {
+                self.tables.commit();
+                self.landings += 1;
+            }
+            Err(_) => {
                 self.tables.rollback_to(0);
-                return Err(error);
+                self.lanes = lanes;
             }
         }
-        self.tables.commit();
-        landing.letters.iter().for_each(|step| self.write_letter(step));
-        self.lanes.advance(landing);
-        self.landings += 1;
-        Ok(())
+        landed
     }
 
     fn write(&mut self, catalogue: &Catalogue, op: &LandingOp) -> Result<(), SinkError> {
@@ -350,6 +353,28 @@ impl State {
                 RowName::Table { table, key } => self.tables.change_row(catalogue, table, &key, row, change),
             },
         }
+    }
+}
+
+/// The statements of a landing. The letters come last and cannot fail: there is nothing of them to roll back.
+struct Statements<'s> {
+    state: &'s mut State,
+    catalogue: &'s Catalogue,
+    landing: &'s Landing,
+}
+
+impl protocol::Statements<&LandingOp> for Statements<'_> {
+    fn advance(&mut self, step: &LaneStep) -> Result<(), SinkError> {
+        self.state.lanes.advance(&self.landing.lineage, step)
+    }
+
+    fn write(&mut self, op: &LandingOp) -> Result<(), SinkError> {
+        self.state.write(self.catalogue, op)
+    }
+
+    fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
+        self.state.write_letter(step);
+        Ok(())
     }
 }
 

@@ -44,6 +44,7 @@ use crate::model::{
 pub mod isolate;
 pub mod memory;
 mod parts;
+pub mod protocol;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

@@ -17,7 +17,9 @@ use crate::model::row::RowName;
 use crate::model::{Change, Incident, LaneId, LaneRow, Letter, Name, Owner, Reason, Value, Watermark};
 use crate::sink::isolate::isolate;
 use crate::sink::parts::{class_of, no_such_table, row_name};
-use crate::sink::{Adopted, Landing, LandingContext, LandingOp, RefusedOp, Sink};
+use crate::sink::{
+    Adopted, Landing, LandingContext, LandingOp, LaneStep, LetterStep, RefusedOp, Sink, protocol,
+};
 
 /// The writing connection.
 pub(super) struct SqliteSink {
@@ -113,18 +115,8 @@ impl Sink for SqliteSink {
         self.transaction(
             || tables_of(landing),
             |writer, context| {
-                reach("landing.begin");
-                for step in &landing.lanes {
-                    lanes::advance(&writer.connection, landing, step)?;
-                }
-                reach("landing.watermark");
-                for op in in_order(landing)? {
-                    writer.write(context, landing.time_ms, &op)?;
-                    reach("landing.row");
-                }
-                landing.letters.iter().try_for_each(|step| letters::write(&writer.connection, step))?;
-                reach("landing.commit");
-                Ok(())
+                let ops = in_order(landing)?;
+                protocol::land(landing, ops, &mut Statements { writer, context, landing })
             },
         )
     }
@@ -163,6 +155,27 @@ impl Sink for SqliteSink {
 
     fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
         self.reading(|writer, _| letters::page(&writer.connection, after, most))
+    }
+}
+
+/// The statements of a landing.
+struct Statements<'s> {
+    writer: &'s mut Writer,
+    context: &'s LandingContext,
+    landing: &'s Landing,
+}
+
+impl protocol::Statements<Planned<'_>> for Statements<'_> {
+    fn advance(&mut self, step: &LaneStep) -> Result<(), SinkError> {
+        lanes::advance(&self.writer.connection, self.landing, step)
+    }
+
+    fn write(&mut self, op: Planned<'_>) -> Result<(), SinkError> {
+        self.writer.write(self.context, self.landing.time_ms, &op)
+    }
+
+    fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
+        letters::write(&self.writer.connection, step)
     }
 }
 
