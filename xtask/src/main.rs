@@ -34,8 +34,8 @@ enum Task {
         /// Install nothing; what lacks is named and counted as skipped
         #[arg(long)]
         no_install: bool,
-        /// Run only this stage, and what it builds on: fmt, checks, clippy, test, doc, sim, release, fuzz, e2e, or one of
-        /// the last, as e2e:cli; may be given more than once
+        /// Run only this stage, and what it builds on: fmt, checks, clippy, test, doc, sim, mutants, crash-points, release,
+        /// fuzz, e2e, or one of the last, as e2e:cli; may be given more than once
         #[arg(long, value_name = "STAGE")]
         only: Vec<String>,
     },

@@ -118,7 +118,7 @@ pub(super) fn mentions(workspace: &Workspace) -> Vec<Finding> {
 }
 
 /// Features of our crates that only tests and tools may have.
-const TEST_FEATURES: &[&str] = &["failpoints", "fuzz", "interleavings", "simulation"];
+const TEST_FEATURES: &[&str] = &["failpoints", "fuzz", "interleavings", "mutants", "simulation"];
 
 /// Checks that a build for users has no feature that is for tests.
 pub(super) fn test_features(root: &Path) -> Result<Vec<Finding>> {

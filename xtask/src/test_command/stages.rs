@@ -104,6 +104,7 @@ pub(super) fn all(metadata: &Value, target_folder: &Path) -> Result<Vec<Stage>> 
         ),
         simulation(),
         interleavings(),
+        Stage::of_itself("mutants", CommandLine::cargo(words(&format!("{} --mutants", workspace::SIMULATE)))),
         Stage::of_itself(
             "crash-points",
             CommandLine::cargo(words(&format!("{} --crash-points", workspace::SIMULATE))),
@@ -125,7 +126,7 @@ pub(super) fn all(metadata: &Value, target_folder: &Path) -> Result<Vec<Stage>> 
 /// The simulation: its own lints and tests, then seeds in an optimised build. The recorded ones come first.
 fn simulation() -> Stage {
     let of_sim = |line: &str| CommandLine::cargo(words(line));
-    let seeds = format!("{} --seeds 20000", workspace::SIMULATE);
+    let seeds = format!("{} --seeds 20000 --faults 150000", workspace::SIMULATE);
     Stage {
         name: "sim".to_owned(),
         commands: vec![

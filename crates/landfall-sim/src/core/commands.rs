@@ -30,6 +30,7 @@ pub(super) enum Command {
     Parent(u64, String),
     Child(u64, u64, String),
     Account(u64, String, String),
+    Owner(u64, String),
     Click(String),
     Reading(String),
 }
@@ -47,13 +48,26 @@ pub(super) enum Answer {
 
 const KEYS: u64 = 3;
 const ROWS: u64 = 4;
+/// Commands about relatives meet in fewer rows.
+const RELATED_ROWS: u64 = 2;
 
 impl Command {
     /// Any command that is valid now.
     pub(super) fn any(context: &Context, view: &Rows, unique: u64) -> Command {
+        let kind = context.below(23);
+        Command::of(kind, ROWS, context, view, unique)
+    }
+
+    /// Any command of a table with constraints.
+    pub(super) fn of_relatives(context: &Context, view: &Rows, unique: u64) -> Command {
+        let kind = [14, 16, 16, 17, 18, 18, 19, 19, 19, 22][context.below(10) as usize];
+        Command::of(kind, RELATED_ROWS, context, view, unique)
+    }
+
+    fn of(kind: u64, rows: u64, context: &Context, view: &Rows, unique: u64) -> Command {
         let value = format!("v{unique}");
-        let (key, row) = (context.below(KEYS), 1 + context.below(ROWS));
-        match context.below(22) {
+        let (key, row) = (context.below(KEYS), 1 + context.below(rows));
+        match kind {
             0..=1 => Command::Set(key, value, context.one_in(3).then(|| 1 + context.below(400))),
             2 => Command::Get(key),
             3 => Command::Delete(key),
@@ -74,7 +88,7 @@ impl Command {
             17 => Command::Parent(row, value),
             18 => match RowKey::of_table("parent", &[Value::Int(row as i64)]) {
                 parent if view.rows.contains_key(&parent) => {
-                    Command::Child(1 + context.below(ROWS), row, value)
+                    Command::Child(1 + context.below(rows), row, value)
                 }
                 _ => Command::Parent(row, value),
             },
@@ -84,7 +98,8 @@ impl Command {
                 if account.is_valid(view) { account } else { Command::DeleteRow("account", row) }
             }
             20 => Command::Click(format!("c{}", if context.one_in(4) { unique / 2 } else { unique })),
-            _ => Command::Reading(format!("r{unique}")),
+            21 => Command::Reading(format!("r{unique}")),
+            _ => Command::Owner(row, value),
         }
     }
 
@@ -119,7 +134,7 @@ impl Command {
             Command::Read(table, row) | Command::DeleteRow(table, row) => format!("{table}:{row}"),
             Command::Parent(row, _) => format!("parent:{row}"),
             Command::Child(row, ..) => format!("child:{row}"),
-            Command::Account(row, ..) => format!("account:{row}"),
+            Command::Account(row, ..) | Command::Owner(row, _) => format!("account:{row}"),
             Command::Click(_) => "click".into(),
             Command::Reading(_) => "reading".into(),
         }
@@ -180,6 +195,7 @@ impl Command {
                 put(unit, &[("parent_id", &parent.to_string()), ("state", state)])
             }
             Command::Account(_, email, owner) => put(unit, &[("email", email), ("owner", owner)]),
+            Command::Owner(_, owner) => put(unit, &[("owner", owner)]),
             Command::Click(id) => event(unit, target, &[("request_id", id), ("url", "u")]),
             Command::Reading(id) => event(unit, target, &[("id", id), ("value", "1")]),
         }
@@ -246,6 +262,7 @@ impl Command {
                 &mut columns,
                 &[("parent_id", Value::Int(*parent as i64)), ("state", text(state))],
             ),
+            Command::Owner(_, owner) => put_columns(&mut columns, &[("owner", text(owner))]),
             Command::Account(_, email, owner) => {
                 put_columns(&mut columns, &[("email", text(email)), ("owner", text(owner))])
             }

@@ -87,15 +87,20 @@ impl Context {
 
     /// Whether a fault of this kind happens now; it is counted.
     pub(super) fn fault(&self, kind: &'static str) -> bool {
+        let happens = self.chance(kind);
+        if happens {
+            self.count_fault(kind);
+        }
+        happens
+    }
+
+    /// The same without counting it: perhaps nothing comes of it.
+    pub(super) fn chance(&self, kind: &'static str) -> bool {
         if !self.chaos.load(Ordering::Relaxed) || self.is_crashed() {
             return false;
         }
-        let Some(rate) = self.rates.lock().get(kind).copied() else { return false };
-        if self.below(10_000) >= rate {
-            return false;
-        }
-        self.count_fault(kind);
-        true
+        let rate = self.rates.lock().get(kind).copied();
+        rate.is_some_and(|rate| self.below(10_000) < rate)
     }
 
     pub(super) fn count_fault(&self, kind: &'static str) {

@@ -4,19 +4,21 @@
 mod connection;
 mod scripted;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use landfall::error::SinkError;
-use landfall::model::Catalogue;
-use landfall::sink::{Database, Landing, LandingContext, LandingOp, Sink, Source};
+use landfall::model::{Catalogue, LaneId, Position};
+use landfall::sink::{
+    Database, Landing, LandingContext, LandingOp, LaneStep, LetterStep, Sink, Source, protocol,
+};
 use parking_lot::Mutex;
 
 pub(super) use self::scripted::Trouble;
 use super::context::Context;
 use super::history::{History, Rows, difference, event_id};
-pub(super) use super::lanes::OwnTables;
-use super::lanes::Snapshot;
+pub(super) use super::snapshot::OwnTables;
+use super::snapshot::Snapshot;
 use super::tables::{catalogue, statement};
 
 /// How many committed states are kept, for a replica that lags.
@@ -31,6 +33,14 @@ struct State {
     /// Raised when all connections break.
     generation: u64,
     is_down: bool,
+    /// It lost commits, and nobody has landed since.
+    went_back: bool,
+    /// A person has to decide what becomes of the commits that it lost.
+    waits_for_person: bool,
+    /// How far the lanes were before a person gave them to a log.
+    adopted: Option<BTreeMap<LaneId, Position>>,
+    /// Rows were given up that later ones may depend on.
+    lacks_rows: bool,
     /// Statements on some rows are refused, as by a trigger that somebody added; the number chooses which rows.
     refuses: Option<u64>,
     /// A transaction whose COMMIT was sent and whose end nobody has seen.
@@ -74,6 +84,18 @@ impl SimulatedDatabase {
         self.0.state.lock().now.clone()
     }
 
+    /// How far the lanes were before a person gave them to a log, if one did.
+    pub(super) fn take_adopted(&self) -> Option<BTreeMap<LaneId, Position>> {
+        self.0.state.lock().adopted.take()
+    }
+
+    /// How far each lane is; nothing while nobody can know that it lost commits.
+    pub(super) fn marks(&self) -> BTreeMap<LaneId, Position> {
+        let state = self.0.state.lock();
+        let unknown = state.went_back || state.waits_for_person;
+        if unknown { BTreeMap::new() } else { state.now.positions() }
+    }
+
     pub(super) fn set_down(&self, is_down: bool) {
         let state = &mut *self.0.state.lock();
         state.is_down = is_down;
@@ -87,6 +109,19 @@ impl SimulatedDatabase {
     pub(super) fn set_refusing(&self, is_refusing: bool) {
         let salt = self.0.context.below(3);
         self.0.state.lock().refuses = is_refusing.then_some(salt);
+    }
+
+    pub(super) fn set_waits_for_person(&self, waits: bool) {
+        self.0.state.lock().waits_for_person = waits;
+    }
+
+    /// Rows are missing that later ones may depend on.
+    pub(super) fn lacks_rows(&self) {
+        self.0.state.lock().lacks_rows = true;
+    }
+
+    pub(super) fn is_refusing(&self) -> bool {
+        self.0.state.lock().refuses.is_some()
     }
 
     /// The server restarts or drops everybody: what is in flight ends one way or the other.
@@ -105,6 +140,7 @@ impl SimulatedDatabase {
             state.now = before;
             lost += 1;
         }
+        state.went_back |= lost > 0;
         state.drop_connections();
         lost
     }
@@ -117,7 +153,7 @@ impl SimulatedDatabase {
             match self.run(&landing) {
                 Ok(after) => {
                     self.0.context.reached("a paused owner landed");
-                    self.commit(&landing, after);
+                    self.commit(after);
                 }
                 Err(_) => self.0.context.reached("a paused owner was fenced"),
             }
@@ -133,7 +169,7 @@ impl SimulatedDatabase {
         }
         if let Ok(after) = self.run(&landing) {
             self.0.context.reached("a transaction in flight was committed late");
-            self.commit(&landing, after);
+            self.commit(after);
         }
     }
 
@@ -148,18 +184,19 @@ impl SimulatedDatabase {
 
     /// The state after a landing, without faults.
     fn run(&self, landing: &Landing) -> Result<Snapshot, SinkError> {
-        let mut after = self.0.state.lock().now.clone();
-        after.compare_and_set(landing)?;
-        landing.ops.iter().try_for_each(|op| statement(&mut after.rows, op))?;
-        landing.letters.iter().for_each(|step| after.write_letter(step));
-        Ok(after)
+        let mut sound = Sound { landing, after: self.0.state.lock().now.clone() };
+        protocol::land(landing, &landing.ops, &mut sound)?;
+        Ok(sound.after)
     }
 
     /// Makes a state the present one, after it was compared with what the log says.
-    fn commit(&self, landing: &Landing, after: Snapshot) {
+    fn commit(&self, after: Snapshot) {
         let context = &self.0.context;
-        let steps: Vec<_> = landing.lanes.iter().map(|step| (step.lane, step.from, step.to)).collect();
         let state = &mut *self.0.state.lock();
+        // What has moved, and not what was asked to.
+        let (before, behind) = (state.now.marks(), after.marks());
+        let moved = behind.into_iter().filter_map(|(lane, to)| Some((lane, *before.get(&lane)?, to)));
+        let steps: Vec<_> = moved.filter(|(_, from, to)| from != to).collect();
         match self.0.history.lock().land(&state.now.view(), &state.now.rows, &steps) {
             Err(what) => context.violation(what),
             Ok(expected) if expected != after.view() => {
@@ -168,8 +205,8 @@ impl SimulatedDatabase {
             }
             Ok(_) => {}
         }
-        for step in &landing.lanes {
-            context.mix(u64::from(step.lane.0) << 40 | step.to.0);
+        for (lane, _, to) in &steps {
+            context.mix(u64::from(lane.0) << 40 | to.0);
         }
         context.tell(|| format!("committed {steps:?}"));
         let before = std::mem::replace(&mut state.now, after);
@@ -177,6 +214,27 @@ impl SimulatedDatabase {
         if state.past.len() > PAST_STATES_MAX {
             state.past.pop_front();
         }
+    }
+}
+
+/// The statements of a landing when nothing fails.
+struct Sound<'l> {
+    landing: &'l Landing,
+    after: Snapshot,
+}
+
+impl protocol::Statements<&LandingOp> for Sound<'_> {
+    fn advance(&mut self, step: &LaneStep) -> Result<(), SinkError> {
+        self.after.lanes.advance(&self.landing.lineage, step)
+    }
+
+    fn write(&mut self, op: &LandingOp) -> Result<(), SinkError> {
+        statement(&mut self.after.rows, op)
+    }
+
+    fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
+        self.after.write_letter(step);
+        Ok(())
     }
 }
 

@@ -1,10 +1,12 @@
 //! What was ever appended to the log, by its chained hashes, and what rows follow from it.
 //! It applies changes by itself and never asks the product what a change means.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use landfall::model::{Anchor, Change, Intent, LaneId, LoggedChange, Name, Op, Position, RowKey, Value};
+use landfall::model::{
+    Anchor, Change, Intent, LaneId, Lineage, LoggedChange, Name, Op, Position, RowKey, Value,
+};
 
 /// A row: its columns or parts that are not NULL, without the key.
 pub(super) type Row = BTreeMap<Name, Value>;
@@ -23,22 +25,26 @@ type Became = Vec<(RowKey, Option<Arc<Row>>)>;
 pub(super) type Step = (LaneId, (Position, Anchor), (Position, Anchor));
 
 /// One record as it was appended.
+#[derive(Clone)]
 pub(super) struct Record {
     pub(super) lanes: Vec<(LaneId, Position)>,
     pub(super) changes: Vec<(u8, LoggedChange)>,
 }
 
 /// A step of a lane: the anchor before, and the record (none: a gap).
+#[derive(Clone)]
 struct Link {
     before: Anchor,
     record: Option<usize>,
 }
 
 /// Everything that was appended in a run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct History {
     records: Vec<Record>,
     links: HashMap<(LaneId, Anchor), Link>,
+    /// Where a log goes on behind records that it does not have.
+    gaps: HashSet<(LaneId, Anchor)>,
     /// The records of the log as it is now, in the order of their appending.
     pub(super) order: Vec<usize>,
     /// What readers have to see: the fold of `order`.
@@ -53,6 +59,12 @@ pub(super) struct History {
     touched: BTreeMap<RowKey, usize>,
     /// Acknowledged: everything before this place of `order`, and when.
     pub(super) acks: Vec<(usize, u64)>,
+    /// Records of several lanes of which these had landed already where `order` begins.
+    partly: BTreeMap<usize, Vec<LaneId>>,
+    /// `order` before a disaster, as far as it was acknowledged.
+    remembered: Vec<usize>,
+    lineage: Option<Lineage>,
+    lineages: BTreeSet<Lineage>,
 }
 
 impl Rows {
@@ -142,7 +154,8 @@ impl History {
     }
 
     pub(super) fn gap(&mut self, lane: LaneId, before: Anchor, behind: Anchor) {
-        self.links.insert((lane, behind), Link { before, record: None });
+        self.links.entry((lane, behind)).or_insert(Link { before, record: None });
+        self.gaps.insert((lane, behind));
     }
 
     /// The place behind the last record that touched one of these rows; 0: none did.
@@ -182,11 +195,12 @@ impl History {
         }
         let (mut rows, mut gave_up) = (rows.clone(), false);
         for (number, times) in times {
-            let record = &self.records[number];
-            if times != record.lanes.len() {
-                return Err(format!("a record of {} lanes landed for {times} of them", record.lanes.len()));
+            let lanes = self.records[number].lanes.len() - self.partly.get(&number).map_or(0, Vec::len);
+            if times != lanes {
+                return Err(format!("a record of {lanes} lanes landed for {times} of them"));
             }
-            for (_, change) in &record.changes {
+            let changes: Vec<LoggedChange> = self.owed(number).cloned().collect();
+            for change in &changes {
                 rows.apply(change);
                 if let Some(row) = dropped(change) {
                     let kept = bare.rows.get(&row).cloned();
@@ -244,8 +258,9 @@ impl History {
             let last = self.order[..kept].iter().rev().find_map(|&number| {
                 self.records[number].lanes.iter().find(|(have, _)| have == lane).map(|found| found.1)
             });
+            let is_gap = self.gaps.contains(&(*lane, *anchor));
             let last = last.or(self.base.1.get(lane).copied()).unwrap_or(0);
-            if last != *position && !(self.expects_gaps && *position < last) {
+            if last != *position && !is_gap && !(self.expects_gaps && *position < last) {
                 return Err(format!("lane {lane} came back at {position}, and its last record is {last}"));
             }
             if *position > 0 && !self.links.contains_key(&(*lane, *anchor)) {
@@ -259,19 +274,89 @@ impl History {
     pub(super) fn cut(&mut self, kept: usize) {
         self.order.truncate(kept);
         self.acks.retain(|(place, _)| *place <= kept);
-        self.view = self.base.0.clone();
-        self.touched.clear();
+        self.fold();
+    }
+
+    fn fold(&mut self) {
+        let (mut view, mut touched) = (self.base.0.clone(), BTreeMap::new());
         for (place, &number) in self.order.iter().enumerate() {
-            for (_, change) in &self.records[number].changes {
-                self.view.apply(change);
+            for change in self.owed(number) {
+                view.apply(change);
                 if let LoggedChange::Row { row, .. } = change {
-                    self.touched.insert(row.clone(), place + 1);
+                    touched.insert(row.clone(), place + 1);
                 }
             }
             for (row, kept) in self.given_up.get(&number).into_iter().flatten() {
-                set(&mut self.view, row, kept.as_ref());
+                set(&mut view, row, kept.as_ref());
             }
         }
+        (self.view, self.touched) = (view, touched);
+    }
+
+    /// The changes of a record that had not landed where `order` begins.
+    fn owed(&self, number: usize) -> impl Iterator<Item = &LoggedChange> {
+        let record = &self.records[number];
+        let landed = self.partly.get(&number);
+        let is_owed = move |lane: u8| {
+            let lane = record.lanes.get(usize::from(lane)).map(|(lane, _)| lane);
+            landed.is_none_or(|landed| lane.is_none_or(|lane| !landed.contains(lane)))
+        };
+        record.changes.iter().filter(move |(lane, _)| is_owed(*lane)).map(|(_, change)| change)
+    }
+
+    /// The log is gone. The next one has to be another.
+    pub(super) fn lose_log(&mut self) {
+        self.lineage = None;
+        self.order.clear();
+        self.acks.clear();
+        self.base.1.clear();
+    }
+
+    /// A log is opened; whether it is the same as before, or one that nobody has ever seen.
+    pub(super) fn open_log(&mut self, lineage: Lineage) -> bool {
+        let before = self.lineage.replace(lineage);
+        before == Some(lineage) || self.lineages.insert(lineage)
+    }
+
+    /// Remembers what was acknowledged: a disaster begins, and some of it may be lost.
+    pub(super) fn remember(&mut self) {
+        let acknowledged = self.acks.iter().map(|(place, _)| *place).max().unwrap_or(0);
+        self.remembered = self.order[..acknowledged.min(self.order.len())].to_vec();
+    }
+
+    /// The lanes of acknowledged records that neither the log has nor the database, which is at `marks`.
+    pub(super) fn lost_lanes(&self, marks: &BTreeMap<LaneId, Position>) -> BTreeSet<LaneId> {
+        let kept: BTreeSet<usize> = self.order.iter().copied().collect();
+        let lost = self.remembered.iter().filter(|number| !kept.contains(number));
+        let places = lost.flat_map(|&number| &self.records[number].lanes);
+        places
+            .filter(|(lane, at)| marks.get(lane).is_none_or(|mark| mark < at))
+            .map(|(lane, _)| *lane)
+            .collect()
+    }
+
+    /// The history as it goes on from what the database holds: of `order` that is left which lies above `marks`.
+    pub(super) fn rebased(&self, rows: Rows, marks: BTreeMap<LaneId, Position>) -> History {
+        let landed = |(lane, at): &(LaneId, Position)| marks.get(lane).is_some_and(|mark| mark >= at);
+        let (mut order, mut partly) = (Vec::new(), BTreeMap::new());
+        let mut places = vec![0];
+        for &number in &self.order {
+            let lanes = &self.records[number].lanes;
+            let done: Vec<LaneId> =
+                lanes.iter().filter(|place| landed(place)).map(|(lane, _)| *lane).collect();
+            if done.len() < lanes.len() {
+                order.push(number);
+                if !done.is_empty() {
+                    partly.insert(number, done);
+                }
+            }
+            places.push(order.len());
+        }
+        let mut acks = self.acks.clone();
+        acks.iter_mut().for_each(|(place, _)| *place = places[(*place).min(places.len() - 1)]);
+        let mut rebased = History { order, partly, acks, base: (rows, marks), ..self.clone() };
+        rebased.fold();
+        rebased
     }
 }
 

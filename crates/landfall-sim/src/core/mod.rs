@@ -12,7 +12,12 @@
 //!   their chained hashes (`history`, `database`): nothing lost, doubled, reordered, merged wrongly, or landed in part;
 //! - after every restart the log is a prefix of what was appended, whole records only, with everything acknowledged that
 //!   the policy promises (`world`); the database is never ahead of it (`traced_log`);
+//! - what counts as landed is in the database at that moment (`world/starting`);
+//! - a volume that is lost or old, damage, and a database from long ago are refused or stopped at, and what is lost then
+//!   is declared (`world/disasters`);
 //! - after healing everything lands in time, and the database, the view and a cold cache agree.
+//!
+//! Whether all this would be noticed is tried by bugs that are planted into the library ([`Config::bug`]).
 
 mod commands;
 mod context;
@@ -20,7 +25,7 @@ pub mod crashpoints;
 mod database;
 mod faults;
 mod history;
-mod lanes;
+mod snapshot;
 mod swarm;
 mod tables;
 mod traced_log;
@@ -30,8 +35,12 @@ mod world;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use landfall::env::planted::{came_by, plant};
 
 pub use faults::{FaultAt, Mode, StepKind};
+pub use landfall::env::planted::Bug;
 pub use world::{Crash, Simulation};
 
 /// How a run is played.
@@ -47,11 +56,13 @@ pub struct Config {
     pub faults: bool,
     /// Kinds of faults that are left out, for shrinking.
     pub without: Vec<&'static str>,
+    /// A bug that is planted into the library for this run.
+    pub bug: Option<Bug>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { moves: 160, fault_at: None, trace: false, faults: true, without: Vec::new() }
+        Config { moves: 160, fault_at: None, trace: false, faults: true, without: Vec::new(), bug: None }
     }
 }
 
@@ -74,6 +85,8 @@ pub struct Report {
     pub hash: u64,
     /// What happened, if it was asked for.
     pub trace: Vec<String>,
+    /// How often the run came by the planted bug.
+    pub came_by: u64,
 }
 
 /// Plays one seed.
@@ -83,9 +96,31 @@ pub fn run(seed: u64, config: &Config) -> Report {
 
 /// Plays a scenario: after it, the world heals and everything is checked.
 pub fn run_scenario(seed: u64, config: &Config, scenario: impl FnOnce(&Simulation)) -> Report {
-    let simulation = Simulation::new(seed, config);
-    scenario(&simulation);
-    simulation.finish()
+    let play = || {
+        let simulation = Simulation::new(seed, config);
+        scenario(&simulation);
+        simulation.finish()
+    };
+    if config.bug.is_none() {
+        return play();
+    }
+    plant(config.bug);
+    // An assertion of the library is as good as one of the simulation.
+    let played = catch_unwind(AssertUnwindSafe(play));
+    let report = played.unwrap_or_else(|panic| Report {
+        seed,
+        violations: vec![format!("a panic: {}", words_of(&*panic))],
+        ..Report::default()
+    });
+    let report = Report { came_by: came_by(), ..report };
+    plant(None);
+    world::forget_others();
+    report
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
 }
 
 /// Leaves out faults and moves as long as the run still fails: the smallest configuration found, and its report.

@@ -15,6 +15,7 @@ const KINDS: &[(&str, u64)] = &[
     ("kill", 40),
     ("power cut", 40),
     ("crash at a step", 60),
+    ("crash behind a new name", 300),
     ("disk: a sync fails", 25),
     ("disk: a write fails", 10),
     ("disk: a name fails", 100),
@@ -31,8 +32,14 @@ const KINDS: &[(&str, u64)] = &[
     ("db: down", 60),
     ("db: drops connections", 80),
     ("db: failover", 50),
-    ("db: refuses rows", 50),
+    ("db: refuses rows", 120),
     ("clock jump", 80),
+    ("lanes change", 2500),
+    ("volume: a copy runs", 50),
+    ("volume: lost", 12),
+    ("volume: an older copy", 60),
+    ("volume: damage", 30),
+    ("db: restored from long ago", 80),
 ];
 
 /// The names of all kinds.
@@ -80,10 +87,13 @@ pub(super) fn setup(context: &Context) -> Setup {
         database_check: Duration::from_millis(50),
         loads_at_once: 2,
         load_timeout: Duration::from_millis(pick(&[200, 5_000])),
+        refusals_max: pick(&[1, 2, 5]) as u32,
+        hold_rows_min: pick(&[3, 100]),
+        dead_letters_max: pick(&[2, 10_000, 10_000]),
         ..Settings::in_dir("/data")
     };
     let log = LocalLogSettings {
-        segment_bytes: pick(&[6 << 10, 16 << 10]),
+        segment_bytes: pick(&[5 << 10, 5 << 10, 6 << 10, 16 << 10]),
         log_bytes_max: 1 << 20,
         record_bytes_max: 1 << 16,
         retention_ms: if keeps_much { 1 << 40 } else { 0 },

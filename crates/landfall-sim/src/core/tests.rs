@@ -19,6 +19,16 @@ fn a_few_seeds_keep_every_promise() {
 }
 
 #[test]
+fn a_planted_bug_is_seen_and_goes_with_its_run() {
+    let bug = Some(Bug::TwoTransactions);
+    let of = |bug| run(0, &Config { bug, ..Config::default() });
+    let (before, planted, behind) = (of(None), of(bug), of(None));
+    assert!(planted.came_by > 0 && !planted.violations.is_empty(), "{planted:?}");
+    assert_eq!((before.hash, before.came_by), (behind.hash, 0));
+    assert!(behind.violations.is_empty(), "{:?}", behind.violations);
+}
+
+#[test]
 fn a_scenario_survives_a_crash_at_every_step() {
     let scenario = |simulation: &Simulation| {
         simulation.write(6);

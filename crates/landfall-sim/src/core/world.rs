@@ -2,7 +2,8 @@
 //! It must never help the product: what a client was not told in time counts as unknown, and nothing is retried for it.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use landfall::Refusal;
 use landfall::buffer::log::Log;
 use landfall::env::Env;
 use landfall::lander::Turn;
+use landfall::model::{LaneId, Position, RowKey};
 use landfall::settings::Fsync;
 use landfall::simulation::seeded::{Dice, SeededRandom};
 use landfall::simulation::strict_disk::{Keep, Step, StrictDisk, Verdict};
@@ -20,17 +22,22 @@ use parking_lot::Mutex;
 use super::context::{Context, Gap, let_others, set_others};
 use super::database::SimulatedDatabase;
 use super::history::History;
-use super::swarm::{self, Setup};
+use super::swarm::Setup;
 use super::traced_log::TracedLog;
-use super::{Config, Mode, Report, StepKind};
+use super::{Mode, Report, StepKind};
 
 mod chaos;
 mod clients;
+mod disasters;
 mod ending;
 pub(super) mod scripted;
+mod simulation;
 mod starting;
 
 use clients::Clients;
+use disasters::{Backup, Disaster};
+pub use simulation::Simulation;
+pub(super) use simulation::forget_others;
 
 /// How a process ends that does not want to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +48,6 @@ pub enum Crash {
     Power(Keep),
 }
 
-/// A world that is played move by move. See the [module](super).
-pub struct Simulation(Rc<World>);
-
 pub(super) struct World {
     seed: u64,
     context: Arc<Context>,
@@ -53,12 +57,23 @@ pub(super) struct World {
     database: SimulatedDatabase,
     history: Arc<Mutex<History>>,
     in_unit: Arc<AtomicBool>,
+    /// Whether the log syncs what was written before: others may write meanwhile.
+    only_syncs: Arc<AtomicBool>,
     disk_failed: Arc<AtomicBool>,
     process: RefCell<Option<Process>>,
     clients: RefCell<Clients>,
     /// How the last process ended, and since when it acknowledged nothing; none: in order, or just killed.
     power_lost_ms: Cell<Option<u64>>,
     poisoned_ms: Cell<Option<u64>>,
+    /// What a person has to set right.
+    disaster: Cell<Option<Disaster>>,
+    backup: RefCell<Option<Backup>>,
+    /// Whether the disk was full at any time.
+    was_full: Cell<bool>,
+    /// Rows whose letters were given up, and where that was logged: what they are is known once it has landed.
+    loose: RefCell<Vec<(RowKey, (LaneId, Position))>>,
+    /// The file, the byte and the bit that have changed.
+    damaged: RefCell<Option<(PathBuf, usize, u8)>>,
     operations: Cell<u64>,
     /// The number of lanes from the next start on, when somebody changed it.
     lanes: Cell<Option<u32>>,
@@ -69,89 +84,6 @@ pub(super) struct World {
 struct Process {
     steps: Rc<Stepwise>,
     log: Arc<TracedLog>,
-}
-
-impl Simulation {
-    /// A world at its first start; the seed chooses its set-up and its faults.
-    pub(super) fn new(seed: u64, config: &Config) -> Simulation {
-        let context = Context::new(seed, config.fault_at, config.trace);
-        let setup = swarm::setup(&context);
-        let rates = swarm::rates(&context, &config.without);
-        if config.faults {
-            context.set_rates(rates);
-        }
-        let world = Rc::new(World::new(seed, context, setup));
-        let others: Weak<World> = Rc::downgrade(&world);
-        set_others(Some(Rc::new(move |gap| {
-            if let Some(world) = others.upgrade() {
-                world.meanwhile(gap);
-            }
-        })));
-        world.start();
-        Simulation(world)
-    }
-
-    /// Random moves with faults.
-    pub fn chaos(&self, moves: u64) {
-        self.0.chaos(moves);
-    }
-
-    /// So many moves of clients, acknowledged if the log allows it.
-    pub fn write(&self, moves: u64) {
-        for _ in 0..moves {
-            self.0.client_move();
-            self.0.load_move();
-            self.0.commit_move();
-            self.0.end_if_crashed();
-        }
-    }
-
-    /// Turns of the lander until it has nothing to do, at most so many.
-    pub fn land(&self, turns: u64) {
-        self.0.with(|process| process.steps.engine().flush());
-        for _ in 0..turns {
-            self.0.lander_move();
-            self.0.keeper_move();
-            self.0.end_if_crashed();
-        }
-    }
-
-    /// Time passes; what is due in it is done.
-    pub fn pass(&self, ms: u64) {
-        self.0.pass(ms);
-        self.0.end_if_crashed();
-    }
-
-    /// The process ends and starts again.
-    pub fn restart(&self, how: Crash) {
-        self.0.crash(how);
-    }
-
-    /// The database is down, or up again.
-    pub fn set_database_down(&self, is_down: bool) {
-        self.0.database.set_down(is_down);
-    }
-
-    /// The database loses its last commits and all connections, as far as the log keeps them.
-    pub fn fail_over(&self, commits: usize) {
-        self.0.database.go_back(commits);
-    }
-
-    /// The database refuses every row, or no longer.
-    pub fn set_database_refusing(&self, is_refusing: bool) {
-        self.0.database.set_refusing(is_refusing);
-    }
-
-    /// Steps of disk and database so far.
-    pub fn steps(&self) -> u64 {
-        self.0.context.steps()
-    }
-
-    /// Heals, checks everything, and tells.
-    pub(super) fn finish(self) -> Report {
-        self.0.finish();
-        self.0.report()
-    }
 }
 
 /// What becomes of a step of the disk.
@@ -169,6 +101,13 @@ fn judge(context: &Context, disk: &StrictDisk, step: Step) -> Verdict {
             "disk: a sync fails"
         }
         Step::Write => "disk: a write fails",
+        Step::Rename => {
+            // What is new has a name, and nothing of it or behind it is durable yet.
+            if context.fault("crash behind a new name") {
+                context.crash_within(4);
+            }
+            "disk: a name fails"
+        }
         _ => "disk: a name fails",
     };
     if context.fault(kind) { Verdict::Failed } else { Verdict::Done }
@@ -201,10 +140,16 @@ impl World {
             env,
             history,
             in_unit: Arc::default(),
+            only_syncs: Arc::default(),
             disk_failed,
             process: RefCell::default(),
             power_lost_ms: Cell::new(None),
             poisoned_ms: Cell::new(None),
+            disaster: Cell::new(None),
+            backup: RefCell::default(),
+            damaged: RefCell::default(),
+            was_full: Cell::new(false),
+            loose: RefCell::default(),
             operations: Cell::new(0),
             lanes: Cell::new(None),
         }
@@ -223,6 +168,7 @@ impl World {
             operations: self.operations.get(),
             hash: told.hash,
             trace: told.trace.unwrap_or_default(),
+            came_by: 0,
         }
     }
 
@@ -308,7 +254,21 @@ impl World {
     }
 
     fn keeper_move(&self) {
+        let landed = self.landed_loose_rows();
         self.with(|process| process.steps.keeper_round());
+        self.loose.borrow_mut().retain(|loose| !landed.contains(loose));
+    }
+
+    /// A round of the log's upkeep; whether all of it could be done.
+    fn segments_move(&self) -> Option<bool> {
+        self.with(|process| {
+            let before = process.log.usage().segments;
+            let done = process.steps.segments_round();
+            if process.log.usage().segments < before {
+                self.context.reached("segments were let go");
+            }
+            done
+        })
     }
 
     fn load_move(&self) -> Option<LoadStep> {
@@ -334,11 +294,16 @@ impl World {
                 0..=1 => self.client_move(),
                 2 => drop(self.load_move()),
                 3 if gap == Gap::Landing => self.keeper_move(),
-                4 if gap == Gap::Landing => self.commit_move(),
+                4 if gap == Gap::Landing || self.may_write() => self.commit_move(),
                 _ => self.poll_acks(),
             }
         }
         self.context.reached("others worked in the middle of a step");
+    }
+
+    /// Whether a commit in the middle of a sync waits for nobody: it only writes, and nobody else does.
+    fn may_write(&self) -> bool {
+        self.only_syncs.load(Ordering::Relaxed) && self.setup.settings.fsync != Fsync::Always
     }
 
     /// A refusal that the state of the world explains.
@@ -346,9 +311,10 @@ impl World {
         match refusal {
             Refusal::TryAgain(_) | Refusal::OutOfMemory(_) | Refusal::Closing => true,
             Refusal::Log { .. } | Refusal::DatabaseDown(_) => true,
-            // Only a poisoned log stops a group here.
+            // Only a poisoned log stops a group here, or what a person has to set right.
             Refusal::Fenced(_) => {
-                self.with(|process| process.log.poisoned().is_some()).unwrap_or(true)
+                self.may_stop()
+                    || self.with(|process| process.log.poisoned().is_some()).unwrap_or(true)
                     || self.context.is_crashed()
             }
             Refusal::Invalid(_) | Refusal::WrongType => false,

@@ -11,6 +11,7 @@ use crate::buffer::cache::Cache;
 use crate::buffer::log::{Address, Log, LogError, Safety};
 use crate::env::Env;
 use crate::env::failpoint::reach;
+use crate::env::planted::{Bug, planted};
 use crate::lander::{Incidents, Progress};
 use crate::model::{Catalogue, LaneId, Position};
 use crate::settings::{Fsync, Settings};
@@ -63,8 +64,8 @@ impl Core {
     /// How safe a write has to be before it is acknowledged.
     pub(super) fn acknowledged_safety(&self) -> Safety {
         match self.settings.fsync {
-            Fsync::Always => Safety::Durable,
-            Fsync::Everysec | Fsync::Os => Safety::Written,
+            Fsync::Always if !planted(Bug::AckBeforeSync) => Safety::Durable,
+            Fsync::Always | Fsync::Everysec | Fsync::Os => Safety::Written,
         }
     }
 
@@ -150,6 +151,7 @@ impl Core {
     /// that lost commits catches up: rows that were let go as landed are not in it, and the log has them.
     pub(super) fn loads_from(&self, lane: LaneId) -> Position {
         let cleaned = self.cleaned.get(lane.0 as usize).map_or(0, |cleaned| cleaned.load(Ordering::Acquire));
+        let cleaned = if planted(Bug::RewoundLoadBelieved) { 0 } else { cleaned };
         cleaned.max(self.progress.landed(lane))
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::commits::Commits;
 use super::core::Core;
 use super::unit::Unit;
+use crate::buffer::cache::View;
 use crate::buffer::log::{LogError, Safety};
+use crate::env::planted::{Bug, planted};
 use crate::lander::Lander;
 use crate::lander::notes::write_landed;
 use crate::model::mapping::Target;
@@ -195,6 +197,12 @@ fn expire(core: &Core) {
             if !due {
                 continue;
             }
+            if planted(Bug::SweptExpiry) {
+                let place = (core.cache.hash(&row), &row[..], unit.lane(0));
+                drop(unit);
+                core.cache.lock(shard).settle(&core.cache, place, View::Absent, 0);
+                continue;
+            }
             unit.delete(0);
             // Refused at a bound: the key stays expired for readers, and the next round tries again.
             if unit.commit().is_err() {
@@ -216,7 +224,7 @@ fn keep_synced(core: &Core, stop: &Stop) {
 /// Syncs the log if there is something to sync; whether to go on.
 pub(super) fn sync(core: &Core) -> bool {
     let end = core.log.accepted();
-    if core.log.safe(Safety::Durable) >= end {
+    if core.log.safe(Safety::Durable) >= end || planted(Bug::EverysecNeverSyncs) {
         return true;
     }
     // Poisoned: every later write is refused with the reason, and `status` shows it. Without room for now, the next

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::buffer::log::LaneName;
+use crate::env::planted::{Bug, planted};
 use crate::model::group::KEY_VALUE_GROUP;
 use crate::model::row::lane_hash;
 use crate::model::{Group, LaneId, Table};
@@ -51,6 +52,7 @@ impl Lanes {
     pub(super) fn of_row(&self, table: Option<&Table>, row: &[u8]) -> LaneId {
         let lanes = match table {
             None => &self.key_value,
+            Some(_) if planted(Bug::LanesByRow) => &self.key_value,
             Some(table) => self.of_table(table),
         };
         choose(lanes, lane_hash(row))

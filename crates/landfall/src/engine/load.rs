@@ -13,6 +13,7 @@ use crate::buffer::cache::view::apply;
 use crate::buffer::cache::{FillOutcome, fill};
 use crate::buffer::log::LogError;
 use crate::env::failpoint::reach;
+use crate::env::planted::{Bug, planted};
 use crate::lander::Waited;
 use crate::model::{LaneId, Letter, Position, RowKey};
 use crate::sink::{LandingContext, Loaded, SinkError, Source};
@@ -325,8 +326,8 @@ impl Core {
         // A parked row stays in the view. Its letter is of the same snapshot, so what is owed above the watermark
         // comes on top of it.
         let columns = match &loaded.letter {
-            Some(letter) => apply(loaded.row, letter),
-            None => loaded.row,
+            Some(letter) if !planted(Bug::ParkedOutOfView) => apply(loaded.row, letter),
+            _ => loaded.row,
         };
         Ok(Taken::Said(fill(&self.cache, identity, columns, snapshot, oldest, residency)))
     }

@@ -13,6 +13,7 @@ use super::effect::{Effect, overlaid};
 use super::ops::row_of;
 use super::refusal::{Refusal, Stop};
 use crate::buffer::cache::{FieldEdits, Hash, Shard, View};
+use crate::env::planted::{Bug, planted};
 use crate::model::codec::BodyWriter;
 use crate::model::mapping::Target;
 use crate::model::{Change, LaneId, Name, RowKey, Table, Value};
@@ -203,7 +204,7 @@ impl<'e> Unit<'e> {
             Some(entry) if entry.view.is_unknown() => false,
             Some(entry) if !key_value && !entry.is_dirty() && entry.expires_ms <= self.now_ms => false,
             Some(entry) => {
-                self.read_dirty |= entry.is_dirty();
+                self.read_dirty |= entry.is_dirty() && !planted(Bug::ReplyBeforeSafe);
                 self.rows[slot].seen = true;
                 true
             }
@@ -221,7 +222,8 @@ impl<'e> Unit<'e> {
             },
         };
         // A key past its time is gone, whether or not its deletion was logged already.
-        if row.table.is_none() && expires_ms > 0 && expires_ms <= self.now_ms {
+        let is_over = expires_ms > 0 && expires_ms <= self.now_ms && !planted(Bug::ExpiredKeyRead);
+        if row.table.is_none() && is_over {
             return Seen { view: &ABSENT, expires_ms: 0 };
         }
         Seen { view, expires_ms: if row.table.is_none() { expires_ms } else { 0 } }
@@ -360,7 +362,8 @@ impl<'e> Unit<'e> {
         let number = |lane: LaneId| lanes.iter().position(|have| *have == lane).unwrap_or(0) as u8;
         let mut writer = BodyWriter::new(body, changes);
         let mut events = self.events.iter();
-        if self.order.is_empty() {
+        let order = if planted(Bug::TransactionByRow) { &[][..] } else { &self.order[..] };
+        if order.is_empty() {
             for row in &self.rows {
                 for effect in &row.effects {
                     effect.encode(&mut writer, number(row.lane), &row.row);
@@ -369,7 +372,7 @@ impl<'e> Unit<'e> {
         }
         // In the order of the commands: a row may be valid only because of what another one became before it.
         let mut done: SmallVec<[usize; 4]> = smallvec::smallvec![0; self.rows.len()];
-        for &at in &self.order {
+        for &at in order {
             if at == EVENT {
                 let next = events.next();
                 next.into_iter().for_each(|(lane, table, columns)| {

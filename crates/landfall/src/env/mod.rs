@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod failpoint;
+pub mod planted;
 mod real;
 #[cfg(any(test, feature = "simulation"))]
 pub mod seeded;

@@ -13,6 +13,7 @@ use super::progress::status::StopReason;
 use super::retry::Mark;
 use super::{Lander, Lane};
 use crate::buffer::log::{Address, Record, Records, Safety};
+use crate::env::planted::{Bug, planted};
 use crate::model::codec::decode_body;
 use crate::model::{Anchor, LaneId, Lineage, LoggedChange, Position};
 use crate::sink::LaneStep;
@@ -76,7 +77,7 @@ impl Lander {
     pub(super) fn gather(&mut self, set: &BTreeSet<usize>, traces: bool) -> Result<Batch, Failure> {
         let cut = set.iter().filter_map(|&at| self.groups[at].pass).min().unwrap_or(0);
         // Below the cut only when the log had no room up to there.
-        let upto = cut.min(self.log.safe(Safety::Durable));
+        let upto = cut.min(self.log.safe(Safety::to_land()));
         let records_max = set
             .iter()
             .filter_map(|&at| self.groups[at].records_max)
@@ -226,6 +227,9 @@ impl Reading<'_> {
         let plan = self.planner.finish();
         let step = |(&id, mark): (&LaneId, &Mark)| {
             let lane = self.lanes.get(&id).filter(|lane| lane.at != *mark)?;
+            if planted(Bug::OneLaneMoves) && self.marks.keys().next() != Some(&id) {
+                return None;
+            }
             Some(LaneStep {
                 lane: id,
                 epoch: lane.epoch,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::progress::status::Phase;
 use super::retry::Backoff;
 use super::{Lander, set};
+use crate::env::planted::{Bug, planted};
 
 /// What [`Lander::choose`] found.
 pub(super) enum Choice {
@@ -23,7 +24,8 @@ impl Lander {
     pub(super) fn choose(&mut self, now: Duration) -> Choice {
         let mut joint: Vec<BTreeSet<usize>> = self.groups.iter().map(|group| group.joint.clone()).collect();
         let owes = |at: usize| self.groups[at].lanes.iter().any(|&lane| self.log.owed_by(lane).records > 0);
-        let retired = self.retired.filter(|&at| self.has_work(at) || owes(at));
+        let retired = self.retired.filter(|_| !planted(Bug::RetiredNotAwaited));
+        let retired = retired.filter(|&at| self.has_work(at) || owes(at));
         if let Some(retired) = retired {
             let together: BTreeSet<usize> = self.relatives.iter().copied().chain([retired]).collect();
             together.iter().for_each(|&at| joint[at].extend(&together));

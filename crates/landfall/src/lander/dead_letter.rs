@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::plan::{Plan, Source, Tried};
 use super::settings::LanderSettings;
+use crate::env::planted::{Bug, planted};
 use crate::model::{Change, LaneId, Letter, LetterKey, LoggedChange, Position, Reason, RowKey};
 use crate::sink::{LandingOp, LetterStep, RefusedOp};
 
@@ -102,9 +103,12 @@ pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
         match (op, reason) {
             (LandingOp::Row { lane, row, mut change }, reason) => {
                 if let Some((mut whole, mut from, _)) = carried.remove(&row) {
-                    whole.merge(change);
                     from.take(source);
-                    (change, source) = (whole, from);
+                    if !planted(Bug::CarriedChangeLost) {
+                        whole.merge(change);
+                        change = whole;
+                    }
+                    source = from;
                 }
                 match reason {
                     Some(reason) => drop(carried.insert(row, (change, source, reason.clone()))),
@@ -126,7 +130,7 @@ pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
         .keys()
         .filter(|key| !parked.contains_key(key))
         .map(|key| LetterStep::Remove(key.clone()))
-        .chain(parked.values().cloned().map(LetterStep::Park))
+        .chain(parked.values().filter(|_| !planted(Bug::LetterForgotten)).cloned().map(LetterStep::Park))
         .collect();
     parted
 }

@@ -6,14 +6,16 @@ use std::collections::BTreeSet;
 use super::batch::Attempt;
 use super::dead_letter::{Parted, part};
 use super::notes;
+use super::progress::Progress;
 use super::progress::status::{ConnectionStatus, Phase, StopReason};
 use super::retry::{Failed, Mark, Remedy, remedy};
 use super::{Lander, OpenError};
-use crate::buffer::log::Safety;
+use crate::buffer::log::{Log, Safety};
 use crate::env::failpoint::reach;
+use crate::env::planted::{Bug, planted};
 use crate::error::{LogError, SinkError};
 use crate::model::{IncidentKind, LaneId};
-use crate::sink::{Landing, LandingOp, LetterStep};
+use crate::sink::{Landing, LandingOp, LetterStep, Sink};
 
 /// Why a turn did not end well.
 pub(super) enum Failure {
@@ -96,7 +98,7 @@ impl Lander {
         if self.unsure {
             self.take_over()?;
             self.unsure = false;
-            self.parked = None;
+            self.parked = self.parked.take().filter(|_| planted(Bug::LettersKept));
         }
         self.read_letters()?;
         if self.connection.attempts > 0 {
@@ -129,15 +131,15 @@ impl Lander {
             }
         }
         let upto = set.iter().filter_map(|&at| self.groups[at].pass).max().unwrap_or(0);
-        if self.log.safe(Safety::Durable) >= upto {
+        if self.log.safe(Safety::to_land()) >= upto {
             return Ok(None);
         }
         let failed = |error| Failure::Log { error, groups: set.clone() };
-        match self.log.commit(upto, Safety::Durable) {
+        match self.log.commit(upto, Safety::to_land()) {
             Ok(()) => Ok(None),
             Err(error @ LogError::Io { .. }) => {
                 let written = self.log.safe(Safety::Written).min(upto);
-                self.log.commit(written, Safety::Durable).map_err(failed)?;
+                self.log.commit(written, Safety::to_land()).map_err(failed)?;
                 Ok(Some(error))
             }
             Err(error) => Err(failed(error)),
@@ -149,12 +151,12 @@ impl Lander {
         let Parted { ops, letters, ordered, places } = parted;
         attempt.parked = places;
         attempt.counts.rows = ops.len() as u64;
-        let landing = self.landing(&attempt, ops, letters, ordered);
+        let mut landing = self.landing(&attempt, ops, letters, ordered);
         let started = self.env.clock.monotonic();
         let Some(sink) = &mut self.sink else {
             return Err(Failure::Connection(SinkError::Unavailable("not connected".into())));
         };
-        let landed = sink.land(&landing);
+        let landed = send(&mut **sink, &mut landing, &*self.log, &self.progress);
         attempt.counts.ms = (self.env.clock.monotonic() - started).as_millis() as u64;
         match landed {
             Ok(()) => {
@@ -337,4 +339,30 @@ impl Lander {
         self.env.random.fill(&mut bytes);
         u64::from_le_bytes(bytes)
     }
+}
+
+/// Sends a landing: one call of the sink, and nothing before it or behind it but the bugs that a test plants.
+fn send(
+    sink: &mut dyn Sink,
+    landing: &mut Landing,
+    log: &dyn Log,
+    progress: &Progress,
+) -> Result<(), SinkError> {
+    let without_lanes = |landing: &Landing| Landing { lanes: Vec::new(), ..landing.clone() };
+    if planted(Bug::TwoTransactions) {
+        drop(sink.land(&without_lanes(landing)));
+        landing.ops.clear();
+    }
+    if planted(Bug::TrimWhenSent) {
+        landing.lanes.iter().for_each(|step| log.landed(step.lane, step.to.0));
+    }
+    if planted(Bug::LandedBeforeCommit) {
+        let to = landing.lanes.iter().map(|step| (step.lane, step.to.0));
+        progress.publish_landed(&to.collect::<Vec<_>>());
+    }
+    let landed = sink.land(landing);
+    if planted(Bug::UnknownAppliedAgain) && matches!(landed, Err(SinkError::Unknown(_))) {
+        drop(sink.land(&without_lanes(landing)));
+    }
+    landed
 }

@@ -42,6 +42,7 @@ use std::sync::Arc;
 
 use super::dead_letter::Parked;
 use super::settings::LanderSettings;
+use crate::env::planted::{Bug, planted};
 use crate::model::row::RowName;
 use crate::model::{
     Catalogue, Change, Intent, LaneId, Letter, LetterKey, LoggedChange, Name, Position, RowKey, Value,
@@ -200,7 +201,7 @@ impl<'a> Planner<'a> {
             }
             LoggedChange::Row { row, change } => {
                 let source = source(None);
-                if !self.parked.is_empty() {
+                if !self.parked.is_empty() && !planted(Bug::LetterMergeLost) {
                     self.try_again(&LetterKey::of_row(&row), ordered);
                 }
                 self.row(source, ordered, row, change);
@@ -208,7 +209,7 @@ impl<'a> Planner<'a> {
             LoggedChange::Letter { key, intent } => match intent {
                 Intent::Retry => drop(self.try_again(&key, ordered)),
                 Intent::Drop => {
-                    if self.parked.get(&key).is_some() {
+                    if self.parked.get(&key).is_some() && !planted(Bug::DropForgotten) {
                         self.tried.entry(key).or_insert(Tried::Dropped);
                     }
                 }
@@ -263,7 +264,8 @@ impl<'a> Planner<'a> {
     fn add_ordered(&mut self, source: Source, row: RowKey, change: Change) {
         let known = self.last.get(&row).copied();
         let rule = known.map_or_else(|| self.rules.of(&row), |(_, rule)| rule);
-        let sensitive = known.is_none_or(|(at, _)| !self.is_free(at, rule, &change));
+        let sensitive = known
+            .is_none_or(|(at, _)| !self.is_free(at, rule, &change) && !planted(Bug::MergesAcrossConstraints));
         let barrier = rule.is_none_or(|rule| rule.cascades) && may_delete(&change);
         let at = match known {
             Some((at, _)) if !sensitive || self.last_sensitive.is_none_or(|last| last <= at) => {
@@ -308,6 +310,13 @@ impl<'a> Planner<'a> {
         let Some(LandingOp::Row { lane, change, .. }) = self.ops.get_mut(at) else { return };
         *lane = source.lane;
         self.sources[at].take(source);
+        if planted(Bug::DeleteForgotten) && later == Change::Delete {
+            return;
+        }
+        if planted(Bug::BareDelta) && *change == Change::Delete {
+            *change = later;
+            return;
+        }
         if columns(change).max(columns(&later)) <= MEASURED_COLUMNS_MAX {
             self.bytes = self.bytes.saturating_sub(change.memory_bytes());
             change.merge(later);
@@ -320,7 +329,7 @@ impl<'a> Planner<'a> {
 
     /// The batch.
     pub(super) fn finish(mut self) -> Plan {
-        if !self.ordered {
+        if !self.ordered || planted(Bug::SortsWhatIsOrdered) {
             // Rows first, each once and sorted; events keep their order (the sort is stable).
             let mut both: Vec<(LandingOp, Source)> = self.ops.drain(..).zip(self.sources.drain(..)).collect();
             both.sort_by(|(a, _), (b, _)| {

@@ -25,7 +25,7 @@ impl fmt::Display for LaneId {
 ///
 /// Two logs that were started apart never share a lineage, so a watermark written for one log cannot be
 /// mistaken for a watermark of another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lineage(pub [u8; 16]);
 
 impl fmt::Display for Lineage {

@@ -8,11 +8,13 @@ use landfall::model::row::RowName;
 use landfall::model::{
     Change, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, Reason, RowKey, Value, Watermark,
 };
-use landfall::sink::{Adopted, Landing, LandingOp, LetterStep, Loaded, RefusedOp, Sink, Source};
+use landfall::sink::{
+    Adopted, Landing, LandingOp, LaneStep, LetterStep, Loaded, RefusedOp, Sink, Source, protocol,
+};
 
 use super::super::context::{Gap, let_others};
 use super::super::faults::{Mode, StepKind};
-use super::super::lanes::Snapshot;
+use super::super::snapshot::Snapshot;
 use super::{SimulatedDatabase, State, Trouble, ZOMBIES_MAX};
 
 pub(super) struct Connection {
@@ -99,7 +101,7 @@ impl Connection {
         if context.is_crashed() {
             if sends && (is_there || context.arrives()) {
                 context.reached("killed behind a COMMIT that was done");
-                database.commit(landing, after);
+                database.commit(after);
             }
             return unknown();
         }
@@ -110,7 +112,7 @@ impl Connection {
             database.0.state.lock().in_flight = Some(landing.clone());
             return unknown();
         }
-        database.commit(landing, after);
+        database.commit(after);
         let is_lost = context.take_answer_lost() || context.fault("db: unknown, committed");
         if is_lost { unknown() } else { Ok(()) }
     }
@@ -130,20 +132,31 @@ impl Sink for Connection {
         self.step()?;
         let now = &self.database.0.state.lock().now;
         now.own.has_lanes()?;
-        Ok(lanes.iter().map(|lane| now.lane_row(*lane)).collect())
+        Ok(lanes.iter().map(|lane| now.lanes.row(*lane)).collect())
     }
 
     fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
         self.step()?;
         let now = &self.database.0.state.lock().now;
         now.own.has_lanes()?;
-        Ok(now.lanes.keys().copied().collect())
+        Ok(now.lanes.ids())
     }
 
     fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
         self.transaction(|state| {
-            state.now.adopt(lanes)?;
-            state.now.declare(incidents)
+            let before = state.now.positions();
+            state.now.lanes.adopt(lanes)?;
+            state.now.declare(incidents)?;
+            let is_ahead = |lane: &Adopted| {
+                let found =
+                    lane.found.filter(|found| found.watermark.lineage == lane.becomes.watermark.lineage);
+                found.is_some_and(|found| found.watermark.position < lane.becomes.watermark.position)
+            };
+            state.lacks_rows |= lanes.iter().any(is_ahead);
+            state.adopted.get_or_insert(before);
+            // What was before belongs to another story.
+            state.past.clear();
+            Ok(())
         })
     }
 
@@ -163,7 +176,7 @@ impl Sink for Connection {
         self.step()?;
         self.database.settle();
         let mut after = self.database.0.state.lock().now.clone();
-        after.compare_and_set(landing)?;
+        landing.lanes.iter().try_for_each(|step| after.lanes.advance(&landing.lineage, step))?;
         let (mut refused, mut kept) = (Vec::new(), BTreeMap::new());
         for (op, given) in landing.ops.iter().enumerate() {
             self.step()?;
@@ -203,37 +216,61 @@ impl Sink for Connection {
         }
         let_others(Gap::Landing);
         database.settle();
-        let mut after = database.0.state.lock().now.clone();
-        after.compare_and_set(landing)?;
-        for op in &landing.ops {
-            self.step()?;
-            if context.fault("db: deadlock or lock wait") {
-                return Err(SinkError::Busy("deadlock detected".into()));
-            }
-            if let Err(error) = database.statement(&mut after.rows, op) {
-                let state = database.0.state.lock();
-                // Behind a parked row others may be refused that were valid.
-                if state.refuses.is_none() && state.now.letters.is_empty() {
-                    context.violation(format!("a valid write was refused: {error} ({op:?})"));
-                }
-                context.reached("a row was refused");
-                return Err(error);
-            }
-        }
-        for step in &landing.letters {
-            self.step()?;
-            context.reached(match step {
-                LetterStep::Park(_) => "a row was parked",
-                LetterStep::Remove(_) => "a parked row was healed",
-            });
-            after.write_letter(step);
-        }
+        let after = {
+            let state = &mut *database.0.state.lock();
+            // Who lands knows where the lanes are.
+            state.went_back = false;
+            state.now.clone()
+        };
+        let mut transaction = Transaction { connection: self, landing, after };
+        protocol::land(landing, &landing.ops, &mut transaction)?;
+        let after = transaction.after;
         if landing.lanes.len() > 1 {
             context.reached("several lanes landed together");
         }
         let committed = self.commit(landing, after);
         let_others(Gap::Landing);
         committed
+    }
+}
+
+/// The statements of a landing, any of which may fail.
+struct Transaction<'t> {
+    connection: &'t Connection,
+    landing: &'t Landing,
+    after: Snapshot,
+}
+
+impl protocol::Statements<&LandingOp> for Transaction<'_> {
+    fn advance(&mut self, step: &LaneStep) -> Result<(), SinkError> {
+        self.after.lanes.advance(&self.landing.lineage, step)
+    }
+
+    fn write(&mut self, op: &LandingOp) -> Result<(), SinkError> {
+        self.connection.step()?;
+        let database = &self.connection.database;
+        let context = &database.0.context;
+        if context.fault("db: deadlock or lock wait") {
+            return Err(SinkError::Busy("deadlock detected".into()));
+        }
+        database.statement(&mut self.after.rows, op).inspect_err(|error| {
+            let state = database.0.state.lock();
+            // Behind a parked row others may be refused that were valid.
+            if state.refuses.is_none() && state.now.letters.is_empty() && !state.lacks_rows {
+                context.violation(format!("a valid write was refused: {error} ({op:?})"));
+            }
+            context.reached("a row was refused");
+        })
+    }
+
+    fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
+        self.connection.step()?;
+        self.connection.database.0.context.reached(match step {
+            LetterStep::Park(_) => "a row was parked",
+            LetterStep::Remove(_) => "a parked row was healed",
+        });
+        self.after.write_letter(step);
+        Ok(())
     }
 }
 
@@ -259,7 +296,7 @@ impl Source for Connection {
             return Err(SinkError::Busy("locked".into()));
         }
         let state = self.database.0.state.lock();
-        let watermark = *state.now.lanes.get(&lane).ok_or(SinkError::LaneMissing { lane })?;
+        let watermark = state.now.lanes.row(lane).ok_or(SinkError::LaneMissing { lane })?.watermark;
         let columns = state.now.rows.rows.get(row).map(|columns| {
             let mut columns = (**columns).clone();
             if let Ok(RowName::Table { key, .. }) = row.decode()

@@ -1,7 +1,12 @@
 //! The moves of the chaos: everybody works in any order, and what can break breaks now and then.
 //! Every fault is one that the product has to survive without a person.
 
+use landfall::lander::Turn;
+
 use super::World;
+
+/// So many turns of the lander a quiet moment has.
+const QUIET_TURNS: u32 = 30;
 
 impl World {
     /// So many moves with faults.
@@ -10,6 +15,7 @@ impl World {
         for _ in 0..moves {
             self.any_move();
             self.any_fault();
+            self.any_disaster();
             self.end_if_crashed();
             if self.context.has_failed() {
                 break;
@@ -22,14 +28,22 @@ impl World {
         match self.context.below(100) {
             0..=44 => self.client_move(),
             45..=57 => self.commit_move(),
-            58..=70 => drop(self.lander_move()),
+            58..=70 => {
+                self.lander_move();
+                // What has landed wakes it.
+                if self.context.one_in(3) {
+                    self.segments_move();
+                }
+            }
             71..=80 => drop(self.load_move()),
-            81..=85 => self.keeper_move(),
-            86..=88 => drop(self.with(|process| process.steps.segments_round())),
+            81..=84 => self.keeper_move(),
+            85..=88 => drop(self.segments_move()),
             89..=94 => self.pass(1 + self.context.below(40)),
+            95 if self.context.one_in(2) => self.quiet_moment(),
             95 => self.pass(1 + self.context.below(4_000)),
             96 => drop(engine.evict_clean()),
             97 if self.context.one_in(3) => drop(self.ask_for_letters()),
+            97 if self.context.one_in(3) => self.drop_letter(),
             97 => engine.flush(),
             98 if self.context.one_in(2) => self.pause(),
             _ => {
@@ -37,6 +51,19 @@ impl World {
                 let _ = engine.resume(None);
             }
         }
+    }
+
+    /// Nobody writes for a moment: what can land lands, and what has landed is let go.
+    fn quiet_moment(&self) {
+        self.commit_move();
+        self.with(|process| process.steps.engine().flush());
+        for _ in 0..QUIET_TURNS {
+            if self.lander_move() != Some(Turn::Again) || self.context.is_crashed() {
+                break;
+            }
+        }
+        self.keeper_move();
+        self.segments_move();
     }
 
     fn pause(&self) {
@@ -68,6 +95,7 @@ impl World {
             } else if !full && context.fault("disk: full") {
                 self.disk.limit_room(Some(self.disk.bytes() + context.below(3_000)));
                 self.clients.borrow_mut().disk_is_full = true;
+                self.was_full.set(true);
             }
         }
         if database.is_down() && context.one_in(15) {
@@ -78,16 +106,13 @@ impl World {
         if context.fault("db: drops connections") {
             database.drop_connections();
         }
-        if self.setup.keeps_much
-            && context.fault("db: failover")
-            && database.go_back(1 + context.below(4) as usize) > 0
-        {
-            context.reached("the database lost commits");
-        }
         if context.fault("db: refuses rows") {
             database.set_refusing(true);
-        } else if context.one_in(10) {
+        } else if context.one_in(60) {
             database.set_refusing(false);
+        } else if database.is_refusing() && context.one_in(4) {
+            // The waits between the attempts pass, or nothing would ever be looked at row by row.
+            self.pass(150);
         }
         if context.fault("clock jump") {
             let jump = context.below(4_000_000) as i64 - 2_000_000;

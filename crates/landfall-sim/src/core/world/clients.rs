@@ -8,6 +8,7 @@ use landfall::Refusal;
 use landfall::engine::Stop;
 use landfall::model::RowKey;
 use landfall::model::mapping::Target;
+use landfall::model::row::RowName;
 use parking_lot::Mutex;
 
 use super::World;
@@ -72,7 +73,12 @@ impl World {
             (at, std::mem::replace(&mut clients.states[at], State::Idle))
         };
         match state {
-            State::Idle => self.run(at, self.any_unit(), 0),
+            State::Idle => {
+                let unit = self.any_unit();
+                if !unit.is_empty() {
+                    self.run(at, unit, 0);
+                }
+            }
             State::Loading(commands, done, attempts) => self.go_on(at, commands, done, attempts),
         }
     }
@@ -105,8 +111,17 @@ impl World {
         }
     }
 
+    /// Whether nobody can tell what this command has to answer, because a letter was given up a moment ago.
+    fn is_loose(&self, command: &Command) -> bool {
+        let loose = self.loose.borrow();
+        let Some(row) = command.row() else { return false };
+        loose.iter().any(|(other, _)| *other == row || is_relative(other) && is_relative(&row))
+    }
+
     fn any_unit(&self) -> Vec<Command> {
-        let several = if self.context.one_in(4) { 2 + self.context.below(3) } else { 1 };
+        let relatives = self.context.one_in(4);
+        let most = if relatives { 5 } else { 3 };
+        let several = if self.context.one_in(4) { 2 + self.context.below(most) } else { 1 };
         let mut rows = self.history.lock().view.clone();
         let now_ms = self.context.unix();
         let mut commands = Vec::new();
@@ -116,7 +131,13 @@ impl World {
                 clients.unique += 1;
                 clients.unique
             };
-            let command = Command::any(&self.context, &rows, unique);
+            let command = match relatives {
+                true => Command::of_relatives(&self.context, &rows, unique),
+                false => Command::any(&self.context, &rows, unique),
+            };
+            if self.is_loose(&command) {
+                continue;
+            }
             command.expect(&mut rows, now_ms);
             commands.push(command);
         }
@@ -126,6 +147,9 @@ impl World {
     /// Runs a unit as a server does: lock, run, log, and answer when the log is safe.
     pub(super) fn run(&self, at: usize, commands: Vec<Command>, attempts: u32) {
         let Some(engine) = self.with(|process| process.steps.engine().clone()) else { return };
+        if commands.iter().any(|command| self.is_loose(command)) {
+            return;
+        }
         let keys: Vec<String> = commands.iter().map(Command::key).collect();
         let mut targets: Vec<Target> = Vec::new();
         for key in &keys {
@@ -265,4 +289,9 @@ impl World {
     pub(super) fn clients_are_quiet(&self) -> bool {
         self.clients.borrow().is_quiet()
     }
+}
+
+/// Whether other rows depend on this one.
+fn is_relative(row: &RowKey) -> bool {
+    matches!(row.decode(), Ok(RowName::Table { table, .. }) if table != "page")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use landfall::lander::{Phase, Turn};
 use landfall::model::letter::Intent;
+use landfall::model::{LaneId, Position, RowKey};
 
 use super::World;
 use crate::core::commands::Command;
@@ -15,6 +16,8 @@ use crate::core::history::difference;
 const ROUNDS_MAX: u64 = 3_000;
 /// So many quiet rounds in a row are the end: a failover at rest is noticed within them, by a look at the database.
 const QUIET_ROUNDS: u64 = 6;
+/// After so many rounds without an end somebody looks at what is held.
+const RESUME_EVERY: u64 = 200;
 /// What a round lets pass: all rounds together are far longer than the longest backoff.
 const ROUND_MS: u64 = 25;
 
@@ -31,7 +34,8 @@ impl World {
             return;
         }
         self.context.plan_faults(&[]);
-        if self.context.is_crashed() {
+        self.check_stopped();
+        if self.context.is_crashed() || self.disaster.get().is_some() {
             self.crash(self.any_crash());
         }
         self.heal();
@@ -65,7 +69,11 @@ impl World {
     /// Liveness: what was accepted lands.
     pub(super) fn land_everything(&self) -> bool {
         let mut quiet = 0;
-        for _ in 0..ROUNDS_MAX {
+        for round in 1..=ROUNDS_MAX {
+            if round % RESUME_EVERY == 0 {
+                // A person sees that a group is held, and lets it go on.
+                self.with(|process| drop(process.steps.engine().resume(None)));
+            }
             self.commit_move();
             for _ in 0..4 {
                 self.load_move();
@@ -77,7 +85,7 @@ impl World {
                 turns += 1;
             }
             self.keeper_move();
-            self.with(|process| process.steps.segments_round());
+            self.segments_move();
             self.pass(ROUND_MS);
             let status = self.with(|process| process.steps.engine().status());
             let is_quiet = status.is_some_and(|now| now.owed.records == 0 && now.connection.attempts == 0);
@@ -141,6 +149,40 @@ impl World {
             self.context.violation(format!("letters cannot be tried again: {refusal}"));
         }
         true
+    }
+
+    /// A person gives up a dead letter of a row.
+    pub(super) fn drop_letter(&self) {
+        let mut letters = self.database.snapshot().letters_after(0, usize::MAX);
+        letters.retain(|letter| letter.key.row().is_some());
+        if letters.is_empty() {
+            return;
+        }
+        let letter = letters.swap_remove(self.context.below(letters.len() as u64) as usize);
+        self.in_unit.store(true, Ordering::Relaxed);
+        let asked = self.with(|process| {
+            process.steps.engine().ask_of_letters(std::slice::from_ref(&letter), &Intent::Drop)
+        });
+        self.in_unit.store(false, Ordering::Relaxed);
+        match asked {
+            Some(Ok(written)) => {
+                self.context.reached("a letter was given up");
+                self.database.lacks_rows();
+                let places = written.places.into_iter().filter_map(|place| Some((letter.key.row()?, place)));
+                self.loose.borrow_mut().extend(places);
+            }
+            Some(Err(refusal)) if !self.explains(&refusal) => {
+                self.context.violation(format!("a letter cannot be given up: {refusal}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The rows of which it is known now what they are without their letters; the cache knows it behind a round.
+    pub(super) fn landed_loose_rows(&self) -> Vec<(RowKey, (LaneId, Position))> {
+        let loose = self.loose.borrow().clone();
+        let has_landed = |place| self.with(|process| process.steps.engine().has_landed(&[place]));
+        loose.into_iter().filter(|(_, place)| has_landed(*place) == Some(true)).collect()
     }
 
     /// Every row is read from the database, and is what the history says.

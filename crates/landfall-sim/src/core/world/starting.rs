@@ -7,12 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use landfall::Settings;
 use landfall::buffer::log::Log;
 use landfall::buffer::log::local::LocalLog;
+use landfall::engine::Engine;
 use landfall::settings::Fsync;
 use landfall::simulation::Stepwise;
 
-use super::{Process, World};
+use super::{Disaster, Process, World};
 use crate::core::traced_log::TracedLog;
 
 /// Attempts to start before it counts as a refusal.
@@ -23,6 +25,9 @@ const EVERYSEC_LOSS_MS: u64 = 2_000;
 impl World {
     /// Starts the process, again and again while the faults forbid it.
     pub(super) fn start(&self) {
+        if self.disaster.get().is_none() && self.context.fault("lanes change") {
+            self.lanes.set(Some(1 + self.context.below(4) as u32));
+        }
         for attempt in 0..STARTS_MAX {
             if attempt > STARTS_MAX / 2 {
                 // By now somebody has repaired what is broken.
@@ -51,7 +56,10 @@ impl World {
         let (log, recovery) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                if !self.disk_failed.load(Ordering::Relaxed) && !self.is_full() {
+                if !self.explains_damage(&error)
+                    && !self.disk_failed.load(Ordering::Relaxed)
+                    && !self.is_full()
+                {
                     self.context.violation(format!("the log was refused: {error}"));
                 }
                 return Err(error.to_string());
@@ -60,22 +68,21 @@ impl World {
         if recovery.torn_bytes > 0 {
             self.context.reached("a torn tail was cut");
         }
+        if !self.history.lock().open_log(log.lineage()) {
+            self.context.violation(format!("this log has the lineage {} of another one", log.lineage()));
+        }
         self.check_recovery(&log);
-        let log = Arc::new(TracedLog {
-            log,
-            context: self.context.clone(),
-            history: self.history.clone(),
-            in_unit: self.in_unit.clone(),
-        });
+        let log = Arc::new(self.traced(log, self.disaster.get().is_some()));
         let database = Arc::new(self.database.clone());
-        let mut settings = self.setup.settings.clone();
-        settings.lanes = self.lanes.get().unwrap_or(settings.lanes);
-        match Stepwise::open(self.env.clone(), settings, log.clone(), database) {
+        match Stepwise::open(self.env.clone(), self.settings(), log.clone(), database) {
             Ok((steps, opened)) => {
                 steps.limit_batches(self.setup.batch_records_max);
+                self.watch_landed(steps.engine());
+                self.disaster_is_over(&steps);
                 self.context.tell(|| format!("started, {} changes owed", opened.owed_changes));
                 Ok(Process { steps: Rc::new(steps), log })
             }
+            Err(error) if self.set_right(&error, &log) => Err(error.to_string()),
             Err(error) => {
                 use landfall::OpenError::{Database, Lander, Log};
                 use landfall::lander::OpenError as LanderError;
@@ -89,6 +96,39 @@ impl World {
                 Err(error.to_string())
             }
         }
+    }
+
+    /// How the product is set up now.
+    pub(super) fn settings(&self) -> Settings {
+        let settings = self.setup.settings.clone();
+        Settings { lanes: self.lanes.get().unwrap_or(settings.lanes), ..settings }
+    }
+
+    /// A log with its witness.
+    pub(super) fn traced(&self, log: LocalLog, may_be_behind: bool) -> TracedLog {
+        TracedLog {
+            log,
+            context: self.context.clone(),
+            history: self.history.clone(),
+            in_unit: self.in_unit.clone(),
+            only_syncs: self.only_syncs.clone(),
+            may_be_behind,
+        }
+    }
+
+    /// Whatever is published as landed has to be in the database at that moment.
+    fn watch_landed(&self, engine: &Arc<Engine>) {
+        let (watched, database, context) =
+            (Arc::downgrade(engine), self.database.clone(), self.context.clone());
+        engine.on_landed(Arc::new(move || {
+            let Some(engine) = watched.upgrade() else { return };
+            let ahead = database.marks().into_iter().find(|(lane, at)| engine.has_landed(&[(*lane, at + 1)]));
+            if let Some((lane, at)) = ahead {
+                let what =
+                    format!("more of lane {lane} counts as landed than up to {at}, where the database is");
+                context.violation(what);
+            }
+        }));
     }
 
     /// The log is a prefix of what was appended, and holds what was promised.
@@ -117,7 +157,8 @@ impl World {
                 (Some(at), Fsync::Everysec) => acked_ms + EVERYSEC_LOSS_MS < ended.unwrap_or(at),
                 (Some(_), Fsync::Os) => false,
             };
-            if promised {
+            let other = matches!(self.disaster.get(), Some(Disaster::LostVolume | Disaster::OldVolume));
+            if promised && !other {
                 let lost = history.order.len() - kept;
                 self.context.violation(format!(
                     "{lost} records are lost, and something of them was acknowledged at {acked_ms} ms"
@@ -131,5 +172,9 @@ impl World {
         self.context.mix(kept as u64);
         self.context.tell(|| format!("the log came back with {kept} of {} records", history.order.len()));
         history.cut(kept);
+        if self.disaster.get() == Some(Disaster::OldDatabase) {
+            // What the policy allows to lose is no matter of the database.
+            history.remember();
+        }
     }
 }

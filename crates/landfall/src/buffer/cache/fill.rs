@@ -4,6 +4,7 @@
 use crate::buffer::cache::owed::{InsideSpan, Rest};
 use crate::buffer::cache::view::View;
 use crate::buffer::cache::{Cache, Entry};
+use crate::env::planted::{Bug, planted};
 use crate::model::{LaneId, Name, Position, Value};
 
 /// What became of a load.
@@ -71,12 +72,15 @@ pub fn fill(
     let mut shard = cache.lock(cache.shard_of(hash));
     let place = shard.find(hash, row);
     let entry = place.and_then(|at| shard.entry(at));
-    if lane != lane_of(entry, home) || watermark < landed() {
+    let is_old = watermark < landed() && !planted(Bug::OldLoadBelieved);
+    if lane != lane_of(entry, home) || is_old {
         return FillOutcome::Stale;
     }
     let columns = match entry {
         // Somebody wrote or loaded it whole in the meantime: that is newer.
-        Some(entry) if !entry.view.is_unknown() && entry.is_dirty() => return FillOutcome::Filled,
+        Some(entry) if !entry.view.is_unknown() && entry.is_dirty() && !planted(Bug::LoadOverwritesWrite) => {
+            return FillOutcome::Filled;
+        }
         Some(entry) => match &entry.owed {
             Some(owed) => match owed.fold(columns, watermark, rest.as_ref()) {
                 Ok(columns) => columns,

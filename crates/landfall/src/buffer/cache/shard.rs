@@ -10,6 +10,7 @@ use crate::buffer::cache::index::Index;
 use crate::buffer::cache::prefetch;
 use crate::buffer::cache::sieve::{NONE, Sieve};
 use crate::buffer::cache::view::View;
+use crate::env::planted::{Bug, planted};
 use crate::model::{Change, LaneId, Position};
 use crate::sync::atomic::Ordering;
 
@@ -217,7 +218,7 @@ impl Shard {
         for _ in 0..left.min(CLEANED_AT_ONCE) {
             let Some(at) = self.dirty[lane.0 as usize].pop_front() else { break };
             let Some(Some(entry)) = self.entries.get_mut(at as usize) else { continue };
-            if entry.position > landed {
+            if entry.position > landed && !planted(Bug::CleanedTooEarly) {
                 self.dirty[lane.0 as usize].push_back(at);
                 continue;
             }
@@ -395,7 +396,7 @@ impl Shard {
             }
             let Some(at) = self.sieve.victim(&mut self.entries, self.loads) else { return };
             let Some(entry) = self.entry(at) else { return };
-            if entry.is_key_value() {
+            if entry.is_key_value() && !planted(Bug::EvictionForgotten) {
                 cache.set_complete(false);
             }
             let hash = cache.hash(&entry.row);

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::env::planted::{Bug, planted};
 pub use crate::error::LogError;
 use crate::model::{Anchor, LaneId, Lineage, Position};
 
@@ -55,6 +56,13 @@ pub enum Safety {
     Written,
     /// On the disk, as far as the disk tells the truth.
     Durable,
+}
+
+impl Safety {
+    /// How safe a record has to be before it lands: what the disk may still lose must not be in the database.
+    pub fn to_land() -> Safety {
+        if planted(Bug::LandsUnsynced) { Safety::Written } else { Safety::Durable }
+    }
 }
 
 /// What [`Log::append`] gave a record.

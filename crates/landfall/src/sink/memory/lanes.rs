@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::env::planted::{Bug, planted};
 use crate::error::SinkError;
 use crate::model::{Anchor, Incident, LaneId, LaneRow, Lineage, Owner, Start, Watermark};
 use crate::sink::parts::{check_lineage, taken_over};
@@ -10,17 +11,25 @@ use crate::sink::{Adopted, LaneStep};
 
 /// Every lane's one row.
 #[derive(Debug, Clone, Default)]
-pub struct Lanes(BTreeMap<LaneId, LaneRow>);
+pub struct Lanes(BTreeMap<(LaneId, Lineage), LaneRow>);
+
+/// Where the row of a lane is kept: whichever log it belongs to, there is one row.
+fn place(lane: LaneId, lineage: &Lineage) -> (LaneId, Lineage) {
+    (lane, if planted(Bug::RowByLineage) { *lineage } else { Lineage([0; 16]) })
+}
 
 impl Lanes {
     /// The row of a lane, or none before it was created.
     pub fn row(&self, lane: LaneId) -> Option<LaneRow> {
-        self.0.get(&lane).copied()
+        let rows = self.0.range((lane, Lineage([0; 16]))..=(lane, Lineage([u8::MAX; 16])));
+        rows.map(|(_, row)| *row).max_by_key(|row| row.watermark.epoch)
     }
 
     /// The lanes that have a row.
     pub fn ids(&self) -> Vec<LaneId> {
-        self.0.keys().copied().collect()
+        let mut ids: Vec<LaneId> = self.0.keys().map(|(lane, _)| *lane).collect();
+        ids.dedup();
+        ids
     }
 
     /// Inserts the lanes that are missing.
@@ -29,13 +38,14 @@ impl Lanes {
     /// As [`Sink::create_lanes`](crate::sink::Sink::create_lanes).
     pub fn create(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
         for lane in lanes {
-            if let Some(found) = self.0.get(lane) {
+            if let Some(found) = self.0.get(&place(*lane, &owner.lineage)) {
                 check_lineage(*lane, Some(found.watermark.lineage), &owner.lineage)?;
             }
         }
         let watermark = Watermark { lineage: owner.lineage, epoch: 0, position: 0, anchor: Anchor::START };
         for lane in lanes {
-            self.0.entry(*lane).or_insert(LaneRow { watermark, start: Start::default() });
+            let row = self.0.entry(place(*lane, &owner.lineage));
+            row.or_insert(LaneRow { watermark, start: Start::default() });
         }
         Ok(())
     }
@@ -47,7 +57,10 @@ impl Lanes {
     pub fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
         let taken = lanes
             .iter()
-            .map(|&lane| Ok((lane, taken_over(lane, self.0.get(&lane), owner)?)))
+            .map(|&lane| {
+                let place = place(lane, &owner.lineage);
+                Ok((place, taken_over(lane, self.0.get(&place), owner)?))
+            })
             .collect::<Result<Vec<_>, SinkError>>()?;
         self.0.extend(taken.iter().copied());
         Ok(taken.into_iter().map(|(_, row)| row.watermark).collect())
@@ -60,7 +73,7 @@ impl Lanes {
     pub fn advance(&mut self, lineage: &Lineage, step: &LaneStep) -> Result<(), SinkError> {
         let (position, anchor) = step.from;
         let expected = Watermark { lineage: *lineage, epoch: step.epoch, position, anchor };
-        match self.0.get_mut(&step.lane) {
+        match self.0.get_mut(&place(step.lane, lineage)) {
             Some(row) if row.watermark == expected => {
                 (row.watermark.position, row.watermark.anchor) = step.to;
                 Ok(())
@@ -77,7 +90,8 @@ impl Lanes {
         if let Some(moved) = lanes.iter().find(|lane| self.row(lane.lane) != lane.found) {
             return Err(SinkError::Fenced { lane: moved.lane });
         }
-        self.0.extend(lanes.iter().map(|lane| (lane.lane, lane.becomes)));
+        let rows = lanes.iter().map(|lane| (place(lane.lane, &lane.becomes.watermark.lineage), lane.becomes));
+        self.0.extend(rows);
         Ok(())
     }
 }

@@ -108,8 +108,7 @@ impl Script {
     /// What has not landed cannot be read any more, and a person gives it up.
     pub(in crate::core) fn give_up_unlanded(&self) {
         let snapshot = self.0.database.snapshot();
-        let heads = snapshot.lanes.iter().map(|(lane, mark)| (*lane, mark.position)).collect();
-        self.0.history.lock().give_up_all(snapshot.view(), heads);
+        self.0.history.lock().give_up_all(snapshot.view(), snapshot.positions());
     }
 
     /// `landfall adopt --i-know`, until it succeeds.

@@ -13,6 +13,7 @@ use super::tail::Batch;
 use super::upkeep::DRAFT;
 use super::{LocalLog, failed};
 use crate::env::failpoint::reach;
+use crate::env::planted::{Bug, planted};
 use crate::sync::atomic::Ordering;
 
 /// A buffer that grew beyond this for a large record is not kept.
@@ -136,7 +137,8 @@ impl LocalLog {
         if let Some(first) = unsynced.first()
             && syncer.marked < durable
         {
-            let mark = Mark { sequence: syncer.sequence + 1, offset: first.offset(durable) };
+            let marked = if planted(Bug::MarkAheadOfSync) { target } else { durable };
+            let mark = Mark { sequence: syncer.sequence + 1, offset: first.offset(marked) };
             if let Err(reason) = first.write_mark(mark) {
                 return Err(self.fail("write to", first, &reason));
             }
@@ -146,12 +148,15 @@ impl LocalLog {
         }
         let begun = self.env.clock.monotonic();
         // In order: nothing of a segment is durable before all of the one before is.
-        for segment in &unsynced {
-            if let Err(reason) = segment.file.sync_data() {
-                return Err(self.fail("sync", segment, &reason));
-            }
+        let skipped = if planted(Bug::OnlyLastSegmentSynced) { unsynced.len().saturating_sub(1) } else { 0 };
+        for segment in &unsynced[skipped..] {
+            let synced = segment.file.sync_data();
+            let synced =
+                if planted(Bug::SyncRetried) { synced.or_else(|_| segment.file.sync_data()) } else { synced };
+            synced.map_err(|reason| self.fail("sync", segment, &reason))?;
         }
         reach("log.synced");
+        let target = if planted(Bug::CommitRace) { self.safe(Safety::Written) } else { target };
         self.durable.store(target, Ordering::Release);
         reach("log.durable");
         syncer.last = self.env.clock.monotonic();

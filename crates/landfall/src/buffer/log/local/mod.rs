@@ -263,7 +263,7 @@ impl Log for LocalLog {
         after: &[(LaneId, Position)],
         upto: Address,
     ) -> Result<Box<dyn Records + '_>, LogError> {
-        Ok(Box::new(read::LocalRecords::new(self, after, upto.min(self.safe(Safety::Durable)))?))
+        Ok(Box::new(read::LocalRecords::new(self, after, upto.min(self.safe(Safety::to_land())))?))
     }
 
     fn anchor_at(&self, lane: LaneId, position: Position) -> Result<Option<Anchor>, LogError> {

@@ -12,6 +12,7 @@ use super::index::{Cursor, Gone};
 use super::record::{self, HEAD_BYTES, Kind, NoRecord, View};
 use super::segment::Segment;
 use super::{LocalLog, damaged, failed};
+use crate::env::planted::{Bug, planted};
 use crate::model::{Anchor, LaneId, Position};
 use crate::sync::Mutex;
 
@@ -167,11 +168,9 @@ impl<'a> LocalRecords<'a> {
     ) -> Result<Self, LogError> {
         let tail = log.tail.lock();
         let feed = |&(lane, at): &(LaneId, Position)| {
-            let (cursor, _) = tail
-                .lane(lane)
-                .index
-                .seek(at)
-                .map_err(|Gone| LogError::Trimmed { lane, position: at + 1 })?;
+            let index = &tail.lane(lane).index;
+            let at = if planted(Bug::NoContiguity) { at.max(index.oldest().position) } else { at };
+            let (cursor, _) = index.seek(at).map_err(|Gone| LogError::Trimmed { lane, position: at + 1 })?;
             Ok(Feed { lane, cursor, ready: VecDeque::new(), at, ended: false })
         };
         let feeds = after.iter().map(feed).collect::<Result<_, LogError>>()?;

@@ -16,6 +16,7 @@ use super::tail::TIME_STEP_MS;
 use super::walk::OnProgress;
 use super::{damaged, failed};
 use crate::env::Disk;
+use crate::env::planted::{Bug, planted};
 use crate::model::{Anchor, LaneId, Lineage, Position};
 
 /// A last segment with no more than this part of a usual one before its mark is copied as a whole, so that many
@@ -77,9 +78,11 @@ pub(super) fn scan(
     let ids: BTreeSet<u64> = names.iter().filter_map(|name| id_of(name)).collect();
     let chain = find_chain(disk, dir, lineage, &ids)?;
     // The last segment with a mark: all before it is durable as a whole, all behind the mark may be torn.
-    let marked = chain.iter().rposition(|found| found.mark.is_some()).unwrap_or(0);
+    let is_marked = |found: &Found| found.mark.is_some() && !planted(Bug::AnyDamageIsTorn);
+    let marked = chain.iter().rposition(is_marked).unwrap_or(0);
     let Some(last) = chain.get(marked) else { return Ok(None) };
-    let marked_to = last.mark.map_or(DATA_START, |mark| mark.offset);
+    let mark = last.mark.filter(|_| !planted(Bug::NoDurableMark));
+    let marked_to = mark.map_or(DATA_START, |mark| mark.offset);
     let whole = marked_to - DATA_START <= segment_bytes / WHOLE_COPY_PART;
     let copy_from = if whole { DATA_START } else { marked_to };
     let mut replay = Replay::new(lineage);
@@ -303,7 +306,7 @@ fn next_segment(found: &Found, from: u64) -> Next {
             previous: header.previous,
             previous_end: header.previous_end,
             // What it made void may still be there, if the start that copied it could not remove it.
-            void_from: header.void_from.min(header.id),
+            void_from: if planted(Bug::VoidForgotten) { header.id } else { header.void_from.min(header.id) },
         };
     }
     Next {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::super::{Address, LogError};
 use super::record::{self, u32_at, u64_at};
+use crate::env::planted::{Bug, planted};
 use crate::env::{Disk, DiskFile};
 use crate::model::Lineage;
 
@@ -46,7 +47,8 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn seed(&self) -> u32 {
-        record::seed(&self.lineage.0, self.id, self.salt)
+        let (id, salt) = if planted(Bug::OldRecordsCount) { (0, 0) } else { (self.id, self.salt) };
+        record::seed(&self.lineage.0, id, salt)
     }
 
     fn encode(&self) -> [u8; DATA_START as usize] {
@@ -265,7 +267,9 @@ pub(super) fn begin(
         return Err(NotBegun::Room(reason));
     }
     let path = dir.join(file_name(header.id));
-    disk.rename(&spare.path, &path).and_then(|()| disk.sync_dir(dir)).map_err(NotBegun::Unknown)?;
+    let named = disk.rename(&spare.path, &path);
+    let named = if planted(Bug::NoDirectorySync) { named } else { named.and_then(|()| disk.sync_dir(dir)) };
+    named.map_err(NotBegun::Unknown)?;
     Ok(Segment { header, seed, path, file: spare.file })
 }
 

@@ -11,6 +11,7 @@ use super::segment::FORMAT_VERSION;
 use super::{damaged, failed};
 use crate::env::Disk;
 use crate::env::failpoint::reach;
+use crate::env::planted::{Bug, planted};
 use crate::model::Lineage;
 
 const MAGIC: &[u8; 8] = b"LANDNOTE";
@@ -175,7 +176,9 @@ fn write_anew(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> io::Result<()>
     }
     let file = disk.create(&draft)?;
     file.write_at(bytes, 0)?;
-    file.sync_data()?;
+    if !planted(Bug::NoteWithoutSync) {
+        file.sync_data()?;
+    }
     reach("note.draft");
     disk.rename(&draft, path)?;
     reach("note.named");

@@ -13,6 +13,7 @@ use super::settings::SEGMENTS_MAX;
 use super::small_file;
 use super::{LocalLog, LocalLogSettings as Settings, failed};
 use crate::env::failpoint::reach;
+use crate::env::planted::{Bug, planted};
 use crate::sync::atomic::Ordering;
 
 /// After this long without a sync, what is durable is marked by a sync of its own.
@@ -116,7 +117,7 @@ impl LocalLog {
         while let (Some(since), Some(segment)) = (upkeep.landed_at.front(), segments.front()) {
             let rest = kept - segment.header.capacity;
             let old = now.saturating_sub(*since).as_millis() >= u128::from(self.settings.retention_ms);
-            let may_go = old && rest >= self.settings.retention_bytes;
+            let may_go = old && rest >= self.settings.retention_bytes || planted(Bug::NoRetention);
             // Room for a write that waits is worth more than a past that perhaps nobody asks for.
             let full = !self.has_room();
             let many = upkeep.landed_at.len() as u64 > SEGMENTS_MAX;
@@ -157,7 +158,9 @@ impl LocalLog {
                 _ => Err(reason),
             });
             reach("log.trimmed");
-            match moved.and_then(|moved| disk.sync_dir(&self.folders.log).map(|()| moved)) {
+            let sync =
+                || if planted(Bug::TrimWithoutSync) { Ok(()) } else { disk.sync_dir(&self.folders.log) };
+            match moved.and_then(|moved| sync().map(|()| moved)) {
                 Ok(Some(path)) => {
                     self.spares.lock().push_back(Spare { path, file: file.file.clone(), capacity });
                 }

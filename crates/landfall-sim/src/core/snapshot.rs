@@ -1,10 +1,14 @@
-//! A committed state of the simulated database, and what its lanes' rows allow. A refused call changes nothing.
+//! A committed state of the simulated database: rows, dead letters, incidents, and the lanes' rows as the library keeps
+//! them in memory. It decides nothing about them.
 
 use std::collections::BTreeMap;
 
 use landfall::error::SinkError;
-use landfall::model::{Anchor, Incident, LaneId, LaneRow, Letter, LetterKey, Owner, Start, Watermark};
-use landfall::sink::{Adopted, Landing, LetterStep};
+use landfall::model::{
+    Anchor, Incident, LaneId, LaneRow, Letter, LetterKey, Owner, Position, Start, Watermark,
+};
+use landfall::sink::memory::lanes::Lanes;
+use landfall::sink::{Adopted, LetterStep};
 
 use super::history::Rows;
 
@@ -12,11 +16,9 @@ use super::history::Rows;
 #[derive(Clone, Default)]
 pub(super) struct Snapshot {
     pub(super) rows: Rows,
-    pub(super) lanes: BTreeMap<LaneId, Watermark>,
+    pub(super) lanes: Lanes,
     pub(super) letters: BTreeMap<LetterKey, Letter>,
     last_letter: u64,
-    /// Which start took each lane over last.
-    starts: BTreeMap<LaneId, Start>,
     pub(super) incidents: BTreeMap<[u8; 16], Incident>,
     pub(super) own: OwnTables,
 }
@@ -91,9 +93,15 @@ impl Snapshot {
         found
     }
 
-    pub(super) fn lane_row(&self, lane: LaneId) -> Option<LaneRow> {
-        let watermark = *self.lanes.get(&lane)?;
-        Some(LaneRow { watermark, start: self.starts.get(&lane).copied().unwrap_or_default() })
+    /// How far each lane is.
+    pub(super) fn marks(&self) -> BTreeMap<LaneId, (Position, Anchor)> {
+        let mark = |lane| self.lanes.row(lane).map(|row| (row.watermark.position, row.watermark.anchor));
+        self.lanes.ids().into_iter().filter_map(|lane| Some((lane, mark(lane)?))).collect()
+    }
+
+    /// The same without the anchors.
+    pub(super) fn positions(&self) -> BTreeMap<LaneId, Position> {
+        self.marks().into_iter().map(|(lane, (position, _))| (lane, position)).collect()
     }
 
     pub(super) fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
@@ -106,77 +114,23 @@ impl Snapshot {
 
     pub(super) fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
         self.own.has_lanes()?;
-        for lane in lanes {
-            if let Some(found) = self.lanes.get(lane) {
-                check_lineage(*lane, found, owner)?;
-            }
-        }
-        let fresh = Watermark { lineage: owner.lineage, epoch: 0, position: 0, anchor: Anchor::START };
-        for lane in lanes {
-            self.lanes.entry(*lane).or_insert(fresh);
-        }
-        Ok(())
+        self.lanes.create(owner, lanes)
     }
 
     pub(super) fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
         self.own.has_lanes()?;
-        for &lane in lanes {
-            let row = self.lane_row(lane).ok_or(SinkError::LaneMissing { lane })?;
-            check_lineage(lane, &row.watermark, owner)?;
-            if !owner.follows(&row.start) {
-                let (found, ours) = (row.start.boot, owner.start.boot);
-                return Err(SinkError::OtherStart { lane, found, ours });
-            }
-        }
-        let mut taken = Vec::new();
-        for lane in lanes {
-            let Some(row) = self.lanes.get_mut(lane) else { continue };
-            row.epoch += 1;
-            taken.push(*row);
-            self.starts.insert(*lane, owner.start);
-        }
-        Ok(taken)
+        self.lanes.take_over(owner, lanes)
     }
 
     /// A start of a copy takes all lanes over. It counts on from the same number, so its number is that of a start here.
-    pub(super) fn take_away(&mut self) {
-        for (lane, row) in &mut self.lanes {
-            row.epoch += 1;
-            let boot = self.starts.get(lane).map_or(1, |start| start.boot);
-            self.starts.insert(*lane, Start { boot, run: [0xc0; 16] });
-        }
+    pub(super) fn take_away(&mut self) -> Result<(), SinkError> {
+        let taken = |lane| {
+            let row = self.lanes.row(lane)?;
+            let watermark = Watermark { epoch: row.watermark.epoch + 1, ..row.watermark };
+            let start = Start { boot: row.start.boot.max(1), run: [0xc0; 16] };
+            Some(Adopted { lane, found: Some(row), becomes: LaneRow { watermark, start } })
+        };
+        let taken: Vec<Adopted> = self.lanes.ids().into_iter().filter_map(taken).collect();
+        self.lanes.adopt(&taken)
     }
-
-    pub(super) fn adopt(&mut self, lanes: &[Adopted]) -> Result<(), SinkError> {
-        if let Some(moved) = lanes.iter().find(|lane| self.lane_row(lane.lane) != lane.found) {
-            return Err(SinkError::Fenced { lane: moved.lane });
-        }
-        for Adopted { lane, becomes, .. } in lanes {
-            self.lanes.insert(*lane, becomes.watermark);
-            self.starts.insert(*lane, becomes.start);
-        }
-        Ok(())
-    }
-
-    /// The first statement of a landing.
-    pub(super) fn compare_and_set(&mut self, landing: &Landing) -> Result<(), SinkError> {
-        for step in &landing.lanes {
-            let expected = Watermark {
-                lineage: landing.lineage,
-                epoch: step.epoch,
-                position: step.from.0,
-                anchor: step.from.1,
-            };
-            match self.lanes.get_mut(&step.lane) {
-                Some(row) if *row == expected => (row.position, row.anchor) = step.to,
-                _ => return Err(SinkError::Fenced { lane: step.lane }),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn check_lineage(lane: LaneId, found: &Watermark, owner: &Owner) -> Result<(), SinkError> {
-    let (found, ours) = (found.lineage, owner.lineage);
-    if found == ours { Ok(()) } else { Err(SinkError::ForeignLineage { lane, found, ours }) }
 }
