@@ -24,6 +24,8 @@ const OWN: &str = "xtask";
 const SIMULATION: &str = "simulate";
 /// The proof of the same program that plays crash points, in rounds.
 const CRASH_POINTS: &str = "crash-points";
+/// The proof of the same program that searches for planted bugs.
+const MUTANTS: &str = "mutants";
 
 /// One long run: a test target of the release build that reads `LANDFALL_PROOF_MINUTES`, a task of [`OWN`], or the
 /// [`SIMULATION`].
@@ -83,6 +85,12 @@ const PROOFS: &[Proof] = &[
         target: SIMULATION,
         shows: "scripted scenarios keep every promise with any two faults, round by round",
     },
+    Proof {
+        name: MUTANTS,
+        package: "landfall-sim",
+        target: SIMULATION,
+        shows: "the simulation sees each bug that is planted on purpose, whichever seeds it begins with",
+    },
 ];
 
 /// Runs one proof and writes its result down; `false` when it failed.
@@ -119,13 +127,13 @@ fn command_of(root: &Path, proof: &Proof, minutes: u32) -> Result<(Command, Stri
     }
     if proof.target == SIMULATION {
         let mut command = cargo(root);
-        command.args(SIMULATE.split(' '));
-        match proof.name == CRASH_POINTS {
-            true => {
-                command.args(["--crash-points", "--minutes", &minutes.to_string(), "--round", &fresh_seed()?])
-            }
-            false => command.args(["--minutes", &minutes.to_string(), "--from", &fresh_seed()?]),
+        let (kind, from) = match proof.name {
+            CRASH_POINTS => (Some("--crash-points"), "--round"),
+            MUTANTS => (Some("--mutants"), "--from"),
+            _ => (None, "--from"),
         };
+        command.args(SIMULATE.split(' ')).args(kind);
+        command.args(["--minutes", &minutes.to_string(), from, &fresh_seed()?]);
         return Ok((command, shown));
     }
     let program = program_for_users(root)?;

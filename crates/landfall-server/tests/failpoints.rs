@@ -150,11 +150,12 @@ fn a_server_that_dies_at_any_step_of_its_path_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn the_program_for_users_has_no_step_at_which_it_ends() {
+fn the_program_for_users_has_no_step_at_which_it_ends_and_no_planted_bug() {
     // Without it, only the program of this build is there, and that one has them.
     let Some(program) = std::env::var_os("LANDFALL_BIN") else { return };
     let program = std::fs::read(program).unwrap();
     let holds = |text: &[u8]| program.windows(text.len()).any(|window| window == text);
     assert!(holds(b"LANDFALL_CONFIG") || holds(b"landfall"), "this is the program");
     assert!(!holds(b"LANDFALL_FAILPOINT"), "the build for users has failpoints");
+    assert!(!holds(b"LANDFALL_MUTANTS"), "the build for users has bugs that a test can plant");
 }

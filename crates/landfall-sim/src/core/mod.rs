@@ -43,6 +43,47 @@ pub use faults::{FaultAt, Mode, StepKind};
 pub use landfall::env::planted::Bug;
 pub use world::{Crash, Simulation};
 
+/// States that are rare and matter: where many seeds reach one of them not once, the simulation has stopped to look there.
+/// So it is with a kind of fault that never happens.
+pub const RARE: &[&str] = &[
+    "a database from long ago was refused",
+    "a group was held",
+    "a group was paused",
+    "a key expired",
+    "a lane was rewound",
+    "a letter was given up",
+    "a load was refused",
+    "a log went on behind a gap",
+    "a lost volume was refused",
+    "a parked row was healed",
+    "a paused owner landed",
+    "a paused owner was fenced",
+    "a process that another copy had shut out was refused",
+    "a record of several lanes",
+    "a row left the cache again and again",
+    "a row was parked",
+    "a row was refused",
+    "a torn tail was cut",
+    "a transaction in flight was committed late",
+    "a transaction in flight was rolled back",
+    "a write was refused at a bound or without a log",
+    "acknowledged records were lost as the policy allows",
+    "an older copy of the volume was refused",
+    "damage was refused",
+    "killed behind a COMMIT that was done",
+    "others worked in the middle of a step",
+    "records that were not durable were lost",
+    "refused rows were isolated",
+    "segments were let go",
+    "several lanes landed together",
+    "the log was poisoned",
+];
+
+/// Every kind of fault.
+pub fn kinds_of_faults() -> impl Iterator<Item = &'static str> {
+    swarm::kinds()
+}
+
 /// How a run is played.
 #[derive(Debug, Clone)]
 pub struct Config {

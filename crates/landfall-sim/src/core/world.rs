@@ -11,7 +11,7 @@ use std::time::Duration;
 use landfall::Refusal;
 use landfall::buffer::log::Log;
 use landfall::env::Env;
-use landfall::lander::Turn;
+use landfall::lander::{Phase, Turn};
 use landfall::model::{LaneId, Position, RowKey};
 use landfall::settings::Fsync;
 use landfall::simulation::seeded::{Dice, SeededRandom};
@@ -250,7 +250,18 @@ impl World {
     }
 
     fn lander_move(&self) -> Option<Turn> {
-        self.with(|process| process.steps.lander_turn()).flatten()
+        self.with(|process| {
+            let turn = process.steps.lander_turn();
+            let is_held = || {
+                let groups = process.steps.engine().status().groups;
+                groups.iter().any(|group| matches!(group.status.phase, Phase::Held { .. }))
+            };
+            if self.database.is_refusing() && is_held() {
+                self.context.reached("a group was held");
+            }
+            turn
+        })
+        .flatten()
     }
 
     fn keeper_move(&self) {

@@ -181,6 +181,10 @@ mod armed {
 
     use super::Bug;
 
+    /// Every program with planted bugs holds this text: a test looks that the one for users does not.
+    #[used]
+    static MARK: [u8; 16] = *b"LANDFALL_MUTANTS";
+
     thread_local! {
         /// The bug, and how often it was come by. Of the thread: a simulation runs in one, and several run at once.
         pub(super) static PLANTED: Cell<(Option<Bug>, u64)> = const { Cell::new((None, 0)) };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use landfall_sim::core::{Bug, Config, Report, run};
@@ -32,6 +32,16 @@ struct Found {
     without: Option<String>,
 }
 
+/// What came of many searches.
+#[derive(Default)]
+struct Searches {
+    done: u64,
+    seen: u64,
+    unsound: u64,
+    seeds: u64,
+    most: (u64, &'static str),
+}
+
 /// How often one bug was seen.
 #[derive(Default)]
 struct Rate {
@@ -47,10 +57,13 @@ pub(crate) fn play(options: &Options) -> Result<bool> {
     if options.rates {
         return Ok(tell_rates(options, &bugs));
     }
+    if let Some(time) = options.time {
+        return Ok(play_rounds(options, &bugs, time));
+    }
     let recorded = recorded()?;
     let started = Instant::now();
     let found = on_all_processors(&bugs, |bug| {
-        let found = find(options, bug, recorded.get(bug.name()).copied());
+        let found = find(options, bug, recorded.get(bug.name()).copied(), options.from);
         tell(bug, &found);
         found
     });
@@ -66,6 +79,40 @@ pub(crate) fn play(options: &Options) -> Result<bool> {
         started.elapsed().as_secs_f64()
     );
     Ok(unseen == 0 && unsound == 0)
+}
+
+/// Searches for every bug again and again, among other seeds each time and without the recorded ones.
+fn play_rounds(options: &Options, bugs: &[Bug], time: Duration) -> bool {
+    let started = Instant::now();
+    let mut sum = Searches::default();
+    let mut from = options.from;
+    while started.elapsed() < time {
+        let found = on_all_processors(bugs, |bug| find(options, bug, None, from));
+        for (bug, found) in bugs.iter().zip(&found) {
+            sum.done += 1;
+            sum.seen += u64::from(found.seed.is_some());
+            sum.unsound += u64::from(found.without.is_some());
+            sum.seeds += found.played;
+            sum.most = sum.most.max((found.played, bug.name()));
+            if found.seed.is_none() || found.without.is_some() {
+                println!("from seed {from}:");
+                tell(*bug, found);
+            }
+        }
+        from += options.seeds.unwrap_or(SEEDS);
+    }
+    println!(
+        "PROOF: {} searches for {} planted bugs, {} seen, within {} seeds in the mean and {} at most ({}), {} seeds failed \
+         without a bug",
+        sum.done,
+        bugs.len(),
+        sum.seen,
+        sum.seeds / sum.done.max(1),
+        sum.most.0,
+        sum.most.1,
+        sum.unsound
+    );
+    sum.seen == sum.done && sum.unsound == 0
 }
 
 /// Does `work` for each bug, several at once; the results are in the order of the bugs.
@@ -92,11 +139,11 @@ fn mutated(options: &Options, bug: Bug, seed: u64) -> Report {
     run(seed, &Config { bug: Some(bug), trace: false, ..options.config() })
 }
 
-/// Looks for a seed that shows a bug, at the recorded one first.
-fn find(options: &Options, bug: Bug, recorded: Option<u64>) -> Found {
+/// Looks for a seed that shows a bug, at the recorded one first and then from `from` on.
+fn find(options: &Options, bug: Bug, recorded: Option<u64>, from: u64) -> Found {
     let seeds = options.seeds.unwrap_or(SEEDS);
     let all = recorded.into_iter().map(|seed| (seed, true));
-    let all = all.chain((options.from..options.from + seeds).map(|seed| (seed, false)));
+    let all = all.chain((from..from + seeds).map(|seed| (seed, false)));
     let (mut played, mut came_by) = (0, 0);
     for (seed, recorded) in all {
         let report = mutated(options, bug, seed);

@@ -31,6 +31,7 @@ Bugs:
   --record        write the seeds that were found to the file of recorded ones
   --rates         count for each bug how many of the first --seeds show it, as a table
   --bug NAME      plant this one; with --mutants: this one alone
+  --minutes N     search for each again and again for so long, among other seeds each time
 
 Crash points, of all scenarios or of the one that is named:
   --seconds N     so many second faults for each first one, or `all` (default 1)
@@ -42,7 +43,7 @@ Crash points, of all scenarios or of the one that is named:
   --help          this text
 
 It ends with 0 when every promise was kept (with --mutants: when every bug was seen), with 1 when not, and with 2 when it
-does not understand what is asked.";
+does not understand what is asked. 10,000 seeds and more have to reach every rare state and every kind of fault, too.";
 
 /// What is asked for.
 pub(crate) struct Options {

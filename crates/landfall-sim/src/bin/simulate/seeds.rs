@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use landfall_sim::core::{Report, run};
+use landfall_sim::core::{Config, RARE, Report, kinds_of_faults, run};
 
 use crate::options::Options;
 
@@ -17,6 +17,8 @@ const SEEDS: u64 = 10_000;
 const PLAYED_TWICE: u64 = 1000;
 /// After so many failures the rest is not played.
 const FAILED_MAX: usize = 20;
+/// So many seeds reach every rare state, and have every kind of fault.
+const SEEDS_OF_ALL: u64 = 10_000;
 /// Seeds that once failed; they are played first.
 const RECORDED: &str = include_str!("../../core/recorded_seeds.txt");
 
@@ -49,6 +51,15 @@ impl Sum {
     fn faults(&self) -> u64 {
         self.faults.values().sum()
     }
+
+    /// What did not happen once, although it should have in so many seeds: then nothing was shown about it.
+    fn never(&self, options: &Options) -> Vec<&'static str> {
+        if self.seeds < SEEDS_OF_ALL || options.bug.is_some() || options.moves < Config::default().moves {
+            return Vec::new();
+        }
+        let states = RARE.iter().copied().filter(|state| !self.reached.contains_key(state));
+        states.chain(kinds_of_faults().filter(|kind| !self.faults.contains_key(kind))).collect()
+    }
 }
 
 /// What the threads share.
@@ -80,7 +91,7 @@ pub(crate) fn play(options: &Options) -> Result<bool> {
     });
     let sum = play.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     tell(&sum, started.elapsed().as_secs_f64(), options);
-    Ok(sum.failed.is_empty())
+    Ok(sum.failed.is_empty() && sum.never(options).is_empty())
 }
 
 impl Play<'_> {
@@ -135,6 +146,9 @@ fn tell(sum: &Sum, seconds: f64, options: &Options) {
         println!(
             "  repeat: cargo run --release -p landfall-sim --features core --bin simulate -- --seed {seed}{bug} --trace"
         );
+    }
+    for what in sum.never(options) {
+        println!("NEVER: {what}");
     }
     println!(
         "PROOF: {} seeds, {} faults, {} units of clients, {} steps, {} failed, {:.0} seeds a second",
