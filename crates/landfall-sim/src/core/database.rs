@@ -120,6 +120,11 @@ impl SimulatedDatabase {
         self.0.state.lock().lacks_rows = true;
     }
 
+    /// Whether it lost commits, and nobody has landed since.
+    pub(super) fn went_back(&self) -> bool {
+        self.0.state.lock().went_back
+    }
+
     pub(super) fn is_refusing(&self) -> bool {
         self.0.state.lock().refuses.is_some()
     }

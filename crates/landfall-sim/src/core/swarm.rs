@@ -42,6 +42,9 @@ const KINDS: &[(&str, u64)] = &[
     ("db: restored from long ago", 80),
 ];
 
+/// A kind may come so many times as often: what needs two or three faults in a row is met there.
+const OFTEN: u64 = 4;
+
 /// The names of all kinds.
 pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|(kind, _)| *kind)
@@ -52,8 +55,9 @@ pub(super) fn rates(context: &Context, without: &[&'static str]) -> BTreeMap<&'s
     let mut rates = BTreeMap::new();
     for (kind, rate) in KINDS {
         // The dice fall for what is left out too, so that the rest stays the same.
-        if context.one_in(2) && !without.contains(kind) {
-            rates.insert(*kind, *rate);
+        let (happens, often) = (context.one_in(2), context.one_in(6));
+        if happens && !without.contains(kind) {
+            rates.insert(*kind, rate * if often { OFTEN } else { 1 });
         }
     }
     rates

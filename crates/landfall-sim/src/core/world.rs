@@ -70,6 +70,8 @@ pub(super) struct World {
     backup: RefCell<Option<Backup>>,
     /// Whether the disk was full at any time.
     was_full: Cell<bool>,
+    /// Whether a letter was given up: what lands again from before may land otherwise, so nothing goes back any more.
+    gave_up: Cell<bool>,
     /// Rows whose letters were given up, and where that was logged: what they are is known once it has landed.
     loose: RefCell<Vec<(RowKey, (LaneId, Position))>>,
     /// The file, the byte and the bit that have changed.
@@ -149,6 +151,7 @@ impl World {
             backup: RefCell::default(),
             damaged: RefCell::default(),
             was_full: Cell::new(false),
+            gave_up: Cell::new(false),
             loose: RefCell::default(),
             operations: Cell::new(0),
             lanes: Cell::new(None),

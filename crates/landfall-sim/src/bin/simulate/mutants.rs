@@ -46,7 +46,8 @@ struct Searches {
 #[derive(Default)]
 struct Rate {
     seen: u64,
-    first: Option<(u64, String)>,
+    /// By what, and how often.
+    symptoms: BTreeMap<String, u64>,
 }
 
 /// Finds every bug, or counts how often each is seen.
@@ -185,6 +186,23 @@ fn tell(bug: Bug, found: &Found) {
     }
 }
 
+/// What kind of violation it is, without its rows and numbers.
+fn symptom(what: &str) -> String {
+    const KINDS: &[(&str, &str)] = &[
+        (" answered ", "an answer is not what the log says"),
+        (" was logged as something else", "a unit is logged as something else than it was"),
+        (" differs from the log", "in the end the database differs from the log"),
+        (" are lost, and something of them was acknowledged", "acknowledged records are lost"),
+        (" counts as landed", "more counts as landed than the database has"),
+        ("the database is ahead of the log", "the database is ahead of the log"),
+        (" landed for ", "a record of several lanes lands in part"),
+        (" was not refused", "what has to be refused is not"),
+    ];
+    let known = KINDS.iter().find(|(part, _)| what.contains(part)).map(|(_, kind)| *kind);
+    let words = known.unwrap_or_else(|| what.split(':').next().unwrap_or_default());
+    words.replace('|', "/")
+}
+
 /// The beginning of a sentence: a violation may hold a whole row.
 fn shortened(what: &str) -> String {
     let words = match what.char_indices().nth(120) {
@@ -231,17 +249,19 @@ fn tell_rates(options: &Options, bugs: &[Bug]) -> bool {
         for seed in options.from..options.from + seeds {
             if let Some(what) = mutated(options, bug, seed).violations.into_iter().next() {
                 rate.seen += 1;
-                rate.first.get_or_insert((seed, what));
+                *rate.symptoms.entry(symptom(&what)).or_default() += 1;
             }
         }
         eprintln!("{}: {} of {seeds}", bug.name(), rate.seen);
         rate
     });
-    println!("| bug | where | of {seeds} seeds | first | symptom |\n|---|---|---|---|---|");
+    println!(
+        "| bug | what it does | where | of {seeds} seeds | what is noticed most |\n|---|---|---|---|---|"
+    );
     for (bug, rate) in bugs.iter().zip(&rates) {
-        let (first, what) = rate.first.clone().unwrap_or_default();
-        let what = shortened(&what).replace('|', "/");
-        println!("| {} | `{}` | {} | {first} | {what} |", bug.name(), bug.place(), rate.seen);
+        let most = rate.symptoms.iter().max_by_key(|(_, count)| **count);
+        let most = most.map_or("", |(symptom, _)| symptom);
+        println!("| {} | {} | `{}` | {} | {most} |", bug.name(), bug.what(), bug.place(), rate.seen);
     }
     rates.iter().all(|rate| rate.seen > 0)
 }

@@ -3,7 +3,7 @@
 
 use landfall::lander::Turn;
 
-use super::World;
+use super::{Disaster, World};
 
 /// So many turns of the lander a quiet moment has.
 const QUIET_TURNS: u32 = 30;
@@ -96,6 +96,10 @@ impl World {
                 self.disk.limit_room(Some(self.disk.bytes() + context.below(3_000)));
                 self.clients.borrow_mut().disk_is_full = true;
                 self.was_full.set(true);
+                if self.database.went_back() && self.disaster.get().is_none() {
+                    // Before anybody noticed that the past is needed, it may be gone.
+                    self.begin_disaster(Disaster::OldDatabase);
+                }
             }
         }
         if database.is_down() && context.one_in(15) {
@@ -113,6 +117,9 @@ impl World {
         } else if database.is_refusing() && context.one_in(4) {
             // The waits between the attempts pass, or nothing would ever be looked at row by row.
             self.pass(150);
+            if self.context.one_in(4) {
+                self.drop_letter();
+            }
         }
         if context.fault("clock jump") {
             let jump = context.below(4_000_000) as i64 - 2_000_000;

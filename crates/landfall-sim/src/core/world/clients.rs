@@ -119,7 +119,8 @@ impl World {
     }
 
     fn any_unit(&self) -> Vec<Command> {
-        let relatives = self.context.one_in(4);
+        // A row that is refused twice in one batch is one of theirs.
+        let relatives = self.context.one_in(if self.database.is_refusing() { 2 } else { 4 });
         let most = if relatives { 5 } else { 3 };
         let several = if self.context.one_in(4) { 2 + self.context.below(most) } else { 1 };
         let mut rows = self.history.lock().view.clone();

@@ -155,7 +155,7 @@ impl World {
     pub(super) fn drop_letter(&self) {
         let mut letters = self.database.snapshot().letters_after(0, usize::MAX);
         letters.retain(|letter| letter.key.row().is_some());
-        if letters.is_empty() {
+        if letters.is_empty() || self.database.went_back() || self.disaster.get().is_some() {
             return;
         }
         let letter = letters.swap_remove(self.context.below(letters.len() as u64) as usize);
@@ -168,6 +168,8 @@ impl World {
             Some(Ok(written)) => {
                 self.context.reached("a letter was given up");
                 self.database.lacks_rows();
+                self.gave_up.set(true);
+                self.backup.borrow_mut().take();
                 let places = written.places.into_iter().filter_map(|place| Some((letter.key.row()?, place)));
                 self.loose.borrow_mut().extend(places);
             }

@@ -25,7 +25,8 @@ const EVERYSEC_LOSS_MS: u64 = 2_000;
 impl World {
     /// Starts the process, again and again while the faults forbid it.
     pub(super) fn start(&self) {
-        if self.disaster.get().is_none() && self.context.fault("lanes change") {
+        let went_back = self.database.went_back();
+        if self.disaster.get().is_none() && !went_back && self.context.fault("lanes change") {
             self.lanes.set(Some(1 + self.context.below(4) as u32));
         }
         for attempt in 0..STARTS_MAX {
