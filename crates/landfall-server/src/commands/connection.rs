@@ -133,25 +133,6 @@ pub fn select(_: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut Re
     Flow::Done
 }
 
-/// CLIENT ID | SETNAME | GETNAME | SETINFO | NO-EVICT | NO-TOUCH
-pub fn client(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
-    match (request[1].to_ascii_uppercase().as_slice(), request.arg_count()) {
-        (b"ID", 2) => reply.integer(session.who.id as i64),
-        (b"GETNAME", 2) if session.name.is_empty() => reply.null(),
-        (b"GETNAME", 2) => reply.bulk(&session.name),
-        (b"SETNAME", 3) if request[2].iter().any(|byte| !byte.is_ascii_graphic()) => {
-            reply.error("ERR Client names cannot contain spaces, newlines or special characters.");
-        }
-        (b"SETNAME", 3) => {
-            session.name = request[2].to_vec();
-            reply.ok();
-        }
-        (b"SETINFO", 4) | (b"NO-EVICT" | b"NO-TOUCH", 3) => reply.ok(),
-        _ => reply.error("ERR unknown subcommand or wrong number of arguments for 'client'; ID, SETNAME, GETNAME, SETINFO, NO-EVICT and NO-TOUCH are built"),
-    }
-    Flow::Done
-}
-
 /// RESET
 pub fn reset(session: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
     session.reset();

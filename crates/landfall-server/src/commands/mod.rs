@@ -6,9 +6,10 @@ use landfall::model::LaneId;
 use landfall::model::mapping::Target;
 use landfall_resp::{ReplyWriter, Request};
 
-use crate::front::session::Session;
 use crate::front::waiting::Wait;
 
+pub mod client;
+pub mod config;
 pub mod connection;
 pub mod events;
 pub mod glob;
@@ -20,49 +21,12 @@ pub mod keys;
 pub mod letters;
 pub mod numbers;
 pub mod own;
+pub mod spec;
 pub mod status;
 pub mod strings;
 pub mod table;
 
-/// One command, as the table lists it.
-pub struct Spec {
-    /// The name in capitals.
-    pub name: &'static str,
-    /// How many arguments with the name; negative: at least so many.
-    pub arity: i32,
-    /// Which arguments are keys.
-    pub keys: Keys,
-    /// Whether it may change data.
-    pub writes: bool,
-    /// Whether it may stand between MULTI and EXEC.
-    pub in_multi: bool,
-    /// What it does, in one sentence.
-    pub summary: &'static str,
-    /// What runs it.
-    pub handler: Handler,
-}
-
-/// Which arguments are keys: from `first` to `last` (negative: counted from the end) in steps; `first` 0: none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keys {
-    /// The first.
-    pub first: usize,
-    /// The last.
-    pub last: i32,
-    /// The step.
-    pub step: usize,
-}
-
-/// What runs a command.
-#[derive(Clone, Copy)]
-pub enum Handler {
-    /// Reads and writes rows, in a unit.
-    Data(fn(&mut Call<'_, '_>) -> Result<(), Stop>),
-    /// Concerns the connection or the server.
-    Session(fn(&mut Session, &Engine, &Request<'_>, &mut ReplyWriter<'_>) -> Flow),
-    /// EXEC: runs what was queued, as one unit.
-    Exec,
-}
+pub use spec::{Handler, Spec};
 
 /// How a session command ends.
 pub enum Flow {
@@ -100,26 +64,6 @@ impl Call<'_, '_> {
     /// Argument `at`; empty when there is none, which arity rules out.
     pub fn arg(&self, at: usize) -> &[u8] {
         self.request.arg(at).unwrap_or_default()
-    }
-}
-
-impl Spec {
-    /// The numbers of the arguments that are keys.
-    pub fn key_args(&self, args: usize) -> impl Iterator<Item = usize> {
-        let last = match self.keys.last {
-            last if last < 0 => args.saturating_sub(last.unsigned_abs() as usize),
-            last => last as usize,
-        };
-        let first = if self.keys.first == 0 { usize::MAX } else { self.keys.first };
-        (first..=last.min(args.saturating_sub(1))).step_by(self.keys.step.max(1))
-    }
-
-    /// Whether a request may have so many arguments.
-    pub fn takes(&self, args: usize) -> bool {
-        match self.arity {
-            arity if arity < 0 => args >= arity.unsigned_abs() as usize,
-            arity => args == arity as usize,
-        }
     }
 }
 

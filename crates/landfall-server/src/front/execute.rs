@@ -9,7 +9,8 @@ use landfall_resp::{ReplyWriter, Request};
 use smallvec::SmallVec;
 
 use super::session::{Session, TRANSACTION_BYTES_MAX, Transaction};
-use crate::commands::table::lookup;
+use crate::commands::spec::{DataHandler, Flags};
+use crate::commands::table::{Unknown, find};
 use crate::commands::{Call, Flow, Handler, Spec, refuse};
 
 /// How a request ended.
@@ -29,21 +30,21 @@ pub fn execute(
     out: &mut Vec<u8>,
     request: &Request<'_>,
 ) -> Outcome {
-    let Some(spec) = lookup(request.command()) else {
-        spoil(session);
-        unknown(session, out, request);
-        return Outcome::Done;
+    let spec = match find(request) {
+        Ok(spec) => spec,
+        Err(what) => {
+            spoil(session);
+            unknown(session, out, request, &what);
+            return Outcome::Done;
+        }
     };
     let mut reply = ReplyWriter::new(out, session.protocol);
     if !spec.takes(request.arg_count()) {
         spoil(session);
-        reply.error_fmt(format_args!(
-            "ERR wrong number of arguments for '{}' command",
-            spec.name.to_lowercase()
-        ));
+        reply.error_fmt(format_args!("ERR wrong number of arguments for '{}' command", spec.full_name()));
         return Outcome::Done;
     }
-    if !session.authenticated && !matches!(spec.name, "HELLO" | "AUTH" | "QUIT" | "RESET") {
+    if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
         reply.error("NOAUTH Authentication required.");
         return Outcome::Done;
     }
@@ -71,8 +72,15 @@ pub fn execute(
     }
 }
 
-fn unknown(session: &Session, out: &mut Vec<u8>, request: &Request<'_>) {
+fn unknown(session: &Session, out: &mut Vec<u8>, request: &Request<'_>, what: &Unknown) {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).into_owned();
+    if let Unknown::Subcommand(spec) = what {
+        return ReplyWriter::new(out, session.protocol).error_fmt(format_args!(
+            "ERR unknown subcommand '{}'. Try {} HELP.",
+            shown(request.arg(1).unwrap_or_default()),
+            spec.name
+        ));
+    }
     let args: Vec<String> = request.args().skip(1).take(3).map(|arg| format!("'{}' ", shown(arg))).collect();
     ReplyWriter::new(out, session.protocol).error_fmt(format_args!(
         "ERR unknown command '{}', with args beginning with: {}",
@@ -90,9 +98,12 @@ fn spoil(session: &mut Session) {
 
 fn queue(session: &mut Session, spec: &'static Spec, request: &Request<'_>, reply: &mut ReplyWriter<'_>) {
     let Some(transaction) = &mut session.transaction else { return };
-    if !spec.in_multi {
+    if spec.flags.has(Flags::NO_MULTI) {
         transaction.spoiled = true;
-        reply.error_fmt(format_args!("ERR {} is not allowed in transactions", spec.name));
+        reply.error_fmt(format_args!(
+            "ERR {} is not allowed in transactions",
+            spec.full_name().to_uppercase().replace('|', " ")
+        ));
         return;
     }
     let request = request.to_owned_request();
@@ -108,8 +119,6 @@ fn queue(session: &mut Session, spec: &'static Spec, request: &Request<'_>, repl
     transaction.queued.push((spec, request));
     reply.queued();
 }
-
-type DataHandler = fn(&mut Call<'_, '_>) -> Result<(), Stop>;
 
 fn data(
     engine: &Engine,

@@ -1,0 +1,59 @@
+//! The commands of the connection and of transactions.
+//! What they mean is in the family's own file; here they are only described.
+
+use super::server::help;
+use crate::commands::spec::{Flags, Spec};
+use crate::commands::{client, connection, introspection};
+
+pub(super) const TRANSACTIONS: &[Spec] = &[
+    Spec::session("MULTI", 1, connection::multi, "Starts a transaction.").fast().alone().since("1.2.0"),
+    Spec::exec("Runs a transaction.")
+        .alone()
+        .since("1.2.0")
+        .differs(&["One record in the log: after a crash a transaction is there whole or not at all."]),
+    Spec::session("DISCARD", 1, connection::discard, "Drops a transaction.").fast().alone().since("2.0.0"),
+];
+
+pub(super) const CONNECTION: &[Spec] = &[
+    Spec::session("PING", -1, connection::ping, "Answers PONG, or the argument.").fast().since("1.0.0"),
+    Spec::session("ECHO", 2, connection::echo, "Answers the argument.").fast().since("1.0.0"),
+    Spec::session("HELLO", -1, connection::hello, "Chooses the protocol, and authenticates.")
+        .also(LOGIN)
+        .alone()
+        .since("6.0.0")
+        .differs(&["The server calls itself `landfall` and tells its own version."]),
+    Spec::session("AUTH", -2, connection::auth, "Authenticates.").also(LOGIN).alone().since("1.0.0"),
+    Spec::session("SELECT", 2, connection::select, "Database 0 is the only one.")
+        .fast()
+        .since("1.0.0")
+        .differs(&["Another database than 0 is refused."]),
+    Spec::session("CLIENT", -2, introspection::help, "What the server knows of its clients.")
+        .since("2.4.0")
+        .holds(CLIENT),
+    Spec::session("RESET", 1, connection::reset, "Sets the connection back to its start.")
+        .also(LOGIN)
+        .alone()
+        .since("6.2.0"),
+    Spec::session("QUIT", -1, connection::quit, "Closes the connection.").also(LOGIN).alone().since("1.0.0"),
+];
+
+/// Of what works before a login.
+const LOGIN: Flags = Flags::NO_AUTH.and(Flags::FAST);
+
+const CLIENT: &[Spec] = &[
+    Spec::session("ID", 2, client::id, "The number of this connection.").since("5.0.0"),
+    Spec::session("SETNAME", 3, client::setname, "Names this connection.").since("2.6.9"),
+    Spec::session("GETNAME", 2, client::getname, "The name of this connection.").since("2.6.9"),
+    Spec::session("SETINFO", 4, client::setinfo, "Notes the client library and its version.").since("7.2.0"),
+    Spec::session("NO-EVICT", 3, client::switch, "Answers OK: no client is let go for want of memory.")
+        .admin()
+        .since("7.0.0"),
+    Spec::session(
+        "NO-TOUCH",
+        3,
+        client::switch,
+        "Answers OK; reads count for the eviction list all the same.",
+    )
+    .since("7.2.0"),
+    help("5.0.0"),
+];

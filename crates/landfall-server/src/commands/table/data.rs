@@ -1,0 +1,115 @@
+//! The commands over keys and rows: strings, hashes, keys of any type, events.
+//! What they mean is in the family's own file and in the engine; here they are only described.
+
+use crate::commands::spec::{Keys, Spec};
+use crate::commands::{events, hashes, keys, numbers, strings};
+
+const ONE: Keys = Keys::ONE;
+const ALL: Keys = Keys::ALL;
+const PAIRS: Keys = Keys::PAIRS;
+
+pub(super) const STRINGS: &[Spec] = &[
+    Spec::read("GET", 2, ONE, strings::get, "Reads a string, a cell, or a row as JSON.")
+        .fast()
+        .since("1.0.0"),
+    Spec::write("SET", -3, ONE, strings::set, "Writes a string, a cell, or columns of a row from JSON.")
+        .since("1.0.0")
+        .differs(&["A row of a table does not expire: an expiry for one is refused."]),
+    Spec::write("SETNX", 3, ONE, strings::setnx, "Writes a string when the key is absent.")
+        .fast()
+        .since("1.0.0"),
+    Spec::write("SETEX", 4, ONE, strings::setex, "Writes a string that expires after seconds.")
+        .since("2.0.0"),
+    Spec::write("PSETEX", 4, ONE, strings::psetex, "Writes a string that expires after milliseconds.")
+        .since("2.6.0"),
+    Spec::write("GETSET", 3, ONE, strings::getset, "Writes a string and answers the old one.")
+        .fast()
+        .since("1.0.0"),
+    Spec::write("GETDEL", 2, ONE, strings::getdel, "Reads a string and deletes its key.")
+        .fast()
+        .removes()
+        .since("6.2.0"),
+    Spec::write("APPEND", 3, ONE, strings::append, "Appends to a string.").fast().since("2.0.0"),
+    Spec::read("STRLEN", 2, ONE, strings::strlen, "The length of a string in bytes.").fast().since("2.2.0"),
+    Spec::read("MGET", -2, ALL, strings::mget, "Reads several strings.").fast().since("1.0.0"),
+    Spec::write("MSET", -3, PAIRS, strings::mset, "Writes several strings, all or none.").since("1.0.1"),
+    Spec::write("INCR", 2, ONE, numbers::incr, "Adds one.").fast().since("1.0.0"),
+    Spec::write("DECR", 2, ONE, numbers::decr, "Subtracts one.").fast().since("1.0.0"),
+    Spec::write("INCRBY", 3, ONE, numbers::incrby, "Adds a whole number.").fast().since("1.0.0"),
+    Spec::write("DECRBY", 3, ONE, numbers::decrby, "Subtracts a whole number.").fast().since("1.0.0"),
+    Spec::write("INCRBYFLOAT", 3, ONE, numbers::incrbyfloat, "Adds a number with a point.")
+        .fast()
+        .since("2.6.0"),
+];
+
+pub(super) const HASHES: &[Spec] = &[
+    Spec::write("HSET", -4, ONE, hashes::hset, "Writes fields of a hash, or columns of a row.")
+        .fast()
+        .since("2.0.0")
+        .differs(&[
+            "For a row that is not in the cache the reply counts every column as new: the row is not loaded for it.",
+        ]),
+    Spec::write("HMSET", -4, ONE, hashes::hmset, "Writes fields of a hash, or columns of a row.")
+        .fast()
+        .since("2.0.0"),
+    Spec::write("HSETNX", 4, ONE, hashes::hsetnx, "Writes a field that is absent.").fast().since("2.0.0"),
+    Spec::read("HGET", 3, ONE, hashes::hget, "Reads a field of a hash, or a column of a row.").fast().since("2.0.0"),
+    Spec::read("HMGET", -3, ONE, hashes::hmget, "Reads several fields or columns.").fast().since("2.0.0"),
+    Spec::read("HGETALL", 2, ONE, hashes::hgetall, "Reads all fields or columns.").since("2.0.0"),
+    Spec::read("HKEYS", 2, ONE, hashes::hkeys, "The names of all fields or columns.").since("2.0.0"),
+    Spec::read("HVALS", 2, ONE, hashes::hvals, "The values of all fields or columns.").since("2.0.0"),
+    Spec::read("HLEN", 2, ONE, hashes::hlen, "How many fields or columns there are.").fast().since("2.0.0"),
+    Spec::read("HEXISTS", 3, ONE, hashes::hexists, "Whether a field or column has a value.").fast().since("2.0.0"),
+    Spec::write("HDEL", -3, ONE, hashes::hdel, "Removes fields, or clears columns.")
+        .fast()
+        .removes()
+        .since("2.0.0")
+        .differs(&["A column is set to NULL, or to its default when it cannot be NULL."]),
+    Spec::write("HINCRBY", 4, ONE, numbers::hincrby, "Adds to a field or column.").fast().since("2.0.0"),
+    Spec::write("HINCRBYFLOAT", 4, ONE, numbers::hincrbyfloat, "Adds a number with a point to a field or column.")
+        .fast()
+        .since("2.6.0"),
+];
+
+pub(super) const GENERIC: &[Spec] = &[
+    Spec::write("DEL", -2, ALL, keys::del, "Deletes keys and rows.")
+        .removes()
+        .since("1.0.0")
+        .differs(&["A row that is not in the cache counts as deleted: it is not loaded for the reply."]),
+    Spec::write("UNLINK", -2, ALL, keys::del, "Deletes keys and rows.").fast().removes().since("4.0.0"),
+    Spec::read("EXISTS", -2, ALL, keys::exists, "How many of the keys exist.").fast().since("1.0.0"),
+    Spec::read("TYPE", 2, ONE, keys::kind, "The type of a key: string, hash or none.")
+        .fast()
+        .since("1.0.0")
+        .differs(&["A row is a hash, one of its cells a string."]),
+    Spec::write("EXPIRE", -3, ONE, keys::expire, "Sets the time to live in seconds.")
+        .fast()
+        .frugal()
+        .since("1.0.0")
+        .differs(&[
+            "For a row it rules the cache only: a time that has passed lets the row go from the cache, and the database keeps it.",
+        ]),
+    Spec::write("PEXPIRE", -3, ONE, keys::pexpire, "Sets the time to live in milliseconds.")
+        .fast()
+        .frugal()
+        .since("2.6.0"),
+    Spec::write("EXPIREAT", -3, ONE, keys::expireat, "Sets the time of expiry in Unix seconds.")
+        .fast()
+        .frugal()
+        .since("1.2.0"),
+    Spec::write("PEXPIREAT", -3, ONE, keys::pexpireat, "Sets the time of expiry in Unix milliseconds.")
+        .fast()
+        .frugal()
+        .since("2.6.0"),
+    Spec::write("PERSIST", 2, ONE, keys::persist, "Takes the time to live away.").fast().frugal().since("2.2.0"),
+    Spec::read("TTL", 2, ONE, keys::ttl, "The time to live in seconds.").fast().since("1.0.0"),
+    Spec::read("PTTL", 2, ONE, keys::pttl, "The time to live in milliseconds.").fast().since("2.6.0"),
+];
+
+pub(super) const STREAMS: &[Spec] =
+    &[Spec::write("XADD", -5, ONE, events::xadd, "Appends an event to a table.")
+        .fast()
+        .since("5.0.0")
+        .differs(&[
+            "The key names a table without other keys; the id is `*`, and the reply is `<position>-<lane>`.",
+        ])];

@@ -1,0 +1,76 @@
+//! What differs from Redis 7.2 beyond single commands, and what Redis has and Landfall has not.
+//! The compatibility page shows it, and the differential test excuses nothing that does not stand here.
+
+/// Something that Landfall does in another way than Redis 7.2, whatever the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Difference {
+    /// A short name for tests to refer to.
+    pub name: &'static str,
+    /// What differs and why, in a sentence or two.
+    pub text: &'static str,
+}
+
+/// Every difference that is not one of a single command.
+pub const DIFFERENCES: &[Difference] = &[
+    Difference { name: "one database", text: "Database 0 is the only one." },
+    Difference { name: "inline", text: "Inline commands (without RESP) are refused." },
+    Difference {
+        name: "error texts",
+        text: "Errors have Redis's prefixes, and mostly its words; where a client can do something about it, the sentence goes on and says what.",
+    },
+    Difference {
+        name: "prefixes",
+        text: "Prefixes with a meaning of their own: `TRYAGAIN` (a bound is reached), `OOM`, `MISCONF` (the log failed), `READONLY` (somebody else owns the database's lanes), `MASTERDOWN` (the answer needs the database, and it is down), `LOADING` (tables are being read again).",
+    },
+    Difference {
+        name: "rows",
+        text: "A key that names a row of a table follows the table: see [mapping.md](mapping.md). All that is said of keys here is said of key-value keys.",
+    },
+    Difference {
+        name: "lazy rows",
+        text: "Commands that write a row without reading it answer without loading it: whether it was there is then a guess, and the sentence of the command says which.",
+    },
+];
+
+/// Commands of Redis 7.2 that are not there: a family, its commands, and why.
+pub const MISSING: &[(&str, &[&str], &str)] = &[
+    (
+        "Keyspace",
+        &["SCAN", "KEYS", "DBSIZE", "RANDOMKEY", "RENAME", "RENAMENX", "COPY", "FLUSHALL", "FLUSHDB"],
+        "Not built yet.",
+    ),
+    (
+        "Strings",
+        &["GETEX", "GETRANGE", "SUBSTR", "SETRANGE", "MSETNX", "LCS"],
+        "Not built yet; LCS is not planned.",
+    ),
+    ("Hashes", &["HSTRLEN", "HRANDFIELD", "HSCAN"], "Not built yet."),
+    ("Expiry", &["EXPIRETIME", "PEXPIRETIME"], "Not built yet."),
+    ("Optimistic locks", &["WATCH", "UNWATCH"], "Not built yet."),
+    (
+        "Streams over keys",
+        &["XLEN", "XRANGE", "XREVRANGE", "XREAD", "XDEL", "XTRIM", "XINFO", "XGROUP", "XREADGROUP", "XACK"],
+        "Not built yet; consumer groups are not planned.",
+    ),
+    (
+        "Messages",
+        &["SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "PUBLISH", "PUBSUB"],
+        "Not built yet.",
+    ),
+    (
+        "Tools",
+        &["OBJECT", "MEMORY", "SLOWLOG", "LATENCY", "MONITOR", "DEBUG", "TOUCH", "ROLE", "LOLWUT", "MODULE"],
+        "Not built yet.",
+    ),
+    (
+        "Other types",
+        &["LPUSH", "SADD", "ZADD", "PFADD", "GEOADD", "SETBIT", "BITCOUNT"],
+        "Later: lists, sets, sorted sets.",
+    ),
+    ("Scripts", &["EVAL", "EVALSHA", "FCALL", "SCRIPT", "FUNCTION"], "Later."),
+    (
+        "Replication and cluster",
+        &["REPLICAOF", "SLAVEOF", "SYNC", "PSYNC", "CLUSTER", "MIGRATE", "DUMP", "RESTORE", "MOVE", "SWAPDB"],
+        "The database is where the data goes, and where it is copied.",
+    ),
+];

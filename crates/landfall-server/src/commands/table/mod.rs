@@ -1,0 +1,138 @@
+//! The table of commands: everything that is known of a command stands here once, a file for each family.
+//! A command that is not in this table does not exist; COMMAND, HELP, `docs/commands.md` and `docs/compatibility.md`
+//! are made from it.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use landfall_resp::Request;
+
+use super::spec::{Group, Spec};
+
+mod connection;
+mod data;
+pub mod differences;
+mod own;
+mod server;
+
+/// The families in the order in which they are listed.
+const FAMILIES: &[(Group, &[Spec])] = &[
+    (Group::String, data::STRINGS),
+    (Group::Hash, data::HASHES),
+    (Group::Generic, data::GENERIC),
+    (Group::Stream, data::STREAMS),
+    (Group::Transactions, connection::TRANSACTIONS),
+    (Group::Connection, connection::CONNECTION),
+    (Group::Server, server::SERVER),
+    (Group::Landfall, own::LANDFALL),
+];
+
+/// Every command, with its family, its number and its subcommands' numbers.
+pub static COMMANDS: LazyLock<Vec<Spec>> = LazyLock::new(|| {
+    let mut next = 0;
+    let mut number = |spec: Spec, group| {
+        next += 1;
+        Spec { id: next - 1, group, ..spec }
+    };
+    let mut commands = Vec::new();
+    for (group, family) in FAMILIES {
+        for spec in *family {
+            let spec = number(*spec, *group);
+            let subcommands = spec.subcommands.iter().map(|sub| Spec { container: spec.name, ..*sub });
+            let subcommands: Vec<Spec> = subcommands.map(|sub| number(sub, *group)).collect();
+            // Once for the life of the process.
+            commands.push(Spec { subcommands: subcommands.leak(), ..spec });
+        }
+    }
+    commands
+});
+
+/// How many numbers commands and subcommands have.
+pub fn ids() -> usize {
+    everything().count()
+}
+
+/// All commands, each with its subcommands behind it, by their numbers.
+pub fn everything() -> impl Iterator<Item = &'static Spec> {
+    COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
+}
+
+/// The longest name of a command.
+const NAME_BYTES_MAX: usize = 24;
+
+static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Spec, ahash::RandomState>> =
+    LazyLock::new(|| COMMANDS.iter().map(|spec| (spec.name.as_bytes(), spec)).collect());
+
+/// The command of this name, in any case.
+pub fn lookup(name: &[u8]) -> Option<&'static Spec> {
+    let mut capitals = [0; NAME_BYTES_MAX];
+    let capitals = capitals.get_mut(..name.len())?;
+    capitals.copy_from_slice(name);
+    capitals.make_ascii_uppercase();
+    BY_NAME.get(&*capitals).copied()
+}
+
+/// Why a request names nothing to run.
+pub enum Unknown {
+    /// There is no such command.
+    Command,
+    /// There is no such subcommand of this one.
+    Subcommand(&'static Spec),
+}
+
+/// What a request runs: its command, or the subcommand of it that the next word names.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn find(request: &Request<'_>) -> Result<&'static Spec, Unknown> {
+    let spec = lookup(request.command()).ok_or(Unknown::Command)?;
+    match request.arg(1) {
+        Some(word) if !spec.subcommands.is_empty() => spec.subcommand(word).ok_or(Unknown::Subcommand(spec)),
+        _ => Ok(spec),
+    }
+}
+
+/// The command with this name, `get` or `client|list`, in any case.
+pub fn named(name: &[u8]) -> Option<&'static Spec> {
+    let mut parts = name.splitn(2, |byte| *byte == b'|');
+    let spec = lookup(parts.next()?)?;
+    parts.next().map_or(Some(spec), |sub| spec.subcommand(sub))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_in_any_case_and_listed_once() {
+        for spec in COMMANDS.iter() {
+            assert!(spec.name.len() <= NAME_BYTES_MAX, "{}", spec.name);
+            let lower = spec.name.to_lowercase();
+            assert!(lookup(lower.as_bytes()).is_some_and(|found| std::ptr::eq(found, spec)), "{}", spec.name);
+        }
+        assert_eq!(BY_NAME.len(), COMMANDS.len());
+    }
+
+    #[test]
+    fn every_command_has_its_own_number_and_says_since_when_redis_has_it() {
+        for (id, spec) in everything().enumerate() {
+            let name = spec.full_name();
+            assert_eq!(usize::from(spec.id), id, "{name}");
+            assert!(named(name.as_bytes()).is_some_and(|found| std::ptr::eq(found, spec)), "{name}");
+            let own = spec.group == Group::Landfall;
+            assert!(own || spec.since.split('.').count() == 3, "{name} has no release");
+            assert!(spec.summary.ends_with('.'), "{name}: a summary is a sentence");
+        }
+    }
+
+    #[test]
+    fn keys_are_counted_as_redis_counts_them() {
+        let keys =
+            |name: &str, args| lookup(name.as_bytes()).map(|spec| spec.key_args(args).collect::<Vec<_>>());
+        assert_eq!(keys("MSET", 5), Some(vec![1, 3]));
+        assert_eq!(keys("DEL", 3), Some(vec![1, 2]));
+        assert_eq!(keys("SET", 3), Some(vec![1]));
+        assert_eq!(keys("PING", 1), Some(vec![]));
+        assert_eq!(keys("LANDFALL.EVICT", 1), Some(vec![]));
+    }
+}
