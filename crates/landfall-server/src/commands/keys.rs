@@ -1,7 +1,7 @@
 //! Keys of any kind: deleting, existence, time to live.
 //! The meaning is the engine's; this file only reads arguments and writes replies.
 
-use landfall::engine::ops::keys::{self, Ttl, invalid_expire_time};
+use landfall::engine::ops::keys::{self, Ttl, When, invalid_expire_time};
 use landfall::engine::ops::{numbers, rows};
 use landfall::engine::{Refusal, Stop};
 
@@ -35,32 +35,33 @@ pub fn kind(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// EXPIRE key seconds
+/// `TOUCH key [key ..]`: reading a key is what keeps it in the cache.
+pub fn touch(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    exists(call)
+}
+
+/// `EXPIRE key seconds [NX | XX | GT | LT]`
 pub fn expire(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     set_expiry(call, 1000, true, "expire")
 }
 
-/// PEXPIRE key milliseconds
+/// `PEXPIRE key milliseconds [NX | XX | GT | LT]`
 pub fn pexpire(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     set_expiry(call, 1, true, "pexpire")
 }
 
-/// EXPIREAT key unix-seconds
+/// `EXPIREAT key unix-seconds [NX | XX | GT | LT]`
 pub fn expireat(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     set_expiry(call, 1000, false, "expireat")
 }
 
-/// PEXPIREAT key unix-milliseconds
+/// `PEXPIREAT key unix-milliseconds [NX | XX | GT | LT]`
 pub fn pexpireat(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     set_expiry(call, 1, false, "pexpireat")
 }
 
 fn set_expiry(call: &mut Call<'_, '_>, scale: i64, relative: bool, command: &str) -> Result<(), Stop> {
-    if call.request.arg_count() > 3 {
-        return Err(
-            Refusal::invalid(format!("options of {command} are not built yet (NX, XX, GT, LT)")).into()
-        );
-    }
+    let when = expiry_condition(call)?;
     let amount = numbers::integer(call.arg(2))?;
     let now_ms = if relative { call.unit.now_ms() } else { 0 };
     let at_ms = amount
@@ -69,9 +70,36 @@ fn set_expiry(call: &mut Call<'_, '_>, scale: i64, relative: bool, command: &str
         .ok_or_else(|| invalid_expire_time(command))?;
     // A time before 1970 has passed like any other.
     let at_ms = u64::try_from(at_ms).unwrap_or(0);
-    let there = keys::expire(call.unit, call.base, &call.targets[0], at_ms)?;
-    call.reply.integer(i64::from(there));
+    let set = keys::expire_when(call.unit, call.base, &call.targets[0], at_ms, when)?;
+    call.reply.integer(i64::from(set));
     Ok(())
+}
+
+/// `NX | XX | GT | LT` behind an expiry; XX goes with GT and with LT.
+fn expiry_condition(call: &Call<'_, '_>) -> Result<When, Refusal> {
+    let mut when = When::default();
+    let (mut greater, mut less) = (false, false);
+    for option in call.request.args().skip(3) {
+        match option.to_ascii_uppercase().as_slice() {
+            b"NX" => when.without = true,
+            b"XX" => when.with = true,
+            b"GT" => greater = true,
+            b"LT" => less = true,
+            _ => {
+                let shown = String::from_utf8_lossy(&option[..option.len().min(64)]).into_owned();
+                return Err(Refusal::invalid(format!("Unsupported option {shown}")));
+            }
+        }
+    }
+    if when.without && (when.with || greater || less) {
+        return Err(Refusal::invalid("NX and XX, GT or LT options at the same time are not compatible"));
+    }
+    if greater && less {
+        return Err(Refusal::invalid("GT and LT options at the same time are not compatible"));
+    }
+    when.later = greater;
+    when.earlier = less;
+    Ok(when)
 }
 
 /// PERSIST key
@@ -89,6 +117,18 @@ pub fn ttl(call: &mut Call<'_, '_>) -> Result<(), Stop> {
 /// PTTL key
 pub fn pttl(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     answer_ttl(call, |ms| ms)
+}
+
+/// EXPIRETIME key
+pub fn expiretime(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    let now_ms = call.unit.now_ms();
+    answer_ttl(call, |ms| (ms + now_ms + 500) / 1000)
+}
+
+/// PEXPIRETIME key
+pub fn pexpiretime(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    let now_ms = call.unit.now_ms();
+    answer_ttl(call, |ms| ms + now_ms)
 }
 
 fn answer_ttl(call: &mut Call<'_, '_>, scale: impl Fn(u64) -> u64) -> Result<(), Stop> {

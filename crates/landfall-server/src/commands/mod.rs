@@ -8,6 +8,7 @@ use landfall_resp::{ReplyWriter, Request};
 
 use crate::front::waiting::Wait;
 
+pub mod chance;
 pub mod client;
 pub mod config;
 pub mod connection;
@@ -20,6 +21,7 @@ pub mod introspection;
 pub mod keys;
 pub mod letters;
 pub mod numbers;
+pub mod object;
 pub mod own;
 pub mod spec;
 pub mod status;

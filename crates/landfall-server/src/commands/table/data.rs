@@ -1,8 +1,9 @@
 //! The commands over keys and rows: strings, hashes, keys of any type, events.
 //! What they mean is in the family's own file and in the engine; here they are only described.
 
+use super::server::help;
 use crate::commands::spec::{Keys, Spec};
-use crate::commands::{events, hashes, keys, numbers, strings};
+use crate::commands::{events, hashes, introspection, keys, numbers, object, strings};
 
 const ONE: Keys = Keys::ONE;
 const ALL: Keys = Keys::ALL;
@@ -29,10 +30,28 @@ pub(super) const STRINGS: &[Spec] = &[
         .fast()
         .removes()
         .since("6.2.0"),
+    Spec::write("GETEX", -2, ONE, strings::getex, "Reads a string and sets or takes away its expiry.")
+        .fast()
+        .frugal()
+        .since("6.2.0"),
+    Spec::read("GETRANGE", 4, ONE, strings::getrange, "A part of a string.").since("2.4.0"),
+    Spec::read("SUBSTR", 4, ONE, strings::getrange, "A part of a string; the old name of GETRANGE.")
+        .since("1.0.0"),
+    Spec::write("SETRANGE", 4, ONE, strings::setrange, "Overwrites a part of a string.")
+        .since("2.2.0")
+        .differs(&["A string is at most as long as `proto-max-bulk-len`, which CONFIG GET tells."]),
     Spec::write("APPEND", 3, ONE, strings::append, "Appends to a string.").fast().since("2.0.0"),
     Spec::read("STRLEN", 2, ONE, strings::strlen, "The length of a string in bytes.").fast().since("2.2.0"),
     Spec::read("MGET", -2, ALL, strings::mget, "Reads several strings.").fast().since("1.0.0"),
     Spec::write("MSET", -3, PAIRS, strings::mset, "Writes several strings, all or none.").since("1.0.1"),
+    Spec::write(
+        "MSETNX",
+        -3,
+        PAIRS,
+        strings::msetnx,
+        "Writes several strings when none of the keys is there.",
+    )
+    .since("1.0.1"),
     Spec::write("INCR", 2, ONE, numbers::incr, "Adds one.").fast().since("1.0.0"),
     Spec::write("DECR", 2, ONE, numbers::decr, "Subtracts one.").fast().since("1.0.0"),
     Spec::write("INCRBY", 3, ONE, numbers::incrby, "Adds a whole number.").fast().since("1.0.0"),
@@ -60,6 +79,10 @@ pub(super) const HASHES: &[Spec] = &[
     Spec::read("HVALS", 2, ONE, hashes::hvals, "The values of all fields or columns.").since("2.0.0"),
     Spec::read("HLEN", 2, ONE, hashes::hlen, "How many fields or columns there are.").fast().since("2.0.0"),
     Spec::read("HEXISTS", 3, ONE, hashes::hexists, "Whether a field or column has a value.").fast().since("2.0.0"),
+    Spec::read("HSTRLEN", 3, ONE, hashes::hstrlen, "The length of a field's value in bytes.").fast().since("3.2.0"),
+    Spec::read("HRANDFIELD", -2, ONE, hashes::hrandfield, "Some fields by chance.")
+        .since("6.2.0")
+        .differs(&["With a negative count it answers at most 1,048,576 fields."]),
     Spec::write("HDEL", -3, ONE, hashes::hdel, "Removes fields, or clears columns.")
         .fast()
         .removes()
@@ -78,6 +101,7 @@ pub(super) const GENERIC: &[Spec] = &[
         .differs(&["A row that is not in the cache counts as deleted: it is not loaded for the reply."]),
     Spec::write("UNLINK", -2, ALL, keys::del, "Deletes keys and rows.").fast().removes().since("4.0.0"),
     Spec::read("EXISTS", -2, ALL, keys::exists, "How many of the keys exist.").fast().since("1.0.0"),
+    Spec::read("TOUCH", -2, ALL, keys::touch, "How many of the keys exist; they count as read.").fast().since("3.2.1"),
     Spec::read("TYPE", 2, ONE, keys::kind, "The type of a key: string, hash or none.")
         .fast()
         .since("1.0.0")
@@ -104,6 +128,27 @@ pub(super) const GENERIC: &[Spec] = &[
     Spec::write("PERSIST", 2, ONE, keys::persist, "Takes the time to live away.").fast().frugal().since("2.2.0"),
     Spec::read("TTL", 2, ONE, keys::ttl, "The time to live in seconds.").fast().since("1.0.0"),
     Spec::read("PTTL", 2, ONE, keys::pttl, "The time to live in milliseconds.").fast().since("2.6.0"),
+    Spec::read("EXPIRETIME", 2, ONE, keys::expiretime, "The time of expiry in Unix seconds.").fast().since("7.0.0"),
+    Spec::read("PEXPIRETIME", 2, ONE, keys::pexpiretime, "The time of expiry in Unix milliseconds.")
+        .fast()
+        .since("7.0.0"),
+    Spec::session("OBJECT", -2, introspection::help, "How a value is kept.").since("2.2.3").holds(OBJECT),
+];
+
+const SECOND: Keys = Keys::SECOND;
+
+const OBJECT: &[Spec] = &[
+    Spec::read("ENCODING", 3, SECOND, object::encoding, "The form in which Redis would keep such a value.")
+        .since("2.2.3")
+        .differs(&[
+            "Told from the value as it is: Redis also remembers what it was, as with APPEND or a hash that was once large.",
+        ]),
+    Spec::read("REFCOUNT", 3, SECOND, object::refcount, "Always 1.").since("2.2.3"),
+    Spec::read("IDLETIME", 3, SECOND, object::idletime, "Refused: idle times are not kept.")
+        .since("2.2.3")
+        .differs(&["Refused: the eviction list keeps one bit a key."]),
+    Spec::read("FREQ", 3, SECOND, object::freq, "Refused, as Redis does without an LFU policy.").since("4.0.0"),
+    help("6.2.0"),
 ];
 
 pub(super) const STREAMS: &[Spec] =

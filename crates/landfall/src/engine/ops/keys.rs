@@ -74,6 +74,53 @@ pub fn expire(unit: &mut Unit<'_>, at: usize, target: &Target, at_ms: u64) -> Re
     Ok(true)
 }
 
+/// When an expiry may be set; without any of them, always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct When {
+    /// Only when there is none.
+    pub without: bool,
+    /// Only when there is one.
+    pub with: bool,
+    /// Only when the new one is later; none is later than any.
+    pub later: bool,
+    /// Only when the new one is earlier; none is later than any.
+    pub earlier: bool,
+}
+
+impl When {
+    /// Whether an expiry at `new_ms` may take the place of `old_ms`; 0: there is none.
+    fn allows(self, old_ms: u64, new_ms: u64) -> bool {
+        let has = old_ms > 0;
+        !(self.without && has
+            || self.with && !has
+            || self.later && (!has || new_ms <= old_ms)
+            || self.earlier && has && new_ms >= old_ms)
+    }
+}
+
+/// [`expire`] under a condition; a row never has an expiry of its own. Answers whether it was set.
+///
+/// # Errors
+/// [`Stop`].
+pub fn expire_when(
+    unit: &mut Unit<'_>,
+    at: usize,
+    target: &Target,
+    at_ms: u64,
+    when: When,
+) -> Result<bool, Stop> {
+    if when != When::default() {
+        if !rows::exists(unit, at, target)? {
+            return Ok(false);
+        }
+        let old_ms = if row_of(target).is_some() { 0 } else { unit.see(at)?.expires_ms };
+        if !when.allows(old_ms, at_ms) {
+            return Ok(false);
+        }
+    }
+    expire(unit, at, target, at_ms)
+}
+
 /// PERSIST: whether there was an expiry to take away.
 ///
 /// # Errors
@@ -119,7 +166,81 @@ pub fn kind(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<&'static 
     })
 }
 
+/// A value as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form<'a> {
+    /// There is none.
+    Absent,
+    /// A string, or the text of a cell.
+    String(&'a [u8]),
+    /// The fields of a hash, or the columns of a row that are not NULL.
+    Fields {
+        /// How many there are.
+        count: usize,
+        /// The length of the longest name or value in bytes.
+        longest_bytes: usize,
+    },
+}
+
+/// Shows `visit` in which form a value is kept.
+///
+/// # Errors
+/// [`Stop`].
+pub fn form<T>(
+    unit: &mut Unit<'_>,
+    at: usize,
+    target: &Target,
+    visit: impl FnOnce(Form<'_>) -> T,
+) -> Result<T, Stop> {
+    if let Target::Table(table) = target {
+        return Err(names_a_table(table).into());
+    }
+    if matches!(target, Target::Cell(..)) {
+        let text = super::strings::get(unit, at, target)?;
+        return Ok(visit(text.as_deref().map_or(Form::Absent, Form::String)));
+    }
+    match unit.see(at)?.view {
+        View::Unknown | View::Absent => return Ok(visit(Form::Absent)),
+        View::String(text) => return Ok(visit(Form::String(text))),
+        View::Hash(_) | View::Row(_) => {}
+    }
+    let (mut count, mut longest_bytes) = (0, 0);
+    super::fields::get_all(unit, at, target, |fields, all| {
+        count = fields;
+        longest_bytes = all.map(|(name, value)| name.len().max(value.len())).max().unwrap_or(0);
+    })?;
+    Ok(visit(Form::Fields { count, longest_bytes }))
+}
+
 /// The refusal for a time that cannot be.
 pub fn invalid_expire_time(command: &str) -> Refusal {
     Refusal::invalid(format!("invalid expire time in '{command}' command"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_set_when_its_condition_allows_it() {
+        let (none, nx) = (When::default(), When { without: true, ..When::default() });
+        let (xx, gt) = (When { with: true, ..none }, When { later: true, ..none });
+        let (lt, xx_lt) = (When { earlier: true, ..none }, When { with: true, earlier: true, ..none });
+        for (when, old_ms, new_ms, allowed) in [
+            (none, 0, 5, true),
+            (nx, 0, 5, true),
+            (nx, 9, 5, false),
+            (xx, 0, 5, false),
+            (xx, 9, 5, true),
+            (gt, 0, 5, false),
+            (gt, 5, 5, false),
+            (gt, 5, 6, true),
+            (lt, 0, 5, true),
+            (lt, 5, 5, false),
+            (lt, 6, 5, true),
+            (xx_lt, 0, 5, false),
+        ] {
+            assert_eq!(when.allows(old_ms, new_ms), allowed, "{when:?} {old_ms} {new_ms}");
+        }
+    }
 }

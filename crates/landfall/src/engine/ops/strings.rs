@@ -148,6 +148,35 @@ pub fn append(unit: &mut Unit<'_>, at: usize, target: &Target, tail: &[u8]) -> R
     Ok(length)
 }
 
+/// SETRANGE of a key-value string: `value` from `offset` on, with zeros between the end and it. Answers the new length,
+/// which may be `bytes_max` at most.
+///
+/// # Errors
+/// [`Stop`].
+pub fn set_range(
+    unit: &mut Unit<'_>,
+    at: usize,
+    target: &Target,
+    (offset, value): (usize, &[u8]),
+    bytes_max: usize,
+) -> Result<usize, Stop> {
+    key_value_only(target, "SETRANGE")?;
+    let (old, expires_ms) = unit.string(at)?.unwrap_or((Arc::from(&b""[..]), 0));
+    if value.is_empty() {
+        return Ok(old.len());
+    }
+    let end = offset.saturating_add(value.len());
+    if end > bytes_max {
+        return Err(Refusal::invalid("string exceeds maximum allowed size (proto-max-bulk-len)").into());
+    }
+    let mut new = old.to_vec();
+    new.resize(old.len().max(end), 0);
+    new[offset..end].copy_from_slice(value);
+    let length = new.len();
+    unit.set_string(at, new.into(), expires_ms);
+    Ok(length)
+}
+
 /// Refuses a command on rows that only makes sense for key-value keys.
 ///
 /// # Errors

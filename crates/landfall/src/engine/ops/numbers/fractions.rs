@@ -31,12 +31,12 @@ const WHOLE_FLOAT_MAX: f64 = (1_i64 << 53) as f64;
 pub fn increment(unit: &mut Unit<'_>, at: usize, target: &Target, delta: &[u8]) -> Result<Vec<u8>, Stop> {
     match target {
         Target::Key => {
-            let delta = number(delta, NOT_A_FLOAT)?;
+            // As in Redis the type of the key is looked at before the number.
             let (old, expires_ms) = match unit.string(at)? {
                 Some((text, expires_ms)) => (number(&text, NOT_A_FLOAT)?, expires_ms),
                 None => (BigDecimal::from(0), 0),
             };
-            let sum = shown(&(old + delta))?;
+            let sum = shown(&(old + number(delta, NOT_A_FLOAT)?))?;
             unit.set_string(at, sum.as_bytes().into(), expires_ms);
             Ok(sum.into_bytes())
         }
