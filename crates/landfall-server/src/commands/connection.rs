@@ -5,7 +5,7 @@ use landfall::engine::Engine;
 use landfall_resp::{Protocol, ReplyWriter, Request};
 
 use super::Flow;
-use crate::front::session::{Session, Transaction};
+use crate::front::session::Session;
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
@@ -145,24 +145,4 @@ pub fn reset(session: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut Rep
 pub fn quit(_: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
     reply.ok();
     Flow::Close
-}
-
-/// MULTI
-pub fn multi(session: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
-    if session.transaction.is_some() {
-        reply.error("ERR MULTI calls can not be nested");
-    } else {
-        session.transaction = Some(Transaction::default());
-        reply.ok();
-    }
-    Flow::Done
-}
-
-/// DISCARD
-pub fn discard(session: &mut Session, _: &Engine, _: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
-    match session.transaction.take() {
-        Some(_) => reply.ok(),
-        None => reply.error("ERR DISCARD without MULTI"),
-    }
-    Flow::Done
 }

@@ -1,7 +1,7 @@
 //! The commands: one table of names, arities, keys and handlers, and the handlers by family.
 //! A handler never blocks, never logs a value, and writes exactly one reply.
 
-use landfall::engine::{Engine, Refusal, Stop, Unit};
+use landfall::engine::{Engine, Refusal, Stop, Unit, Watch};
 use landfall::model::LaneId;
 use landfall::model::mapping::Target;
 use landfall_resp::{ReplyWriter, Request};
@@ -27,6 +27,7 @@ pub mod spec;
 pub mod status;
 pub mod strings;
 pub mod table;
+pub mod transactions;
 
 pub use spec::{Handler, Spec};
 
@@ -58,6 +59,8 @@ pub struct Call<'a, 'e> {
     pub reply: ReplyWriter<'a>,
     /// Chooses the lane of events.
     pub origin: u64,
+    /// What the connection watches.
+    pub watch: &'a mut Option<Watch>,
     /// Set by a command whose reply is the place of its event: the log gives it, so the front writes the reply.
     pub event: Option<LaneId>,
 }

@@ -50,7 +50,11 @@ pub fn execute(
     }
     if session.transaction.is_some() && !matches!(spec.name, "EXEC" | "DISCARD" | "MULTI" | "QUIT" | "RESET")
     {
-        queue(session, spec, request, &mut reply);
+        match spec.name {
+            // Redis refuses it without spoiling the transaction.
+            "WATCH" => reply.error("ERR WATCH inside MULTI is not allowed"),
+            _ => queue(session, spec, request, &mut reply),
+        }
         return Outcome::Done;
     }
     let Some(engine) = engine else {
@@ -62,6 +66,7 @@ pub fn execute(
         }
         // Whatever EXEC answers, the transaction is over: else the next commands would be queued.
         session.transaction = None;
+        session.watch = None;
         reply.error("LOADING Landfall is reading the tables of the database again; try again in a moment");
         return Outcome::Done;
     };
@@ -145,6 +150,7 @@ fn data(
         unit: &mut unit,
         reply: ReplyWriter::new(out, session.protocol),
         origin: session.who.id,
+        watch: &mut session.watch,
         event: None,
     };
     let outcome = handler(&mut call);
@@ -222,6 +228,7 @@ fn exec(engine: &Engine, session: &mut Session, out: &mut Vec<u8>) -> Outcome {
         return Outcome::Done;
     };
     if transaction.spoiled {
+        session.watch = None;
         reply.error("EXECABORT Transaction discarded because of previous errors.");
         return Outcome::Done;
     }
@@ -293,6 +300,12 @@ fn run_queued(
     let keys = keys_of(&transaction, queued);
     let mut unit = engine.unit(&keys, true);
     let start = out.len();
+    // Under the locks of its rows; until it is through, they stay as they were watched.
+    if session.watch.as_ref().is_some_and(|watch| !unit.holds(watch)) {
+        session.watch = None;
+        ReplyWriter::new(out, session.protocol).null_array();
+        return Outcome::Done;
+    }
     ReplyWriter::new(out, session.protocol).array_header(transaction.queued.len());
     // Where the ids of events go, once the log has given them.
     let mut events: Vec<(usize, LaneId)> = Vec::new();
@@ -322,6 +335,7 @@ fn run_queued(
             unit: &mut unit,
             reply: ReplyWriter::new(out, session.protocol),
             origin: session.who.id,
+            watch: &mut session.watch,
             event: None,
         };
         let outcome = handler(&mut call);
@@ -342,5 +356,6 @@ fn run_queued(
             }
         }
     }
+    session.watch = None;
     commit_queued(engine, session, out, start, unit, events)
 }

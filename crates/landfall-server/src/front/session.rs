@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use landfall::engine::Written;
+use landfall::engine::{Watch, Written};
 use landfall::model::{LaneId, Position};
 use landfall_resp::{OwnedRequest, Protocol};
 
@@ -28,6 +28,8 @@ pub struct Session {
     pub name: Vec<u8>,
     /// The transaction being queued.
     pub transaction: Option<Transaction>,
+    /// What WATCH was told of; until EXEC, DISCARD, UNWATCH or the end of the connection.
+    pub watch: Option<Watch>,
     /// The last position that this connection wrote in each lane.
     pub places: Vec<(LaneId, Position)>,
     /// The last writes since WAIT was asked, one by one, so that it can tell that one of them was refused.
@@ -61,6 +63,7 @@ impl Session {
             authenticated: shared.password.is_none(),
             name: Vec::new(),
             transaction: None,
+            watch: None,
             places: Vec::new(),
             recent: Vec::new(),
             writes: 0,
@@ -76,6 +79,7 @@ impl Session {
         self.authenticated = self.shared.password.is_none();
         self.name.clear();
         self.transaction = None;
+        self.watch = None;
     }
 
     /// The last writes since this was asked before.

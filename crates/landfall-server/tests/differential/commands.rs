@@ -297,10 +297,26 @@ pub(crate) fn command(chance: &mut Chance, prefix: &str) -> Request {
 /// A transaction, with its MULTI and its EXEC or DISCARD, and now and then a mistake in it.
 pub(crate) fn transaction(chance: &mut Chance, prefix: &str) -> Vec<Request> {
     let mut commands = Vec::new();
+    if chance.one_in(2) {
+        commands.push(filled(chance, prefix, "WATCH KEY KEY"));
+        for _ in 0..chance.below(3) {
+            let shape = chance.of(&[
+                "GET KEY",
+                "HGETALL KEY",
+                "SET STR VALUE",
+                "UNWATCH",
+                "WATCH STR",
+                "EXPIRE KEY 0",
+            ]);
+            commands.push(filled(chance, prefix, shape));
+        }
+    }
     commands.push(filled(chance, prefix, "MULTI"));
     for _ in 0..chance.below(6) {
-        let inside = match chance.below(12) {
+        let inside = match chance.below(20) {
             0 => filled(chance, prefix, "MULTI"),
+            1 => filled(chance, prefix, "WATCH KEY"),
+            2 => filled(chance, prefix, "UNWATCH"),
             _ => command(chance, prefix),
         };
         // These end it, and what was to be inside would be outside.

@@ -47,10 +47,16 @@ impl Cascades {
         waiting.push((lane, position, table.to_owned()));
     }
 
+    /// Whether a delete has landed whose dependents are still served as they were.
+    pub(super) fn is_behind(&self, landed: impl Fn(LaneId) -> Position) -> bool {
+        self.waiting.lock().iter().any(|(lane, position, _)| landed(*lane) >= *position)
+    }
+
     /// Lets the rows go that deletes may have changed which have landed.
     pub(super) fn landed(&self, cache: &Cache, landed: impl Fn(LaneId) -> Position) {
         let mut changed: Vec<&String> = Vec::new();
-        self.waiting.lock().retain(|(lane, position, table)| {
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|(lane, position, table)| {
             let over = landed(*lane) >= *position;
             if over {
                 changed.extend(self.dependents.get(table).into_iter().flatten());
@@ -60,6 +66,9 @@ impl Cascades {
         if changed.is_empty() {
             return;
         }
+        // Rows that are not here may have changed too. Before the deletes count as seen to: see `is_behind`.
+        cache.watches().all_changed();
+        drop(waiting);
         changed.sort();
         changed.dedup();
         let concerns = |row: &[u8]| match decode(row) {

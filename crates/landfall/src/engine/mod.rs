@@ -35,6 +35,7 @@ pub mod status;
 #[cfg(feature = "simulation")]
 pub mod stepwise;
 pub mod unit;
+mod watching;
 
 #[cfg(test)]
 mod tests;
@@ -48,7 +49,7 @@ pub use refusal::{Refusal, Stop};
 pub use status::Status;
 pub use unit::Unit;
 
-pub use crate::buffer::cache::FORESEEN_MAX;
+pub use crate::buffer::cache::{FORESEEN_MAX, Watch};
 
 use self::core::Core;
 use self::keeper::Threads;

@@ -2,16 +2,24 @@
 //! What they mean is in the family's own file; here they are only described.
 
 use super::server::help;
-use crate::commands::spec::{Flags, Spec};
-use crate::commands::{client, connection, introspection};
+use crate::commands::spec::{Flags, Keys, Spec};
+use crate::commands::{client, connection, introspection, transactions};
 
 pub(super) const TRANSACTIONS: &[Spec] = &[
-    Spec::session("MULTI", 1, connection::multi, "Starts a transaction.").fast().alone().since("1.2.0"),
+    Spec::session("MULTI", 1, transactions::multi, "Starts a transaction.").fast().alone().since("1.2.0"),
     Spec::exec("Runs a transaction.")
         .alone()
         .since("1.2.0")
         .differs(&["One record in the log: after a crash a transaction is there whole or not at all."]),
-    Spec::session("DISCARD", 1, connection::discard, "Drops a transaction.").fast().alone().since("2.0.0"),
+    Spec::session("DISCARD", 1, transactions::discard, "Drops a transaction.").fast().alone().since("2.0.0"),
+    Spec::read("WATCH", -2, Keys::ALL, transactions::watch, "Lets EXEC run only if these keys have not changed.")
+        .fast()
+        .alone()
+        .since("2.2.0")
+        .differs(&[
+            "Every change through Landfall is seen, also after a key was evicted and loaded again. A row that another program changes in the database is not watched. Now and then a watch is broken although nothing changed: a transaction that is refused is tried again, as ever. At most 10,000 keys a connection.",
+        ]),
+    Spec::session("UNWATCH", 1, transactions::unwatch, "Watches nothing any more.").fast().since("2.2.0"),
 ];
 
 pub(super) const CONNECTION: &[Spec] = &[

@@ -53,7 +53,6 @@ pub const MISSING: &[(&str, &[&str], &str)] = &[
     ),
     ("Strings", &["LCS"], "Not planned: compare in the client."),
     ("Hashes", &["HSCAN"], "Not built yet; HGETALL answers a whole hash."),
-    ("Optimistic locks", &["WATCH", "UNWATCH"], "Not built yet."),
     (
         "Streams over keys",
         &["XLEN", "XRANGE", "XREVRANGE", "XREAD", "XDEL", "XTRIM", "XINFO", "XGROUP", "XREADGROUP", "XACK"],

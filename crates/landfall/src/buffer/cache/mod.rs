@@ -14,6 +14,8 @@
 //! Writers hold the shard's lock while they append to the log, so the order of a row's positions is the order of
 //! its values here. No lock is held over I/O: appending is not I/O.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::model::{LaneId, Position};
@@ -30,6 +32,7 @@ mod prefetch;
 pub mod shard;
 mod sieve;
 pub mod view;
+pub mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +43,9 @@ pub use fill::{FillOutcome, fill};
 pub use hash::Hash;
 pub use shard::Shard;
 pub use view::View;
+pub use watches::Watch;
+
+use watches::Watches;
 
 const SHARDS: usize = 64;
 
@@ -52,6 +58,7 @@ pub struct Cache {
     hasher: ahash::RandomState,
     bytes: Bytes,
     complete: AtomicBool,
+    watches: Arc<Watches>,
 }
 
 /// Sizes that admission and metrics read. Estimates: what the rows hold and what an entry costs.
@@ -96,6 +103,7 @@ impl Cache {
             hasher: ahash::RandomState::with_seeds(seed(0), seed(1), seed(2), seed(3)),
             bytes: Bytes::default(),
             complete: AtomicBool::new(false),
+            watches: Arc::default(),
         }
     }
 
@@ -130,6 +138,11 @@ impl Cache {
                 shard(hash).inspect(|shard| shard.fetch_value(place));
             }
         }
+    }
+
+    /// Who watches rows.
+    pub fn watches(&self) -> &Arc<Watches> {
+        &self.watches
     }
 
     /// How many shards there are.

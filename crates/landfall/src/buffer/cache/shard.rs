@@ -135,6 +135,7 @@ impl Shard {
             entry.take(position, cut, after);
         });
         self.soil(cache, at);
+        cache.watches().changed(hash);
         at
     }
 
@@ -192,6 +193,7 @@ impl Shard {
             }
             entry.reload = true;
             let hash = cache.hash(&entry.row);
+            cache.watches().changed(hash);
             self.remove_clean(cache, hash, at);
         }
     }
@@ -233,6 +235,8 @@ impl Shard {
                     cache.set_complete(false);
                 }
                 let hash = cache.hash(&entry.row);
+                // Read again, it may be another than the one that was read before.
+                cache.watches().changed(hash);
                 self.remove(cache, hash, at);
             } else {
                 self.sieve.insert(&mut self.entries, at);

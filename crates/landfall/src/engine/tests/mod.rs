@@ -38,6 +38,7 @@ mod panics;
 mod parked;
 mod relane;
 mod threads;
+mod watches;
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 
 use super::Unit;
 use crate::buffer::cache::Entry;
+use crate::engine::core::Core;
 use crate::model::{LaneId, RowKey};
 
 /// So many rows one unit asks for at once; more would crowd out the reads of others.
@@ -18,6 +19,21 @@ impl Unit<'_> {
     /// The identity of the row of target `at`.
     pub fn row_key(&self, at: usize) -> RowKey {
         RowKey::from_bytes(&self.rows[self.slots[at]].row)
+    }
+
+    /// What the rows of this unit belong to.
+    pub(in crate::engine) fn core(&self) -> &Core {
+        self.core
+    }
+
+    /// The hash of the row of target `at`; none for an event.
+    pub(in crate::engine) fn hash_of(&self, at: usize) -> Option<u64> {
+        self.rows.get(self.slots[at]).map(|row| row.hash)
+    }
+
+    /// Whether target `at` is a key-value key.
+    pub(in crate::engine) fn is_key_value(&self, at: usize) -> bool {
+        self.rows.get(self.slots[at]).is_some_and(|row| row.table.is_none())
     }
 
     /// The lane of target `at`.
