@@ -23,6 +23,7 @@ pub mod letters;
 pub mod numbers;
 pub mod object;
 pub mod own;
+pub mod slowlog;
 pub mod spec;
 pub mod status;
 pub mod strings;

@@ -10,52 +10,56 @@ use smallvec::SmallVec;
 
 use super::session::{Session, TRANSACTION_BYTES_MAX, Transaction};
 use crate::commands::spec::{DataHandler, Flags};
-use crate::commands::table::{Unknown, find};
+use crate::commands::table::Unknown;
 use crate::commands::{Call, Flow, Handler, Spec, refuse};
 
 /// How a request ended.
 pub enum Outcome {
     /// Replied.
     Done,
+    /// Replied: queued by MULTI, or refused to be.
+    Queued,
+    /// Replied with an error, and nothing ran.
+    Rejected,
     /// These rows have to be loaded; nothing was replied. For EXEC the transaction is still queued.
     Load(Vec<(RowKey, LaneId)>),
     /// As a session command asks.
     Flow(Flow),
 }
 
-/// Runs a request of `session`. `engine` is none while it is opened anew.
+/// Runs a request of `session`, whose command was `found`. `engine` is none while it is opened anew.
 pub fn execute(
     engine: Option<&Engine>,
     session: &mut Session,
     out: &mut Vec<u8>,
     request: &Request<'_>,
+    found: &Result<&'static Spec, Unknown>,
 ) -> Outcome {
-    let spec = match find(request) {
+    let spec = match found {
         Ok(spec) => spec,
         Err(what) => {
             spoil(session);
-            unknown(session, out, request, &what);
-            return Outcome::Done;
+            unknown(session, out, request, what);
+            return Outcome::Rejected;
         }
     };
     let mut reply = ReplyWriter::new(out, session.protocol);
     if !spec.takes(request.arg_count()) {
         spoil(session);
         reply.error_fmt(format_args!("ERR wrong number of arguments for '{}' command", spec.full_name()));
-        return Outcome::Done;
+        return Outcome::Rejected;
     }
     if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
         reply.error("NOAUTH Authentication required.");
-        return Outcome::Done;
+        return Outcome::Rejected;
     }
-    if session.transaction.is_some() && !matches!(spec.name, "EXEC" | "DISCARD" | "MULTI" | "QUIT" | "RESET")
-    {
+    if session.transaction.is_some() && !runs_at_once(spec) {
         match spec.name {
             // Redis refuses it without spoiling the transaction.
             "WATCH" => reply.error("ERR WATCH inside MULTI is not allowed"),
             _ => queue(session, spec, request, &mut reply),
         }
-        return Outcome::Done;
+        return Outcome::Queued;
     }
     let Some(engine) = engine else {
         // Refused, its commands would run one by one as soon as the engine is there again.
@@ -68,13 +72,18 @@ pub fn execute(
         session.transaction = None;
         session.watch = None;
         reply.error("LOADING Landfall is reading the tables of the database again; try again in a moment");
-        return Outcome::Done;
+        return Outcome::Rejected;
     };
     match spec.handler {
         Handler::Session(handler) => Outcome::Flow(handler(session, engine, request, &mut reply)),
         Handler::Data(handler) => data(engine, session, out, (spec, request, handler)),
         Handler::Exec => exec(engine, session, out),
     }
+}
+
+/// Whether a command is not queued between MULTI and EXEC. A subcommand may have the name of one of these.
+fn runs_at_once(spec: &Spec) -> bool {
+    spec.container.is_empty() && matches!(spec.name, "EXEC" | "DISCARD" | "MULTI" | "QUIT" | "RESET")
 }
 
 fn unknown(session: &Session, out: &mut Vec<u8>, request: &Request<'_>, what: &Unknown) {
@@ -312,6 +321,7 @@ fn run_queued(
     for ((spec, request), queued) in transaction.queued.iter().zip(queued) {
         let request = request.as_request();
         let before = out.len();
+        session.shared.counters.ran_inside(spec);
         let targets = match (&queued.targets, spec.handler) {
             (Err(refusal), _) => {
                 refused(session, out, before, refusal);

@@ -21,6 +21,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 pub mod connection;
+pub mod counters;
 mod descriptors;
 pub mod execute;
 mod foresight;
@@ -32,6 +33,7 @@ pub mod shared;
 pub mod waiting;
 
 use connection::Connection;
+use counters::Timed;
 use foresight::Foresight;
 use receive::Part;
 use session::Session;
@@ -72,6 +74,7 @@ pub struct Front {
     reloading: Vec<Who>,
     buffer: Vec<u8>,
     foresight: Foresight,
+    timed: Timed,
     /// Empty between two calls of [`Front::serve`].
     parts: Vec<Part>,
     next_id: u64,
@@ -114,6 +117,7 @@ impl Front {
             reloading: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
             foresight: Foresight::new(),
+            timed: Timed::new(),
             parts: Vec::new(),
             next_id: 1,
             accept_again: false,

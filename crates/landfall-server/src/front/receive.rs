@@ -40,6 +40,7 @@ impl Front {
             let sent = parts.iter().filter(fresh).map(|part| &buffer[part.start..part.end]);
             self.foresight.look_across(engine, sent);
         }
+        self.timed.restart();
         for part in parts.drain(..) {
             self.run_part(part.token, &buffer[part.start..part.end]);
         }

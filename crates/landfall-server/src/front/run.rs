@@ -1,6 +1,7 @@
 //! The parts of a turn: running requests, ending waits, making everything safe, replying.
 //! The order is the promise: run, then safe, then reply.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use landfall::engine::{Engine, Refusal};
@@ -9,10 +10,13 @@ use landfall::error::LogError;
 use landfall_resp::{Decoded, Limits, OwnedRequest, ReplyWriter, Request};
 
 use super::connection::{Connection, OUTPUT_PAUSE_BYTES};
+use super::counters::{Counters, Timed};
 use super::execute::{Outcome, execute};
+use super::session::Session;
 use super::shared::{Post, Shared, Who};
 use super::waiting::{Answer, LOAD_ATTEMPTS_MAX, Wait};
 use super::{Front, READ_BYTES, held};
+use crate::commands::table::find;
 use crate::commands::{Flow, letters, refuse};
 
 /// What a connection asks of the loop after a request.
@@ -56,15 +60,14 @@ impl Front {
                     } else if let Some(engine) = engine {
                         foreseen = self.foresight.look(engine, &request, &input[used..]);
                     }
-                    run_one(
-                        engine,
-                        &mut connection.session,
-                        &mut connection.output,
-                        &mut connection.wait,
-                        &mut connection.closing,
-                        &request,
-                        0,
-                    )
+                    let last = used == input.len();
+                    let running = Running {
+                        session: &mut connection.session,
+                        output: &mut connection.output,
+                        wait: &mut connection.wait,
+                        closing: &mut connection.closing,
+                    };
+                    run_one(engine, running, (&mut self.timed, &self.shared.counters), &request, (0, last))
                 }
                 Ok(Decoded::Skip { consumed }) => {
                     used += consumed;
@@ -87,6 +90,9 @@ impl Front {
                 connection.decoder.set_limits(limits);
             }
             self.follow(token, next);
+        }
+        if let Some(connection) = self.connections.get(token) {
+            self.timed.end(&self.shared.counters, &connection.session, None);
         }
         used
     }
@@ -183,15 +189,15 @@ impl Front {
         }
         let engine = self.engine.as_deref();
         let Some(connection) = self.connections.get_mut(who.token) else { return };
-        let next = run_one(
-            engine,
-            &mut connection.session,
-            &mut connection.output,
-            &mut connection.wait,
-            &mut connection.closing,
-            &request.as_request(),
-            attempts + 1,
-        );
+        self.timed.restart();
+        let running = Running {
+            session: &mut connection.session,
+            output: &mut connection.output,
+            wait: &mut connection.wait,
+            closing: &mut connection.closing,
+        };
+        let counted = (&mut self.timed, &self.shared.counters);
+        let next = run_one(engine, running, counted, &request.as_request(), (attempts + 1, true));
         self.follow(who.token, next);
         self.go_on(who.token);
     }
@@ -238,10 +244,23 @@ impl Front {
         }
     }
 
+    /// Makes what was accepted as safe as promised; why not, if it cannot be.
+    fn commit(&self) -> Option<LogError> {
+        let engine = self.engine.as_ref()?;
+        let counters = &self.shared.counters;
+        if counters.event_from_ms.load(Ordering::Relaxed) == 0 {
+            return engine.commit().err();
+        }
+        let begun = Instant::now();
+        let failed = engine.commit().err();
+        counters.event("commit", begun.elapsed());
+        failed
+    }
+
     /// Makes what this turn has done as safe as promised, and then sends the replies. Returns why the server has to
     /// end, when the log failed for good; a log that has no room for now only fails this turn.
     pub(super) fn finish_turn(&mut self) -> Option<String> {
-        let failed = self.engine.as_ref().and_then(|engine| engine.commit().err());
+        let failed = self.commit();
         let for_good = matches!(failed, Some(LogError::Poisoned { .. } | LogError::Closed));
         if !self.touched.is_empty() {
             reach("front.ack");
@@ -291,21 +310,39 @@ pub(super) fn begin(connection: &mut Connection, touched: &mut Vec<usize>, token
     }
 }
 
-/// Runs one request and notes what it waits for.
+/// What a request may change of its connection.
+struct Running<'c> {
+    session: &'c mut Session,
+    output: &'c mut Vec<u8>,
+    wait: &'c mut Option<Wait>,
+    closing: &'c mut bool,
+}
+
+/// Runs one request, notes what it waits for, and counts what it cost. `last`: nothing follows it for now.
 fn run_one(
     engine: Option<&Engine>,
-    session: &mut super::session::Session,
-    output: &mut Vec<u8>,
-    wait: &mut Option<Wait>,
-    closing: &mut bool,
+    Running { session, output, wait, closing }: Running<'_>,
+    (timed, counters): (&mut Timed, &Counters),
     request: &Request<'_>,
-    attempts: u32,
+    (attempts, last): (u32, bool),
 ) -> Next {
-    match execute(engine, session, output, request) {
-        Outcome::Done | Outcome::Flow(Flow::Done) => Next::Go,
+    let found = find(request);
+    if let Ok(spec) = &found {
+        timed.before(spec, counters, session);
+    }
+    let start = output.len();
+    let outcome = execute(engine, session, output, request, &found);
+    if let (Ok(spec), Outcome::Done | Outcome::Flow(_)) = (&found, &outcome) {
+        timed.after(spec, counters, session, (request, last));
+    }
+    if output.get(start) == Some(&b'-') {
+        let rejected = matches!(outcome, Outcome::Rejected | Outcome::Queued);
+        counters.error(found.ok(), &output[start..], rejected);
+    }
+    match outcome {
+        Outcome::Done | Outcome::Queued | Outcome::Rejected | Outcome::Flow(Flow::Done) => Next::Go,
         Outcome::Load(rows) => {
-            let request: OwnedRequest = request.to_owned_request();
-            *wait = Some(Wait::Load { request, attempts });
+            *wait = Some(Wait::Load { request: request.to_owned_request(), attempts });
             Next::Load(rows)
         }
         Outcome::Flow(Flow::Park(parked)) => {

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use landfall::engine::{Engine, Refusal};
 
+use super::counters::Counters;
+
 /// What another thread tells the loop.
 pub enum Post {
     /// The rows that a connection waits for are known, or cannot be.
@@ -49,6 +51,8 @@ pub struct Shared {
     pub accepted: AtomicU64,
     /// Commands run.
     pub commands: AtomicU64,
+    /// What each command cost.
+    pub counters: Counters,
     stopping: AtomicBool,
     posts: Mutex<Vec<Post>>,
     waker: mio::Waker,
@@ -70,6 +74,7 @@ impl Shared {
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             commands: AtomicU64::new(0),
+            counters: Counters::new(),
             stopping: AtomicBool::new(false),
             posts: Mutex::new(Vec::new()),
             waker,

@@ -14,6 +14,7 @@ pub(super) const STRINGS: &[Spec] = &[
         .fast()
         .since("1.0.0"),
     Spec::write("SET", -3, ONE, strings::set, "Writes a string, a cell, or columns of a row from JSON.")
+        .fast()
         .since("1.0.0")
         .differs(&["A row of a table does not expire: an expiry for one is refused."]),
     Spec::write("SETNX", 3, ONE, strings::setnx, "Writes a string when the key is absent.")
@@ -22,6 +23,7 @@ pub(super) const STRINGS: &[Spec] = &[
     Spec::write("SETEX", 4, ONE, strings::setex, "Writes a string that expires after seconds.")
         .since("2.0.0"),
     Spec::write("PSETEX", 4, ONE, strings::psetex, "Writes a string that expires after milliseconds.")
+        .fast()
         .since("2.6.0"),
     Spec::write("GETSET", 3, ONE, strings::getset, "Writes a string and answers the old one.")
         .fast()

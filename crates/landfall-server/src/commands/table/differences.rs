@@ -63,11 +63,7 @@ pub const MISSING: &[(&str, &[&str], &str)] = &[
         &["SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "PUBLISH", "PUBSUB"],
         "Not built yet.",
     ),
-    (
-        "Tools",
-        &["MEMORY", "SLOWLOG", "LATENCY", "MONITOR", "DEBUG", "ROLE", "LOLWUT", "MODULE"],
-        "Not built yet.",
-    ),
+    ("Tools", &["MEMORY", "MONITOR", "DEBUG", "ROLE", "LOLWUT", "MODULE"], "Not built yet."),
     (
         "Other types",
         &["LPUSH", "SADD", "ZADD", "PFADD", "GEOADD", "SETBIT", "BITCOUNT"],

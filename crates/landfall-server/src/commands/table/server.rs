@@ -1,8 +1,8 @@
 //! The commands of the server: what tools ask for when they connect and later.
 //! What they mean is in the family's own file; here they are only described.
 
-use crate::commands::spec::{Flags, Spec};
-use crate::commands::{config, info, introspection};
+use crate::commands::spec::Spec;
+use crate::commands::{config, info, introspection, slowlog};
 
 /// HELP of a container, made from the table.
 pub(super) const fn help(since: &'static str) -> Spec {
@@ -20,6 +20,8 @@ pub(super) const SERVER: &[Spec] = &[
     Spec::session("INFO", -1, info::info, "What the server says of itself.")
         .since("1.0.0")
         .differs(&["Landfall's own numbers stand in the section `Landfall`."]),
+    Spec::session("SLOWLOG", -2, introspection::help, "Slow commands.").since("2.2.12").holds(SLOWLOG),
+    Spec::session("LATENCY", -2, introspection::help, "Delays.").since("2.8.13").holds(LATENCY),
     Spec::session("TIME", 1, introspection::time, "The time of the server.").fast().since("2.6.0"),
 ];
 
@@ -43,8 +45,42 @@ const COMMAND: &[Spec] = &[
 
 const CONFIG: &[Spec] = &[
     Spec::session("GET", -3, config::get, "The settings whose names match.")
-        .also(Flags::ADMIN)
+        .admin()
         .since("2.0.0")
         .differs(&["Only settings that clients and tools ask for have Redis's names; all are in `landfall config print`."]),
+    Spec::session("SET", -4, config::set_all, "Changes settings, all or none of them.").admin().since("2.0.0").differs(&[
+        "`slowlog-log-slower-than`, `slowlog-max-len` and `latency-monitor-threshold` can be changed, until the server ends. Another one is taken when it says what is so already, and else refused with the place where it is set.",
+    ]),
+    Spec::session("RESETSTAT", 2, config::resetstat, "Sets the counters of INFO back.").admin().since("2.0.0"),
+    Spec::session("REWRITE", 2, config::rewrite, "Refused: the server writes no settings file.")
+        .admin()
+        .since("2.8.0")
+        .differs(&["Refused."]),
     help("5.0.0"),
+];
+
+const SLOWLOG: &[Spec] = &[
+    Spec::session("GET", -2, slowlog::get, "The last slow commands.").admin().since("2.2.12").differs(&[
+        "Of a command its name and keys are kept, no value and no address. Short commands of one pipeline that took long together are one entry with their names.",
+    ]),
+    Spec::session("LEN", 2, slowlog::len, "How many slow commands are kept.").admin().since("2.2.12"),
+    Spec::session("RESET", 2, slowlog::reset, "Forgets the slow commands.").admin().since("2.2.12"),
+    help("6.2.0"),
+];
+
+const LATENCY: &[Spec] = &[
+    Spec::session("LATEST", 2, slowlog::latest, "The last delay of each kind.")
+        .admin()
+        .since("2.8.13")
+        .differs(&[
+            "The kinds are `command`, `fast-command` and `commit`, which is when the log was made safe.",
+        ]),
+    Spec::session("HISTORY", 3, slowlog::history, "The delays of a kind.").admin().since("2.8.13"),
+    Spec::session("RESET", -2, slowlog::forget, "Forgets delays.").admin().since("2.8.13"),
+    Spec::session("DOCTOR", 2, slowlog::doctor, "What was slow, in words.").admin().since("2.8.13"),
+    Spec::session("HISTOGRAM", -2, slowlog::histogram, "How long commands took.")
+        .admin()
+        .since("7.0.0")
+        .differs(&["Short commands of one pipeline share up to 16 the time that they took together."]),
+    help("2.8.13"),
 ];
