@@ -204,3 +204,43 @@ fn delays_are_remembered_when_they_are_watched() {
     assert!(matches!(client.call(&["LATENCY", "RESET"]).unwrap(), Value::Integer(1..)));
     assert_eq!(client.call(&["LATENCY", "LATEST"]).unwrap(), Value::Array(Vec::new()));
 }
+
+#[test]
+fn what_is_not_there_is_answered_as_nothing_or_refused_with_what_is_done_instead() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut client = connect(&server);
+    client.call(&["SET", "k", "v"]).unwrap();
+    for (words, reply) in [
+        (&["MODULE", "LIST"][..], Value::Array(Vec::new())),
+        (&["FUNCTION", "LIST"], Value::Array(Vec::new())),
+        (&["FUNCTION", "FLUSH"], Value::Simple(b"OK".to_vec())),
+        (&["REPLICAOF", "NO", "ONE"], Value::Simple(b"OK".to_vec())),
+        (&["MEMORY", "USAGE", "nosuch"], Value::Null),
+    ] {
+        assert_eq!(client.call(words).unwrap(), reply, "{words:?}");
+    }
+    assert!(matches!(
+        client.call(&["MEMORY", "USAGE", "k", "SAMPLES", "5"]).unwrap(),
+        Value::Integer(50..500)
+    ));
+    assert!(
+        matches!(client.call(&["ROLE"]).unwrap(), Value::Array(role) if role[0] == Value::Bulk(b"master".to_vec()))
+    );
+    assert!(text(&client.call(&["LOLWUT"]).unwrap()).contains("Landfall ver. "));
+    assert!(text(&client.call(&["MEMORY", "DOCTOR"]).unwrap()).contains("bytes"));
+    for (words, why) in [
+        (&["CLUSTER", "INFO"][..], "ERR This instance has cluster support disabled"),
+        (&["READONLY"], "ERR This instance has cluster support disabled"),
+        (&["REPLICAOF", "host", "1"], "follows no other server"),
+        (&["SYNC"], "no replicas"),
+        (&["SWAPDB", "0", "1"], "database 0 only"),
+        (&["MONITOR"], "would show every value"),
+        (&["BGSAVE"], "LANDFALL.FLUSH"),
+        (&["SHUTDOWN"], "SIGTERM"),
+        (&["DEBUG", "SLEEP", "1"], "unknown command"),
+    ] {
+        let refused = client.call(words).unwrap_err().to_string();
+        assert!(refused.contains(why), "{words:?}: {refused}");
+    }
+}

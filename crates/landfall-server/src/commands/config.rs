@@ -216,8 +216,6 @@ mod tests {
     #[test]
     fn settings_are_listed_once_and_in_order() {
         assert!(PARAMETERS.is_sorted_by(|a, b| a.name < b.name));
-        assert!(
-            PARAMETERS.iter().all(|parameter| parameter.change.is_some() == parameter.set_by.is_empty())
-        );
+        assert!(PARAMETERS.iter().all(|parameter| parameter.change.is_some() == parameter.set_by.is_empty()));
     }
 }

@@ -20,8 +20,10 @@ pub mod info;
 pub mod introspection;
 pub mod keys;
 pub mod letters;
+pub mod memory;
 pub mod numbers;
 pub mod object;
+pub mod others;
 pub mod own;
 pub mod slowlog;
 pub mod spec;
@@ -40,6 +42,8 @@ pub enum Flow {
     Park(Wait),
     /// Replied; the connection closes.
     Close,
+    /// The reply is about other connections, which the loop has.
+    Clients(client::Asked),
     /// The engine shall be opened anew; the reply comes afterwards.
     Reload,
 }

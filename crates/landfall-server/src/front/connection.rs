@@ -2,6 +2,7 @@
 //! It is bounded on both sides: a client that never reads is not read from, and at last closed.
 
 use std::io::{ErrorKind, Read, Write};
+use std::time::Instant;
 
 use landfall_resp::{Limits, RequestDecoder};
 use mio::net::TcpStream;
@@ -45,6 +46,10 @@ pub struct Connection {
     pub closing: bool,
     /// Whether this turn has touched it already.
     pub touched: bool,
+    /// When it came.
+    pub came: Instant,
+    /// When it came, or last completed a request.
+    pub active: Instant,
 }
 
 /// What a read brought.
@@ -60,7 +65,7 @@ pub enum Received {
 
 impl Connection {
     /// A new connection.
-    pub fn new(stream: TcpStream, session: Session) -> Connection {
+    pub fn new(stream: TcpStream, session: Session, now: Instant) -> Connection {
         let limits = if session.authenticated { Limits::authenticated() } else { Limits::unauthenticated() };
         Connection {
             stream,
@@ -77,6 +82,8 @@ impl Connection {
             blocked: false,
             closing: false,
             touched: false,
+            came: now,
+            active: now,
         }
     }
 
@@ -104,6 +111,14 @@ impl Connection {
             && self.held.is_none()
             && !self.closing
             && self.unsent_bytes() < OUTPUT_PAUSE_BYTES
+    }
+
+    /// Takes back the reply from `start` on, if none is wanted.
+    pub fn keep_silence(&mut self, start: usize) {
+        if self.session.is_silent() {
+            self.output.truncate(start);
+            self.session.end_silence();
+        }
     }
 
     /// Sends what it can; whether the connection is still of use.

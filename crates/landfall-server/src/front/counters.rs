@@ -248,6 +248,11 @@ impl Timed {
         Timed { since: Instant::now(), run: [0; RUN_MAX], length: 0 }
     }
 
+    /// The last look at the clock.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Starts anew: what was done since the last look was no command.
     pub fn restart(&mut self) {
         self.since = Instant::now();

@@ -20,6 +20,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+mod clients;
 pub mod connection;
 pub mod counters;
 mod descriptors;
@@ -219,7 +220,7 @@ impl Front {
                 continue;
             }
             let who = Who { token: entry.key(), id: self.next_id };
-            entry.insert(Connection::new(stream, Session::new(who, self.shared.clone())));
+            entry.insert(Connection::new(stream, Session::new(who, self.shared.clone()), Instant::now()));
             self.next_id += 1;
             Shared::count(&self.shared.accepted);
             self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use super::session::Session;
 use super::shared::{Post, Shared, Who};
 use super::waiting::{Answer, LOAD_ATTEMPTS_MAX, Wait};
 use super::{Front, READ_BYTES, held};
+use crate::commands::client::Asked;
 use crate::commands::table::find;
 use crate::commands::{Flow, letters, refuse};
 
@@ -24,6 +25,7 @@ enum Next {
     Go,
     Stop,
     Load(Vec<(landfall::model::RowKey, landfall::model::LaneId)>),
+    Clients(Asked),
     Reload,
 }
 
@@ -91,8 +93,12 @@ impl Front {
             }
             self.follow(token, next);
         }
-        if let Some(connection) = self.connections.get(token) {
+        if let Some(connection) = self.connections.get_mut(token) {
             self.timed.end(&self.shared.counters, &connection.session, None);
+            // Bytes alone are no sign of life.
+            if used > 0 {
+                connection.active = self.timed.since();
+            }
         }
         used
     }
@@ -103,6 +109,7 @@ impl Front {
         let who = connection.session.who;
         match next {
             Next::Go | Next::Stop => {}
+            Next::Clients(asked) => self.answer_clients(token, &asked),
             Next::Load(rows) => {
                 let shared = self.shared.clone();
                 if let Some(engine) = &self.engine {
@@ -125,7 +132,10 @@ impl Front {
                 }
             }
         }
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        if connection.session.is_silent() && connection.wait.is_none() {
+            connection.session.end_silence();
+        }
         if matches!(connection.wait, Some(Wait::Landed { .. })) && !self.landing.contains(&token) {
             self.landing.push(token);
         }
@@ -144,7 +154,9 @@ impl Front {
                 Post::Loaded(who, outcome) => self.loaded(who, outcome),
                 Post::Reply(who, reply) => {
                     if let Some(connection) = self.parked(who) {
+                        let start = connection.output.len();
                         connection.output.extend_from_slice(&reply);
+                        connection.keep_silence(start);
                         connection.wait = None;
                         self.go_on(who.token);
                     }
@@ -153,7 +165,9 @@ impl Front {
                     self.adopt(engine);
                     for who in std::mem::take(&mut self.reloading) {
                         if let Some(connection) = self.parked(who) {
+                            let start = connection.output.len();
                             ReplyWriter::new(&mut connection.output, connection.session.protocol).ok();
+                            connection.keep_silence(start);
                             connection.wait = None;
                             self.go_on(who.token);
                         }
@@ -184,7 +198,9 @@ impl Front {
         };
         if let Some(refusal) = refusal {
             connection.session.transaction = None;
+            let start = connection.output.len();
             refuse(&mut ReplyWriter::new(&mut connection.output, connection.session.protocol), &refusal);
+            connection.keep_silence(start);
             return self.go_on(who.token);
         }
         let engine = self.engine.as_deref();
@@ -229,6 +245,7 @@ impl Front {
             let (answer, held_up) = (*answer, if landed { String::new() } else { engine.held_up(places) });
             begin(connection, &mut self.touched, token);
             connection.wait = None;
+            let start = connection.output.len();
             let mut reply = ReplyWriter::new(&mut connection.output, connection.session.protocol);
             match (answer, landed) {
                 (Answer::Count, true) => letters::landed(&mut connection.session, &engine, &mut reply),
@@ -240,6 +257,7 @@ impl Front {
                 }
                 (Answer::Flush, false) => reply.error_fmt(format_args!("TRYAGAIN {held_up}")),
             }
+            connection.keep_silence(start);
             self.go_on(token);
         }
     }
@@ -328,6 +346,7 @@ fn run_one(
 ) -> Next {
     let found = find(request);
     if let Ok(spec) = &found {
+        session.last = Some(spec);
         timed.before(spec, counters, session);
     }
     let start = output.len();
@@ -338,6 +357,9 @@ fn run_one(
     if output.get(start) == Some(&b'-') {
         let rejected = matches!(outcome, Outcome::Rejected | Outcome::Queued);
         counters.error(found.ok(), &output[start..], rejected);
+    }
+    if session.is_silent() {
+        output.truncate(start);
     }
     match outcome {
         Outcome::Done | Outcome::Queued | Outcome::Rejected | Outcome::Flow(Flow::Done) => Next::Go,
@@ -353,6 +375,7 @@ fn run_one(
             *closing = true;
             Next::Stop
         }
+        Outcome::Flow(Flow::Clients(asked)) => Next::Clients(asked),
         Outcome::Flow(Flow::Reload) => {
             *wait = Some(Wait::Reply);
             Next::Reload

@@ -26,6 +26,12 @@ pub struct Session {
     pub authenticated: bool,
     /// What CLIENT SETNAME set.
     pub name: Vec<u8>,
+    /// The client library and its version, as CLIENT SETINFO told them.
+    pub library: (Vec<u8>, Vec<u8>),
+    /// Its last command.
+    pub last: Option<&'static Spec>,
+    /// Whether it wants replies.
+    pub replies: Replies,
     /// The transaction being queued.
     pub transaction: Option<Transaction>,
     /// What WATCH was told of; until EXEC, DISCARD, UNWATCH or the end of the connection.
@@ -41,6 +47,20 @@ pub struct Session {
     pub unsafe_reply: bool,
     /// What all connections share.
     pub shared: Arc<Shared>,
+}
+
+/// What CLIENT REPLY asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Replies {
+    /// Replies.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// None to this request and to the next.
+    SkipNext,
+    /// None to this request.
+    Skip,
 }
 
 /// Requests queued between MULTI and EXEC.
@@ -62,6 +82,9 @@ impl Session {
             protocol: Protocol::Resp2,
             authenticated: shared.password.is_none(),
             name: Vec::new(),
+            library: Default::default(),
+            last: None,
+            replies: Replies::On,
             transaction: None,
             watch: None,
             places: Vec::new(),
@@ -80,6 +103,33 @@ impl Session {
         self.name.clear();
         self.transaction = None;
         self.watch = None;
+        self.replies = Replies::On;
+    }
+
+    /// Whether the request that runs gets no reply.
+    pub fn is_silent(&self) -> bool {
+        self.replies != Replies::On
+    }
+
+    /// Goes on to the next request, after one that wanted no reply.
+    #[cold]
+    pub fn end_silence(&mut self) {
+        self.replies = match self.replies {
+            Replies::SkipNext => Replies::Skip,
+            Replies::Skip => Replies::On,
+            same => same,
+        };
+    }
+
+    /// How many channels and patterns it listens to.
+    pub fn subscribed(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    /// How many channels and patterns it listens to, together.
+    pub fn subscriptions(&self) -> usize {
+        let (channels, patterns) = self.subscribed();
+        channels + patterns
     }
 
     /// The last writes since this was asked before.

@@ -50,9 +50,21 @@ const LOGIN: Flags = Flags::NO_AUTH.and(Flags::FAST);
 
 const CLIENT: &[Spec] = &[
     Spec::session("ID", 2, client::id, "The number of this connection.").since("5.0.0"),
+    Spec::session("INFO", 2, client::info, "What the server knows of this connection.")
+        .alone()
+        .since("6.2.0"),
+    Spec::session("LIST", -2, client::list, "What the server knows of all connections.")
+        .admin()
+        .alone()
+        .since("2.4.0")
+        .differs(&["`fd` is -1: descriptors are nobody else's business."]),
+    Spec::session("KILL", -3, client::kill, "Closes connections.").admin().alone().since("2.4.0"),
     Spec::session("SETNAME", 3, client::setname, "Names this connection.").since("2.6.9"),
     Spec::session("GETNAME", 2, client::getname, "The name of this connection.").since("2.6.9"),
     Spec::session("SETINFO", 4, client::setinfo, "Notes the client library and its version.").since("7.2.0"),
+    Spec::session("REPLY", 3, client::reply, "Turns replies off and on, or leaves the next one out.")
+        .alone()
+        .since("3.2.0"),
     Spec::session("NO-EVICT", 3, client::switch, "Answers OK: no client is let go for want of memory.")
         .admin()
         .since("7.0.0"),
@@ -62,6 +74,21 @@ const CLIENT: &[Spec] = &[
         client::switch,
         "Answers OK; reads count for the eviction list all the same.",
     )
-    .since("7.2.0"),
+    .since("7.2.0")
+    .differs(&["Reads count for the eviction list all the same."]),
+    Spec::session("TRACKING", -3, client::tracking, "OFF is what is so; ON is refused.")
+        .since("6.0.0")
+        .differs(&["ON is refused: clients are not told of changed keys."]),
+    Spec::session("TRACKINGINFO", 2, client::trackinginfo, "Says that tracking is off.").since("6.2.0"),
+    Spec::session("GETREDIR", 2, client::getredir, "-1: nothing is redirected.").since("6.0.0"),
+    Spec::session("PAUSE", -3, client::pause, "Refused: clients are not paused.")
+        .admin()
+        .since("3.0.0")
+        .differs(&["Refused; `LANDFALL.PAUSE` stops landing, and clients go on."]),
+    Spec::session("UNPAUSE", 2, client::unpause, "Answers OK.").admin().since("6.2.0"),
+    Spec::session("UNBLOCK", -3, client::unblock, "0: nobody is blocked for longer than asked.")
+        .admin()
+        .since("5.0.0")
+        .differs(&["Always 0."]),
     help("5.0.0"),
 ];

@@ -1,8 +1,8 @@
 //! The commands of the server: what tools ask for when they connect and later.
 //! What they mean is in the family's own file; here they are only described.
 
-use crate::commands::spec::Spec;
-use crate::commands::{config, info, introspection, slowlog};
+use crate::commands::spec::{Keys, Spec};
+use crate::commands::{config, info, introspection, memory, others, slowlog};
 
 /// HELP of a container, made from the table.
 pub(super) const fn help(since: &'static str) -> Spec {
@@ -23,6 +23,89 @@ pub(super) const SERVER: &[Spec] = &[
     Spec::session("SLOWLOG", -2, introspection::help, "Slow commands.").since("2.2.12").holds(SLOWLOG),
     Spec::session("LATENCY", -2, introspection::help, "Delays.").since("2.8.13").holds(LATENCY),
     Spec::session("TIME", 1, introspection::time, "The time of the server.").fast().since("2.6.0"),
+    Spec::session("MEMORY", -2, introspection::help, "What the cache holds.").since("4.0.0").holds(MEMORY),
+    Spec::session("ROLE", 1, others::role, "Always master.").fast().since("2.8.12"),
+    Spec::session("LOLWUT", -1, others::lolwut, "A picture, and the version.").since("5.0.0"),
+    Spec::session("MODULE", -2, introspection::help, "There are none.").since("4.0.0").holds(MODULE),
+    Spec::session("FUNCTION", -2, introspection::help, "There are none.").since("7.0.0").holds(FUNCTION),
+    Spec::session("SWAPDB", 3, others::swapdb, "Database 0 is the only one.").since("4.0.0"),
+    Spec::session("REPLICAOF", 3, others::replicaof, "NO ONE is what is so.")
+        .admin()
+        .since("5.0.0")
+        .differs(NO_REPLICAS),
+    Spec::session("SLAVEOF", 3, others::replicaof, "NO ONE is what is so.")
+        .admin()
+        .since("1.0.0")
+        .differs(NO_REPLICAS),
+    Spec::session("REPLCONF", -1, others::no_replication, "Refused.")
+        .admin()
+        .alone()
+        .since("3.0.0")
+        .differs(NO_REPLICAS),
+    Spec::session("SYNC", 1, others::no_replication, "Refused.")
+        .admin()
+        .alone()
+        .since("1.0.0")
+        .differs(NO_REPLICAS),
+    Spec::session("PSYNC", -3, others::no_replication, "Refused.")
+        .admin()
+        .alone()
+        .since("2.8.0")
+        .differs(NO_REPLICAS),
+    Spec::session("CLUSTER", -2, others::no_cluster, "Refused: there is no cluster.").since("3.0.0"),
+    Spec::session("READONLY", 1, others::no_cluster, "Refused: there is no cluster.").fast().since("3.0.0"),
+    Spec::session("READWRITE", 1, others::no_cluster, "Refused: there is no cluster.").fast().since("3.0.0"),
+    Spec::session("ASKING", 1, others::no_cluster, "Refused: there is no cluster.").fast().since("3.0.0"),
+    Spec::session("MONITOR", 1, others::monitor, "Refused: it would show every value.")
+        .admin()
+        .alone()
+        .since("1.0.0")
+        .differs(&["Refused: it would show every value to whoever listens."]),
+    Spec::session("SAVE", 1, others::save, "Refused: the log is the file.")
+        .admin()
+        .alone()
+        .since("1.0.0")
+        .differs(NO_FILE),
+    Spec::session("BGSAVE", -1, others::save, "Refused: the log is the file.")
+        .admin()
+        .since("1.0.0")
+        .differs(NO_FILE),
+    Spec::session("BGREWRITEAOF", 1, others::save, "Refused: the log is the file.")
+        .admin()
+        .since("1.0.0")
+        .differs(NO_FILE),
+    Spec::session("SHUTDOWN", -1, others::shutdown, "Refused: whoever started the server ends it.")
+        .admin()
+        .alone()
+        .since("1.0.0")
+        .differs(&["Refused: whoever started the server ends it, with SIGTERM."]),
+];
+
+const NO_REPLICAS: &[&str] =
+    &["There are no replicas: the database is where data goes, and where it is copied."];
+const NO_FILE: &[&str] =
+    &["Refused: what is acknowledged is in the log, and lands; `LANDFALL.FLUSH` waits for that."];
+
+const MEMORY: &[Spec] = &[
+    Spec::read("USAGE", -3, Keys::SECOND, memory::usage, "What a key holds of the cache, in bytes.")
+        .since("4.0.0")
+        .differs(&["The cache's own estimate; nothing is sampled."]),
+    Spec::session("DOCTOR", 2, memory::doctor, "Whether memory is short, in words.").since("4.0.0"),
+    Spec::session("STATS", 2, memory::stats, "The cache in numbers.")
+        .since("4.0.0")
+        .differs(&["A few fields, of the cache alone."]),
+    Spec::session("PURGE", 2, others::done, "Answers OK: nothing is held back.").since("4.0.0"),
+    help("4.0.0"),
+];
+
+const MODULE: &[Spec] =
+    &[Spec::session("LIST", 2, others::nothing, "There are none.").admin().since("4.0.0"), help("5.0.0")];
+
+const FUNCTION: &[Spec] = &[
+    Spec::session("LIST", -2, others::nothing, "There are none.").since("7.0.0"),
+    Spec::session("FLUSH", -2, others::done, "There are none.").since("7.0.0"),
+    Spec::session("STATS", 2, others::function_stats, "There are none.").since("7.0.0"),
+    help("7.0.0"),
 ];
 
 const COMMAND: &[Spec] = &[

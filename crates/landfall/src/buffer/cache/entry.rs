@@ -49,6 +49,11 @@ impl Entry {
         self.row.first() == Some(&0)
     }
 
+    /// What it holds of memory, in bytes: the estimate by which the cache evicts.
+    pub fn held_bytes(&self) -> u64 {
+        self.bytes.into()
+    }
+
     /// Whether the row has changes that have not landed, as far as the cache was told.
     pub fn is_dirty(&self) -> bool {
         self.dirty
