@@ -2,7 +2,6 @@
 //! It must never send a command twice, as it cannot know whether the first one was carried out.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use landfall_resp::{DecodedReply, ReplyDecoder, ReplyLimits, Value, encode_request};
@@ -11,6 +10,10 @@ use serde_json::Value as Json;
 use crate::config::{Password, ServerAddress};
 use crate::failure::{FINDING, Failure, UNAVAILABLE};
 
+mod stream;
+
+use stream::Stream;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reply may take where the caller says nothing else.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -18,7 +21,7 @@ const READ_BYTES: usize = 64 << 10;
 
 /// A connection to a server.
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     server: ServerAddress,
     decoder: ReplyDecoder,
     received: Vec<u8>,
@@ -84,25 +87,8 @@ impl Client {
     /// # Errors
     /// [`ClientError::Connect`], and [`ClientError::Refused`] for a wrong password.
     pub fn connect(server: &ServerAddress, password: Option<&Password>) -> Result<Client, ClientError> {
-        let refused = |cause: String| ClientError::Connect { server: server.clone(), cause };
-        let addresses = (server.host.as_str(), server.port).to_socket_addrs();
-        let addresses = addresses.map_err(|error| refused(error.to_string()))?;
-        let mut cause = "the name has no address".to_owned();
-        let mut stream = None;
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-                Ok(connected) => {
-                    stream = Some(connected);
-                    break;
-                }
-                Err(error) => cause = error.to_string(),
-            }
-        }
-        let Some(stream) = stream else { return Err(refused(cause)) };
-        stream
-            .set_nodelay(true)
-            .and_then(|()| stream.set_write_timeout(Some(REPLY_TIMEOUT)))
-            .map_err(|error| refused(error.to_string()))?;
+        let stream = Stream::connect(server)
+            .map_err(|cause| ClientError::Connect { server: server.clone(), cause })?;
         let mut client = Client {
             stream,
             server: server.clone(),
@@ -273,7 +259,7 @@ mod tests {
             }
             let _ = stream.read(&mut request);
         });
-        ServerAddress { host: "127.0.0.1".into(), port }
+        ServerAddress::Tcp { host: "127.0.0.1".into(), port }
     }
 
     #[test]
@@ -317,7 +303,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let server = ServerAddress { host: "127.0.0.1".into(), port };
+        let server = ServerAddress::Tcp { host: "127.0.0.1".into(), port };
         let error = Client::connect(&server, None).err().unwrap();
         assert!(error.to_string().ends_with("Start it with: landfall serve"), "{error}");
         assert_eq!(crate::failure::exit_code(&anyhow::Error::from(Failure::from(error))), UNAVAILABLE);

@@ -13,7 +13,7 @@ pub fn settings_of(text: &str) -> Result<(String, String), String> {
         Ok(resolved) => {
             let effective = &resolved.effective;
             let shown = format!(
-                "{:?} {} {:?} {:?} {:?}",
+                "{:?} {:?} {:?} {:?} {:?}",
                 effective.database,
                 effective.listen,
                 effective.server,

@@ -1,7 +1,6 @@
 //! `landfall serve`: opens the log, the database and the engine, runs the front, and closes everything in order.
 //! What stays in the log at the end is said, and the process ends with 0 when it was asked to end.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +18,16 @@ use landfall::sink::Database;
 use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
 use crate::config::{DatabaseUrl, ServerAddress};
+use crate::front::listen::Place;
 use crate::front::shared::{Post, Shared};
-use crate::front::{Front, Reopen};
+use crate::front::{Front, FrontError, Reopen};
 use crate::wrap::{all_landed, wrapped};
 
 /// What `serve` needs.
 #[derive(Clone)]
 pub struct ServeOptions {
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub listen: Vec<Place>,
     /// The SQLite file.
     pub database: PathBuf,
     /// The settings of the engine.
@@ -86,6 +86,19 @@ impl From<SinkError> for ServeError {
     }
 }
 
+impl From<FrontError> for ServeError {
+    fn from(error: FrontError) -> ServeError {
+        let advice = match &error {
+            FrontError::Listen { cause, .. } if cause.kind() == std::io::ErrorKind::AddrInUse => {
+                ". Is another server running there? Choose another place with --listen or --unixsocket"
+            }
+            FrontError::Listen { .. } => ". Choose another place with --listen or --unixsocket",
+            FrontError::Poll(_) => "",
+        };
+        ServeError { code: UNAVAILABLE, sentence: format!("{error}{advice}") }
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -99,27 +112,14 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
         let (options, env) = (options.clone(), env.clone());
         Box::new(move |engine, shared| reopen(&options, &env, engine, shared.clone()))
     };
-    let front = Front::new(options.listen, options.password.clone(), reopen).map_err(|error| ServeError {
-        code: UNAVAILABLE,
-        sentence: {
-            let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
-                "Is another server running there? "
-            } else {
-                ""
-            };
-            format!(
-                "cannot listen on {}: {error}. {hint}Choose another address with --listen",
-                options.listen
-            )
-        },
-    })?;
+    let front = Front::new(&options.listen, options.password.clone(), reopen)?;
     let shared = front.shared().clone();
     let is_new = !options.database.exists();
     let (engine, opened) = open(options, &env, &shared)?;
     stop_on_signals(&shared)?;
-    greet(options, &engine, (&opened, is_new), &shared.listen);
+    greet(options, &engine, (&opened, is_new), &shared);
     if let Some(path) = &options.port_file {
-        announce(path, &shared.listen)?;
+        announce(path, shared.listen())?;
     }
     env::failpoint::reach("serve.ready");
     let ended = front.run(Arc::new(engine)).map_err(|error| ServeError {
@@ -256,13 +256,13 @@ fn announce(path: &std::path::Path, listen: &str) -> Result<(), ServeError> {
     )
 }
 
-fn greet(options: &ServeOptions, engine: &Engine, (opened, is_new): (&Opened, bool), listen: &str) {
+fn greet(options: &ServeOptions, engine: &Engine, (opened, is_new): (&Opened, bool), shared: &Shared) {
     if options.quiet {
         return;
     }
     let settings = &options.settings;
     say!("Landfall {}", env!("CARGO_PKG_VERSION"));
-    say!("  listens on    {listen}");
+    say!("  listens on    {}", wrapped(&shared.listens.join(", "), 16));
     say!("  log           {}", settings.data_dir.display());
     // A name with a slip in it makes a file too.
     let new = if is_new { " (a new file)" } else { "" };
@@ -282,8 +282,8 @@ fn greet(options: &ServeOptions, engine: &Engine, (opened, is_new): (&Opened, bo
     }
     say!("  can be lost   {}", loss_in_words(settings.fsync));
     // Without a URL it would be another server, if there is one at the usual address.
-    let url = match listen.parse().map(ServerAddress::reaching) {
-        Ok(reached) if !reached.is_default() => format!("--url {reached} "),
+    let url = match ServerAddress::reaching_place(shared.listen()) {
+        Some(reached) if !reached.is_default() => format!("--url {reached} "),
         _ => String::new(),
     };
     say!("  try           landfall cli {url}SET user:1:name Alice");

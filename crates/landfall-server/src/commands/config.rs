@@ -112,11 +112,11 @@ fn fsync(fsync: Fsync) -> &'static str {
 }
 
 fn host(session: &Session) -> &str {
-    session.shared.listen.rsplit_once(':').map_or("", |(host, _)| host)
+    session.shared.host()
 }
 
 fn port(session: &Session) -> &str {
-    session.shared.listen.rsplit_once(':').map_or("0", |(_, port)| port)
+    session.shared.port()
 }
 
 fn number(number: &std::sync::atomic::AtomicU64) -> String {

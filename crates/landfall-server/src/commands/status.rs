@@ -41,7 +41,7 @@ fn server_part(session: &Session, engine: &Engine, status: &Status) -> Json {
         "lineage": status.lineage.to_string(),
         "boot": status.boot,
         "data_dir": settings.data_dir.display().to_string(),
-        "listen": shared.listen,
+        "listen": shared.listens.join(", "),
         "connections": shared.connections.load(Ordering::Relaxed),
         "health": if status.is_healthy() { "ok" } else { "look" },
         "incidents_open": status.incidents_open,

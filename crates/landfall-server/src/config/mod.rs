@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use landfall::settings::Settings;
 
+use crate::front::listen::Place;
+
 mod example;
 mod file;
+mod listen;
 mod memory;
 mod places;
 mod problem;
@@ -65,8 +68,8 @@ impl fmt::Debug for Password {
 pub struct Effective {
     /// The database that rows land in.
     pub database: DatabaseUrl,
-    /// The address for Redis clients; port 0 means any free one.
-    pub listen: SocketAddr,
+    /// Where Redis clients connect; port 0 means any free one.
+    pub listen: Vec<Place>,
     /// The server that commands talk to.
     pub server: ServerAddress,
     /// What clients have to give with AUTH.
@@ -233,22 +236,36 @@ impl Resolver<'_> {
         let database = database.clone();
         let server = draft.url.get_or_insert_with(|| {
             origins.insert("url", Origin::Derived("listen"));
-            ServerAddress::reaching(draft.listen)
+            match (draft.listen.first(), &draft.unixsocket) {
+                (None, Some(path)) => ServerAddress::Unix(path.clone()),
+                (first, _) => ServerAddress::reaching(
+                    first.map_or((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(), |first| first.address),
+                ),
+            }
         });
         let server = server.clone();
         let password = self.password();
-        if !self.draft.listen.ip().is_loopback() && self.draft.password_file.is_none() {
-            let sentence = format!(
-                "listen = \"{}\" can be reached by other machines, and there is no password; \
-                 write one into a file and give --password-file FILE, or listen on 127.0.0.1",
-                self.draft.listen
-            );
-            self.refuse("listen", sentence);
-        }
+        self.check_listen();
         for sentence in self.draft.settings.problems() {
             self.refuse_sentence(sentence);
         }
         Settled { database, server, password }
+    }
+
+    fn check_listen(&mut self) {
+        let open = self.draft.listen.iter().find(|listen| !listen.address.ip().is_loopback());
+        if let (Some(open), None) = (open, &self.draft.password_file) {
+            let sentence = format!(
+                "listen = \"{open}\" can be reached by other machines, and there is no password; \
+                 write one into a file and give --password-file FILE, or listen on 127.0.0.1"
+            );
+            self.refuse("listen", sentence);
+        }
+        if self.draft.listen.is_empty() && self.draft.unixsocket.is_none() && !self.failed.contains(&"listen")
+        {
+            let sentence = "listen = \"off\" leaves no place to connect to; give --unixsocket PATH as well";
+            self.refuse("listen", sentence.to_owned());
+        }
     }
 
     fn settle_data_dir(&mut self) {
@@ -318,7 +335,7 @@ impl Resolver<'_> {
         let draft = &self.draft;
         let effective = Effective {
             database: settled.database,
-            listen: draft.listen,
+            listen: places(draft),
             server: settled.server,
             password: settled.password,
             settings: draft.settings.clone(),
@@ -330,6 +347,13 @@ impl Resolver<'_> {
         };
         Ok(Resolved { effective, rows })
     }
+}
+
+fn places(draft: &Draft) -> Vec<Place> {
+    let network = draft.listen.iter().map(|listen| Place::Tcp(listen.address));
+    let unix =
+        draft.unixsocket.iter().map(|path| Place::Unix { path: path.clone(), mode: draft.unixsocketperm });
+    network.chain(unix).collect()
 }
 
 fn find(name: &str) -> Option<&'static Setting> {

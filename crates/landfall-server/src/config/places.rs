@@ -82,28 +82,28 @@ fn scheme_of(text: &str) -> &str {
     text.split(':').next().unwrap_or_default()
 }
 
-/// Reads the address to listen on: `127.0.0.1:5263`, `[::1]:5263`, `localhost:0`. Names are not looked up, or the
-/// check whether the address is safe without a password would depend on somebody else's answer.
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
-    let found = match text.strip_prefix("localhost:") {
-        Some(port) => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        None => text.parse().ok(),
-    };
-    found.ok_or_else(|| "write an IP address and a port, as in 127.0.0.1:5263 or [::1]:5263".to_owned())
-}
-
 /// The server that a command talks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerAddress {
-    /// A name or an IP address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
+pub enum ServerAddress {
+    /// Over a network.
+    Tcp {
+        /// A name or an IP address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Over a socket in the file system.
+    Unix(PathBuf),
 }
 
 impl ServerAddress {
-    /// Reads `HOST:PORT`, `HOST`, or the same behind `redis://`.
+    /// Reads `HOST:PORT`, `HOST`, the same behind `redis://`, or `unix:PATH`.
     pub(super) fn parse(text: &str) -> Result<ServerAddress, String> {
+        let hint = || "write a host and a port, as in 127.0.0.1:5263, or unix:PATH".to_owned();
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() { Err(hint()) } else { Ok(ServerAddress::Unix(path.into())) };
+        }
         let rest = text.strip_prefix("redis://").unwrap_or(text);
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains('@') {
@@ -111,7 +111,6 @@ impl ServerAddress {
                 "a password on a command line is visible to everybody on this machine; use --password-file";
             return Err(advice.to_owned());
         }
-        let hint = || "write a host and a port, as in 127.0.0.1:5263".to_owned();
         if rest.is_empty() || rest.contains("//") {
             return Err(hint());
         }
@@ -125,7 +124,7 @@ impl ServerAddress {
         if host.is_empty() || host.contains([':', '/', ' ']) {
             return Err(hint());
         }
-        Ok(ServerAddress { host: host.to_owned(), port })
+        Ok(ServerAddress::Tcp { host: host.to_owned(), port })
     }
 
     /// The address that reaches a server listening on `address`.
@@ -135,7 +134,15 @@ impl ServerAddress {
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             ip => ip,
         };
-        ServerAddress { host: host.to_string(), port: address.port() }
+        ServerAddress::Tcp { host: host.to_string(), port: address.port() }
+    }
+
+    /// The address that reaches a server that says it listens there, as `host:port` or `unix:path`.
+    pub(crate) fn reaching_place(place: &str) -> Option<ServerAddress> {
+        match place.parse::<SocketAddr>() {
+            Ok(address) => Some(ServerAddress::reaching(address)),
+            Err(_) => ServerAddress::parse(place).ok(),
+        }
     }
 
     /// Whether a command that is told nothing asks this server.
@@ -146,10 +153,10 @@ impl ServerAddress {
 
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match self {
+            ServerAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+            ServerAddress::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            ServerAddress::Tcp { host, port } => write!(f, "{host}:{port}"),
         }
     }
 }
@@ -192,6 +199,8 @@ mod tests {
             ("cache", "cache:5263"),
             ("[::1]:9", "[::1]:9"),
             ("0.0.0.0:9", "127.0.0.1:9"),
+            ("unix:run/a.sock", "unix:run/a.sock"),
+            ("unix:///run/a.sock", "unix:/run/a.sock"),
         ] {
             assert_eq!(
                 ServerAddress::parse(text).map(|address| address.to_string()),
@@ -199,7 +208,7 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["", "redis://", "http://x", "a:b", "redis://:secret@h:1", ":1"] {
+        for text in ["", "redis://", "http://x", "a:b", "redis://:secret@h:1", ":1", "unix:"] {
             let refused = ServerAddress::parse(text);
             assert!(refused.is_err_and(|message| !message.contains("secret")), "{text}");
         }

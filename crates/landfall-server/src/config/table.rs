@@ -1,15 +1,16 @@
 //! The one table of settings: flags, variables, the file, `config example` and `config print` all come from it.
 //! It must never hold a setting that nothing reads.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use landfall::settings::{FlushMode, Fsync, Settings};
 
-use super::places::{DEFAULT_PORT, DatabaseUrl, LocalBuffer, ServerAddress, listen};
+use super::listen::{self, ListenAddress, addresses};
+use super::places::{DatabaseUrl, LocalBuffer, ServerAddress};
 use super::text::{Amount, amount, count, duration, show_duration, show_size, size};
 
+mod front;
 mod refused;
 
 /// Where a setting can be given besides the file and its variable.
@@ -76,7 +77,9 @@ pub(super) struct Draft {
     pub(super) buffer: LocalBuffer,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) url: Option<ServerAddress>,
-    pub(super) listen: SocketAddr,
+    pub(super) listen: Vec<ListenAddress>,
+    pub(super) unixsocket: Option<PathBuf>,
+    pub(super) unixsocketperm: u32,
     pub(super) password_file: Option<PathBuf>,
     pub(super) throttle_at: Amount,
     pub(super) memory: Amount,
@@ -95,7 +98,9 @@ impl Draft {
             buffer: LocalBuffer::default(),
             data_dir: None,
             url: None,
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            listen: Vec::new(),
+            unixsocket: None,
+            unixsocketperm: 0,
             password_file: None,
             throttle_at: Amount::Percent(50),
             memory: Amount::Percent(50),
@@ -172,16 +177,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
         set: |draft, text| path(text).map(|path| draft.password_file = Some(path)),
         show: |draft| draft.password_file.as_ref().map(|path| path.display().to_string()),
     },
-    Setting {
-        name: "listen",
-        flag: Flag::Serve,
-        form: Form::Text("IP:PORT"),
-        default: "127.0.0.1:5263",
-        doc: "The address for Redis clients; port 0 takes a free one. Others than this machine need a password",
-        reason: "Nobody else can connect until you decide so",
-        set: |draft, text| listen(text).map(|address| draft.listen = address),
-        show: |draft| Some(draft.listen.to_string()),
-    },
+    front::LISTEN,
+    front::UNIXSOCKET,
+    front::UNIXSOCKETPERM,
     Setting {
         name: "data-dir",
         flag: Flag::Serve,

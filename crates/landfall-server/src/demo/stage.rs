@@ -98,9 +98,7 @@ impl Stage {
             inner.server.insert(command(&folder, &self.database)?.spawn().context("cannot start a server")?);
         loop {
             if let Ok(text) = std::fs::read_to_string(&port_file) {
-                let address = text.trim().rsplit_once(':').and_then(|(host, port)| {
-                    Some(ServerAddress { host: host.to_owned(), port: port.parse().ok()? })
-                });
+                let address = ServerAddress::reaching_place(text.trim());
                 return Ok((address.context("the server wrote no address")?, begun.elapsed()));
             }
             if let Some(status) = server.try_wait()? {

@@ -9,6 +9,7 @@ use landfall_resp::ReplyWriter;
 use super::Front;
 use super::connection::Connection;
 use super::session::Session;
+use super::socket::Peer;
 use crate::commands::client::{Asked, Filter, Kind};
 use crate::commands::spec::Spec;
 
@@ -64,10 +65,21 @@ impl Front {
 
 /// Where a connection comes from, and where it came to; empty when the system has forgotten.
 fn addresses(connection: &Connection) -> (String, String) {
-    let shown = |address: std::io::Result<std::net::SocketAddr>| {
-        address.map(|address| address.to_string()).unwrap_or_default()
+    let from = match connection.session.peer {
+        Peer::Network(address) => address.to_string(),
+        // As Redis has it: the path of the socket, and no port.
+        Peer::Unix => format!("{}:0", unix_path(connection)),
     };
-    (shown(connection.stream.peer_addr()), shown(connection.stream.local_addr()))
+    let to = match connection.socket.local_addr() {
+        Some(address) => address.to_string(),
+        None => format!("{}:0", unix_path(connection)),
+    };
+    (from, to)
+}
+
+fn unix_path(connection: &Connection) -> &str {
+    let places = &connection.session.shared.listens;
+    places.iter().find_map(|place| place.strip_prefix("unix:")).unwrap_or_default()
 }
 
 fn kind(session: &Session) -> Kind {

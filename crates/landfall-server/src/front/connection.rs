@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::Instant;
 
 use landfall_resp::{Limits, RequestDecoder};
-use mio::net::TcpStream;
 
 use super::session::Session;
+use super::socket::Socket;
 use super::waiting::{Held, Wait};
 
 /// From so many bytes of unsent replies on, nothing more is read from a connection.
@@ -19,7 +19,7 @@ pub const OUTPUT_BYTES_MAX: usize = 1 << 30;
 /// A connection.
 pub struct Connection {
     /// The socket.
-    pub stream: TcpStream,
+    pub socket: Socket,
     /// Received and not run: the start of a request, or what came behind one that is parked.
     pub input: Vec<u8>,
     /// Finds requests in the input.
@@ -65,10 +65,10 @@ pub enum Received {
 
 impl Connection {
     /// A new connection.
-    pub fn new(stream: TcpStream, session: Session, now: Instant) -> Connection {
+    pub fn new(socket: Socket, session: Session, now: Instant) -> Connection {
         let limits = if session.authenticated { Limits::authenticated() } else { Limits::unauthenticated() };
         Connection {
-            stream,
+            socket,
             input: Vec::new(),
             decoder: RequestDecoder::new(limits),
             output: Vec::new(),
@@ -90,7 +90,7 @@ impl Connection {
     /// Reads once.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Received {
         loop {
-            return match self.stream.read(buffer) {
+            return match self.socket.read(buffer) {
                 Ok(0) => Received::Gone,
                 Ok(count) => Received::Bytes(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -124,7 +124,7 @@ impl Connection {
     /// Sends what it can; whether the connection is still of use.
     pub fn send(&mut self) -> bool {
         while self.sent < self.output.len() {
-            match self.stream.write(&self.output[self.sent..]) {
+            match self.socket.write(&self.output[self.sent..]) {
                 Ok(0) => return false,
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -10,13 +10,11 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use landfall::engine::Engine;
-use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
@@ -27,18 +25,22 @@ mod descriptors;
 pub mod execute;
 mod foresight;
 mod held;
+pub mod listen;
 mod receive;
 pub mod run;
 pub mod session;
 pub mod shared;
+pub mod socket;
 pub mod waiting;
 
 use connection::Connection;
 use counters::Timed;
 use foresight::Foresight;
+use listen::{Listener, Place};
 use receive::Part;
 use session::Session;
 use shared::{Post, Shared, Who};
+use socket::{Peer, Socket};
 
 /// How many ready connections one turn serves at most: a turn's replies wait for the last of them.
 const CONNECTIONS_A_TURN: usize = 256;
@@ -49,8 +51,11 @@ const READ_BYTES: usize = 64 << 10;
 /// Holds what several connections sent. Twice a read: room for one that sent much behind others that sent little.
 const BUFFER_BYTES: usize = 2 * READ_BYTES;
 
-const LISTENER: Token = Token(usize::MAX);
-const WAKER: Token = Token(usize::MAX - 1);
+const WAKER: Token = Token(usize::MAX);
+/// The listeners have this token and those above.
+const FIRST_LISTENER: usize = usize::MAX - LISTENERS_MAX;
+/// The most places to listen at.
+pub const LISTENERS_MAX: usize = 16;
 
 /// Opens the engine anew on another thread and posts it.
 pub type Reopen = Box<dyn Fn(Arc<Engine>, &Arc<Shared>) + Send>;
@@ -58,7 +63,7 @@ pub type Reopen = Box<dyn Fn(Arc<Engine>, &Arc<Shared>) + Send>;
 /// The event loop.
 pub struct Front {
     poll: Poll,
-    listener: Option<TcpListener>,
+    listeners: Vec<Listener>,
     connections: Slab<Connection>,
     /// Connections with something to do, each at most once.
     ready: VecDeque<usize>,
@@ -85,6 +90,22 @@ pub struct Front {
     failed: Option<String>,
 }
 
+/// Why there is no loop.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// It cannot listen somewhere.
+    #[error("cannot listen on {place}: {cause}")]
+    Listen {
+        /// Where.
+        place: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// It cannot be polled.
+    #[error("the system has no means to wait for clients: {0}")]
+    Poll(#[from] std::io::Error),
+}
+
 /// How the loop ended.
 pub struct Ended {
     /// The engine, to be closed.
@@ -94,26 +115,33 @@ pub struct Ended {
 }
 
 impl Front {
-    /// A loop over `engine`, listening on `address`.
+    /// A loop that listens at `places`, at most [`LISTENERS_MAX`].
     ///
     /// # Errors
-    /// The system's: the address is taken or not allowed.
-    pub fn new(address: SocketAddr, password: Option<Vec<u8>>, reopen: Reopen) -> std::io::Result<Front> {
+    /// The place, and what the system says: the address is taken or not allowed.
+    pub fn new(places: &[Place], password: Option<Vec<u8>>, reopen: Reopen) -> Result<Front, FrontError> {
         let poll = Poll::new()?;
-        let mut listener = TcpListener::bind(address)?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let mut listeners = Vec::new();
+        let mut listens = Vec::new();
+        for (number, place) in places.iter().enumerate().take(LISTENERS_MAX) {
+            let bound = Listener::bind(place).and_then(|mut listener| {
+                listener.register(poll.registry(), Token(FIRST_LISTENER + number))?;
+                listens.push(listener.place()?);
+                Ok(listener)
+            });
+            listeners.push(bound.map_err(|cause| FrontError::Listen { place: place.to_string(), cause })?);
+        }
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        let listen = listener.local_addr()?.to_string();
         Ok(Front {
             poll,
-            listener: Some(listener),
+            listeners,
             connections: Slab::new(),
             ready: VecDeque::new(),
             touched: Vec::new(),
             landing: Vec::new(),
             held: Vec::new(),
             engine: None,
-            shared: Arc::new(Shared::new(password, listen, descriptors::connections_max(), waker)),
+            shared: Arc::new(Shared::new(password, listens, descriptors::connections_max(), waker)),
             reopen,
             reloading: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -148,13 +176,13 @@ impl Front {
             }
             for event in &events {
                 match event.token() {
-                    LISTENER => self.accept(),
                     WAKER => {}
+                    Token(token) if token >= FIRST_LISTENER => self.accept(token - FIRST_LISTENER),
                     Token(token) => self.wake(token, event),
                 }
             }
-            if self.accept_again {
-                self.accept();
+            if std::mem::take(&mut self.accept_again) {
+                (0..self.listeners.len()).for_each(|number| self.accept(number));
             }
             self.take_posts();
             let mut left = CONNECTIONS_A_TURN;
@@ -168,7 +196,7 @@ impl Front {
             }
         }
         // Who waits sees its connection close; everything accepted is safe already.
-        self.listener = None;
+        self.listeners.clear();
         Ok(Ended { engine: self.engine.take(), failed: self.failed.take() })
     }
 
@@ -193,38 +221,39 @@ impl Front {
             .min()
     }
 
-    fn accept(&mut self) {
-        self.accept_again = false;
-        loop {
-            let Some(listener) = &self.listener else { return };
-            let (mut stream, _) = match listener.accept() {
-                Ok(accepted) => accepted,
+    /// Takes all clients that wait at a listener.
+    fn accept(&mut self, number: usize) {
+        while let Some(listener) = self.listeners.get(number) {
+            match listener.accept() {
+                Ok((socket, peer)) => self.welcome(socket, peer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 // Descriptors are short. Who waits already causes no event again, so the clock does.
                 Err(_) => {
                     self.accept_again = true;
                     return;
                 }
-            };
-            if self.connections.len() >= self.shared.connections_max {
-                // The socket is fresh: a line fits, and if it does not, the close says enough.
-                let _ = std::io::Write::write(&mut stream, b"-ERR max number of clients reached\r\n");
-                continue;
             }
-            // Small replies must not wait for more; a socket that refuses this still works.
-            let _ = stream.set_nodelay(true);
-            let entry = self.connections.vacant_entry();
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            if self.poll.registry().register(&mut stream, Token(entry.key()), interest).is_err() {
-                continue;
-            }
-            let who = Who { token: entry.key(), id: self.next_id };
-            entry.insert(Connection::new(stream, Session::new(who, self.shared.clone()), Instant::now()));
-            self.next_id += 1;
-            Shared::count(&self.shared.accepted);
-            self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Takes a client in, or tells it that there is no room.
+    fn welcome(&mut self, mut socket: Socket, peer: Peer) {
+        if self.connections.len() >= self.shared.connections_max {
+            // The socket is fresh: a line fits, and if it does not, the close says enough.
+            let _ = std::io::Write::write(&mut socket, b"-ERR max number of clients reached\r\n");
+            return;
+        }
+        let entry = self.connections.vacant_entry();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut socket, Token(entry.key()), interest).is_err() {
+            return;
+        }
+        let who = Who { token: entry.key(), id: self.next_id };
+        entry.insert(Connection::new(socket, Session::new(who, peer, self.shared.clone()), Instant::now()));
+        self.next_id += 1;
+        Shared::count(&self.shared.accepted);
+        self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);
     }
 
     fn wake(&mut self, token: usize, event: &mio::event::Event) {
@@ -247,7 +276,7 @@ impl Front {
     fn close(&mut self, token: usize) {
         let Some(mut connection) = self.connections.try_remove(token) else { return };
         // Closing the socket takes it out of the poll as well.
-        let _ = self.poll.registry().deregister(&mut connection.stream);
+        let _ = self.poll.registry().deregister(&mut connection.socket);
         self.landing.retain(|&waiting| waiting != token);
         self.held.retain(|&waiting| waiting != token);
         self.ready.retain(|&ready| ready != token);

@@ -9,6 +9,7 @@ use landfall_resp::{OwnedRequest, Protocol};
 
 use crate::commands::Spec;
 use crate::front::shared::{Shared, Who};
+use crate::front::socket::Peer;
 
 /// The most that a transaction may queue, in bytes of requests.
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
@@ -20,6 +21,8 @@ const RECENT_WRITES_MAX: usize = 128;
 pub struct Session {
     /// Its number, which CLIENT ID answers, and its place in the loop.
     pub who: Who,
+    /// Who is on the other side.
+    pub peer: Peer,
     /// RESP2 or RESP3.
     pub protocol: Protocol,
     /// Whether commands other than HELLO, AUTH and QUIT are allowed.
@@ -76,9 +79,10 @@ pub struct Transaction {
 
 impl Session {
     /// A fresh session.
-    pub fn new(who: Who, shared: Arc<Shared>) -> Session {
+    pub fn new(who: Who, peer: Peer, shared: Arc<Shared>) -> Session {
         Session {
             who,
+            peer,
             protocol: Protocol::Resp2,
             authenticated: shared.password.is_none(),
             name: Vec::new(),

@@ -39,8 +39,8 @@ pub struct Who {
 pub struct Shared {
     /// The password, when there is one.
     pub password: Option<Vec<u8>>,
-    /// Where the server listens.
-    pub listen: String,
+    /// Where the server listens: `host:port`, or `unix:path`.
+    pub listens: Vec<String>,
     /// When it started.
     pub started: Instant,
     /// The most connections at once.
@@ -62,13 +62,13 @@ impl Shared {
     /// Nothing posted yet.
     pub fn new(
         password: Option<Vec<u8>>,
-        listen: String,
+        listens: Vec<String>,
         connections_max: usize,
         waker: mio::Waker,
     ) -> Shared {
         Shared {
             password,
-            listen,
+            listens,
             started: Instant::now(),
             connections_max,
             connections: AtomicU64::new(0),
@@ -78,6 +78,28 @@ impl Shared {
             stopping: AtomicBool::new(false),
             posts: Mutex::new(Vec::new()),
             waker,
+        }
+    }
+
+    /// The first address of a network, or else the first place.
+    pub fn listen(&self) -> &str {
+        let network = self.listens.iter().find(|place| !place.starts_with("unix:"));
+        network.or(self.listens.first()).map_or("", String::as_str)
+    }
+
+    /// The host of [`Shared::listen`]; empty when there is none.
+    pub fn host(&self) -> &str {
+        match self.listen() {
+            place if place.starts_with("unix:") => "",
+            address => address.rsplit_once(':').map_or("", |(host, _)| host),
+        }
+    }
+
+    /// The port of [`Shared::listen`]; 0 when there is none.
+    pub fn port(&self) -> &str {
+        match self.listen() {
+            place if place.starts_with("unix:") => "0",
+            address => address.rsplit(':').next().unwrap_or("0"),
         }
     }
 

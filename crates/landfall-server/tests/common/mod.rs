@@ -79,10 +79,20 @@ impl Place {
 
     /// Starts a server by a command that gets its words behind its own.
     pub(crate) fn serve_by(&self, wrapper: &[&str], args: &[&str], variables: &[(&str, &str)]) -> Server<'_> {
+        let args = [&["--listen", "127.0.0.1:0"], args].concat();
+        self.start(wrapper, &args, variables)
+    }
+
+    /// Starts a server where its settings file says.
+    pub(crate) fn serve_at(&self, args: &[&str]) -> Server<'_> {
+        self.start(&[], args, &[])
+    }
+
+    fn start(&self, wrapper: &[&str], args: &[&str], variables: &[(&str, &str)]) -> Server<'_> {
         let port_file = self.path().join("port");
         let _ = std::fs::remove_file(&port_file);
         let log = std::fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap();
-        let fixed = ["serve", "--exit-with-parent", "--listen", "127.0.0.1:0", "--port-file", "port"];
+        let fixed = ["serve", "--exit-with-parent", "--port-file", "port"];
         let mut command = self.command(&fixed);
         if let [program, rest @ ..] = wrapper {
             let mut wrapped = Command::new(program);

@@ -41,7 +41,7 @@ pub(super) fn server(Picture { session, status, .. }: &Picture<'_>) -> String {
         ("multiplexing_api", "mio".into()),
         ("process_id", std::process::id().to_string()),
         ("run_id", padded_id(&status.lineage.to_string())),
-        ("tcp_port", shared.listen.rsplit(':').next().unwrap_or_default().into()),
+        ("tcp_port", shared.port().into()),
         ("server_time_usec", now_us.to_string()),
         ("uptime_in_seconds", uptime_s.to_string()),
         ("uptime_in_days", (uptime_s / 86_400).to_string()),

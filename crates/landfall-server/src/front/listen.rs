@@ -1,0 +1,157 @@
+//! The places at which the server listens: addresses of networks, and a socket in the file system.
+//! It must never take a socket away from a server that still answers there, or open one to more users than was asked.
+
+use std::fmt;
+use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use rustix::fs::Mode;
+
+use super::socket::{Peer, Socket};
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A network address; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A socket in the file system, and who may connect to it (as in `chmod`).
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Tcp(address) => address.fmt(f),
+            Place::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A socket that listens.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Listens at a place.
+    pub(super) fn bind(place: &Place) -> Result<Listener> {
+        match place {
+            Place::Tcp(address) => TcpListener::bind(*address).map(Listener::Tcp),
+            Place::Unix { path, mode } => bind_unix(path, *mode),
+        }
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub(super) fn place(&self) -> Result<String> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().map(|address| address.to_string()),
+            Listener::Unix(_, path) => Ok(format!("unix:{}", path.display())),
+        }
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
+            Listener::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+        }
+    }
+
+    /// The next client that waits.
+    pub(super) fn accept(&self) -> Result<(Socket, Peer)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                // Small replies must not wait for more; a socket that refuses this still works.
+                let _ = stream.set_nodelay(true);
+                Ok((Socket::Tcp(stream), Peer::Network(address)))
+            }
+            Listener::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Socket::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            // One that is left behind is recognised at the next start.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn bind_unix(path: &Path, mode: u32) -> Result<Listener> {
+    remove_stale(path)?;
+    // Between its making and its permissions nobody but the owner may connect.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    // From here on an error takes the file away again.
+    let listener = Listener::Unix(bound?, path.to_owned());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(listener)
+}
+
+/// Takes away the socket of a server that was killed. Whatever else is there stays.
+fn remove_stale(path: &Path) -> Result<()> {
+    let kind = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !kind.is_socket() {
+        return Err(Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket"));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) => Err(error),
+        Ok(_) => Err(ErrorKind::AddrInUse.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(path: &Path) -> Place {
+        Place::Unix { path: path.to_owned(), mode: 0o640 }
+    }
+
+    #[test]
+    fn a_socket_has_the_permissions_that_were_asked_for_and_goes_with_its_listener() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = Listener::bind(&place(&path)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_at_is_replaced_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let listener = Listener::bind(&place(&path)).unwrap();
+        let taken = Listener::bind(&place(&path)).err().unwrap();
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+        assert!(path.exists(), "the first still has it");
+        drop(listener);
+        std::fs::write(&path, "mine").unwrap();
+        assert!(Listener::bind(&place(&path)).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}
