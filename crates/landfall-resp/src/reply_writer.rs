@@ -63,6 +63,10 @@ pub struct ReplyWriter<'a> {
 }
 
 impl<'a> ReplyWriter<'a> {
+    /// A buffer with more bytes than this gets no further bulk strings: a request can ask for one large value a million
+    /// times. What stands in such a buffer is cut off, so it must not be sent.
+    pub const OUT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
     /// A writer that appends to `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
@@ -188,6 +192,9 @@ impl<'a> ReplyWriter<'a> {
     /// A bulk string: any bytes.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        if self.out.len() > Self::OUT_BYTES_MAX {
+            return;
+        }
         self.out.reserve(bytes.len() + 24);
         self.header(b'$', bytes.len());
         self.out.extend_from_slice(bytes);

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use crate::config::{Password, ServerAddress};
 use crate::failure::{FINDING, Failure, UNAVAILABLE};
+use crate::front::users::DEFAULT_USER;
 
 mod stream;
 
@@ -82,11 +83,11 @@ impl From<ClientError> for Failure {
 }
 
 impl Client {
-    /// Connects, and gives the password if there is one.
+    /// Connects, and logs in if there is a password.
     ///
     /// # Errors
     /// [`ClientError::Connect`], and [`ClientError::Refused`] for a wrong password.
-    pub fn connect(server: &ServerAddress, password: Option<&Password>) -> Result<Client, ClientError> {
+    pub fn connect(server: &ServerAddress, login: Option<(&str, &Password)>) -> Result<Client, ClientError> {
         let stream = Stream::connect(server)
             .map_err(|cause| ClientError::Connect { server: server.clone(), cause })?;
         let mut client = Client {
@@ -97,8 +98,11 @@ impl Client {
             request: Vec::new(),
             timeout: REPLY_TIMEOUT,
         };
-        if let Some(password) = password {
-            client.expect_ok(&[b"AUTH", password.as_bytes()])?;
+        match login {
+            // As other servers understand it too.
+            Some((DEFAULT_USER, password)) => client.expect_ok(&[b"AUTH", password.as_bytes()])?,
+            Some((user, password)) => client.expect_ok(&[b"AUTH", user.as_bytes(), password.as_bytes()])?,
+            None => {}
         }
         Ok(client)
     }

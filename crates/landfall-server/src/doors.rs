@@ -15,7 +15,7 @@ pub fn settings_of(text: &str) -> Result<(String, String), String> {
             let shown = format!(
                 "{:?} {:?} {:?} {:?} {:?}",
                 effective.database,
-                effective.listen,
+                effective.front,
                 effective.server,
                 effective.drain_timeout,
                 effective.settings

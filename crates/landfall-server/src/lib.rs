@@ -1,6 +1,7 @@
 //! The Landfall server: the RESP front, the command line, and the sample database.
 //! It sees the engine and never SQL or the log's files; only the sample opens a database by itself.
 
+pub mod admin_token;
 pub mod cli;
 pub mod client;
 pub mod commands;

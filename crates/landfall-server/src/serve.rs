@@ -17,23 +17,25 @@ use landfall::settings::Settings;
 use landfall::sink::Database;
 use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
+use crate::admin_token;
 use crate::config::{DatabaseUrl, ServerAddress};
-use crate::front::listen::Place;
+use crate::front::settings::FrontSettings;
 use crate::front::shared::{Post, Shared};
+use crate::front::users::Users;
 use crate::front::{Front, FrontError, Reopen};
 use crate::wrap::{all_landed, wrapped};
 
 /// What `serve` needs.
 #[derive(Clone)]
 pub struct ServeOptions {
-    /// Where to listen.
-    pub listen: Vec<Place>,
+    /// Where to listen, and how much clients may take.
+    pub front: FrontSettings,
     /// The SQLite file.
     pub database: PathBuf,
     /// The settings of the engine.
     pub settings: Settings,
-    /// The password that clients have to give.
-    pub password: Option<Vec<u8>>,
+    /// Who may come in, besides whoever can read the admin token.
+    pub users: Users,
     /// How long to go on landing after SIGTERM.
     pub drain: Duration,
     /// Where to write `host:port` once the server is ready.
@@ -112,10 +114,11 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
         let (options, env) = (options.clone(), env.clone());
         Box::new(move |engine, shared| reopen(&options, &env, engine, shared.clone()))
     };
-    let front = Front::new(&options.listen, options.password.clone(), reopen)?;
+    let front = Front::new(&options.front, reopen)?;
     let shared = front.shared().clone();
     let is_new = !options.database.exists();
     let (engine, opened) = open(options, &env, &shared)?;
+    let_in(options, &shared)?;
     stop_on_signals(&shared)?;
     greet(options, &engine, (&opened, is_new), &shared);
     if let Some(path) = &options.port_file {
@@ -138,6 +141,17 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
     };
     let remaining = engine.close(options.drain)?;
     farewell(&remaining, engine.parked().count);
+    Ok(())
+}
+
+/// Says who may come in. The log is open and the data directory ours, so the admin token can lie there.
+fn let_in(options: &ServeOptions, shared: &Shared) -> Result<(), ServeError> {
+    let data_dir = &options.settings.data_dir;
+    let admin = admin_token::user(data_dir).map_err(|error| ServeError {
+        code: UNAVAILABLE,
+        sentence: format!("the admin token {}: {error}", data_dir.join(admin_token::FILE).display()),
+    })?;
+    shared.let_in(options.users.clone().with(admin));
     Ok(())
 }
 

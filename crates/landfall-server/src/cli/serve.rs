@@ -10,8 +10,9 @@ use landfall::lander::notes;
 
 use super::Context;
 use super::flags::{ServeSettings, SettingFlags};
-use crate::config::{DatabaseUrl, Effective, Verbosity};
+use crate::config::{DatabaseUrl, Effective, Password, Verbosity};
 use crate::failure::{Failure, OK, UNAVAILABLE};
+use crate::front::users::{DEFAULT_USER, PasswordHash, Rights, User, Users};
 use crate::serve::{self, ServeOptions};
 
 /// Start the server: Redis protocol in front, a log on disk, rows in the database
@@ -48,15 +49,28 @@ fn options(settings: Effective) -> Result<ServeOptions> {
     let DatabaseUrl::Sqlite(database) = settings.database;
     make_folder_for_default(&database, &settings.settings.data_dir)?;
     Ok(ServeOptions {
-        listen: settings.listen,
+        front: settings.front,
         database,
-        password: settings.password.map(|password| password.as_bytes().to_vec()),
+        users: users(settings.users, settings.password.as_ref()),
         settings: settings.settings,
         drain: settings.drain_timeout,
         port_file: settings.port_file,
         exit_with_parent: settings.exit_with_parent,
         quiet: settings.verbosity == Verbosity::Quiet,
     })
+}
+
+/// The users of the file, and the default one with the password of the password file. With neither everybody may do
+/// everything; the settings refuse that where other machines can connect.
+fn users(mut users: Vec<User>, password: Option<&Password>) -> Users {
+    if let Some(password) = password {
+        users.push(User {
+            name: DEFAULT_USER.to_owned(),
+            passwords: vec![PasswordHash::of(password.as_bytes())],
+            rights: Rights::ALL,
+        });
+    }
+    if users.is_empty() { Users::open() } else { Users::new(users) }
 }
 
 /// The data directory may be made, as it is ours; a folder that a user named and that is not there is a slip.

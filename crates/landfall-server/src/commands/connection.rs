@@ -1,13 +1,13 @@
 //! HELLO, AUTH, PING and what else concerns the connection alone.
-//! A password is compared in constant time and never repeated in a reply.
+//! A password is only handed on, and never repeated in a reply.
 
 use landfall::engine::Engine;
 use landfall_resp::{Protocol, ReplyWriter, Request};
 
 use super::Flow;
 use crate::front::session::Session;
-
-const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+use crate::front::shared::LoginError;
+use crate::front::users::DEFAULT_USER;
 
 /// `PING [message]`
 pub fn ping(_: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
@@ -29,7 +29,7 @@ pub fn echo(_: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut Repl
 pub fn hello(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
     let mut protocol = session.protocol;
     let mut name = None;
-    let mut authenticated = session.authenticated;
+    let mut login = None;
     if let Some(version) = request.arg(1) {
         let known = std::str::from_utf8(version).ok().and_then(|version| version.parse().ok());
         match known.and_then(Protocol::from_number) {
@@ -44,11 +44,13 @@ pub fn hello(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &m
     while let Some(option) = request.arg(at) {
         match (option.to_ascii_uppercase().as_slice(), request.arg(at + 1), request.arg(at + 2)) {
             (b"AUTH", Some(user), Some(password)) => {
-                if !is_valid(session, user, password) {
-                    reply.error(WRONG_PASSWORD);
-                    return Flow::Done;
+                match session.shared.login(session.peer, user, password) {
+                    Ok(number) => login = Some(number),
+                    Err(error) => {
+                        refuse_login(error, reply);
+                        return Flow::Done;
+                    }
                 }
-                authenticated = true;
                 at += 3;
             }
             (b"SETNAME", Some(wanted), _) => {
@@ -61,11 +63,13 @@ pub fn hello(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &m
             }
         }
     }
-    if !authenticated {
+    if login.is_none() && !session.authenticated {
         reply.error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time");
         return Flow::Done;
     }
-    session.authenticated = true;
+    if login.is_some() {
+        session.become_user(login);
+    }
     session.protocol = protocol;
     if let Some(name) = name {
         session.name = name;
@@ -96,32 +100,36 @@ fn answer_hello(session: &Session, _: &Request<'_>, reply: &mut ReplyWriter<'_>)
 
 /// `AUTH [username] password`
 pub fn auth(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
-    if session.shared.password.is_none() {
-        reply.error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?");
-        return Flow::Done;
-    }
-    let valid = match request.arg_count() {
-        2 => is_valid(session, b"default", &request[1]),
-        3 => is_valid(session, &request[1], &request[2]),
+    let (user, password) = match request.arg_count() {
+        2 => (DEFAULT_USER.as_bytes(), &request[1]),
+        3 => (&request[1], &request[2]),
         _ => {
             reply.error("ERR syntax error");
             return Flow::Done;
         }
     };
-    if valid {
-        session.authenticated = true;
-        reply.ok();
-    } else {
-        reply.error(WRONG_PASSWORD);
+    let is_open = session.shared.users().without_login().is_some();
+    if is_open && request.arg_count() == 2 {
+        reply.error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?");
+        return Flow::Done;
+    }
+    match session.shared.login(session.peer, user, password) {
+        Ok(number) => {
+            session.become_user(Some(number));
+            reply.ok();
+        }
+        Err(error) => refuse_login(error, reply),
     }
     Flow::Done
 }
 
-fn is_valid(session: &Session, user: &[u8], password: &[u8]) -> bool {
-    let Some(own) = &session.shared.password else { return user == b"default" };
-    // Every byte is compared, so that the time tells nothing but the length.
-    let differs = own.iter().zip(password).fold(0, |differs, (a, b)| differs | (a ^ b));
-    user == b"default" && own.len() == password.len() && differs == 0
+fn refuse_login(error: LoginError, reply: &mut ReplyWriter<'_>) {
+    reply.error(match error {
+        LoginError::Wrong => "WRONGPASS invalid username-password pair or user is disabled.",
+        LoginError::TooOften => {
+            "WRONGPASS too many failed logins from this address; the password was not looked at, try again in a second"
+        }
+    });
 }
 
 /// SELECT 0

@@ -8,6 +8,7 @@ use landfall_resp::{ReplyWriter, Request};
 
 use crate::front::waiting::Wait;
 
+pub mod acl;
 pub mod chance;
 pub mod client;
 pub mod config;

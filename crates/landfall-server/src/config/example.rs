@@ -37,7 +37,14 @@ pub(crate) fn example() -> String {
          # The table that gets the old and new values of every landed change.\n\
          # audit = \"flight_log\"\n\
          # JSON names that are no columns and are passed over by SET flight:115 {json}.\n\
-         # ignore = [\"from_airport\", \"to_airport\", \"airlinename\"]\n",
+         # ignore = [\"from_airport\", \"to_airport\", \"airlinename\"]\n\
+         \n# A user, here named alice, who logs in with AUTH alice PASSWORD. With users there is no login without a password,\n\
+         # unless [user.default] has none; password-file is the password of the user default, who may do everything.\n\
+         # [user.alice]\n\
+         # What `printf %s PASSWORD | sha256sum` prints, or a list of such texts.\n\
+         # password-sha256 = \"...\"\n\
+         # Of read, write and admin.\n\
+         # rights = [\"read\", \"write\"]\n",
     );
     out
 }
@@ -79,6 +86,11 @@ pub(crate) fn print(resolved: &Resolved) -> String {
             let names: Vec<String> = settings.ignore.iter().map(|name| quoted(name)).collect();
             let _ = writeln!(out, "ignore = [{}]", names.join(", "));
         }
+    }
+    // A hash can be guessed at without asking the server, so it is not shown.
+    for user in &resolved.effective.users {
+        let rights: Vec<&str> = user.rights.names().collect();
+        let _ = writeln!(out, "\n# user {}: {}", quoted(&user.name), rights.join(", "));
     }
     out
 }

@@ -10,6 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, meant};
 use super::table::{Form, SETTINGS, Setting};
+use crate::front::users::User;
+
+mod users;
 
 /// What a file gives.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub(super) struct Given {
     pub(super) values: Vec<(&'static str, usize, String)>,
     /// Settings of single tables, with the line of each.
     pub(super) tables: BTreeMap<String, TableSettings>,
+    /// Users, in the order of the file's sections.
+    pub(super) users: Vec<User>,
 }
 
 /// Settings of one table, as `config example` and messages name them.
@@ -60,10 +65,12 @@ impl Reader<'_> {
             let (name, line) = (key.get_ref().as_ref(), self.line(key.span().start));
             if name == "table" {
                 self.tables(line, value);
+            } else if name == "user" {
+                self.users(line, value);
             } else if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) {
                 self.setting(setting, line, value.get_ref());
             } else {
-                let names = SETTINGS.iter().map(|setting| setting.name).chain(["table"]);
+                let names = SETTINGS.iter().map(|setting| setting.name).chain(["table", "user"]);
                 self.unknown(line, name, "setting", meant(name, names));
             }
         }

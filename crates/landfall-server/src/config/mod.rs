@@ -10,6 +10,8 @@ use std::time::Duration;
 use landfall::settings::Settings;
 
 use crate::front::listen::Place;
+use crate::front::settings::FrontSettings;
+use crate::front::users::{DEFAULT_USER, User};
 
 mod example;
 mod file;
@@ -68,12 +70,16 @@ impl fmt::Debug for Password {
 pub struct Effective {
     /// The database that rows land in.
     pub database: DatabaseUrl,
-    /// Where Redis clients connect; port 0 means any free one.
-    pub listen: Vec<Place>,
+    /// Where Redis clients connect, and how much they may take.
+    pub front: FrontSettings,
     /// The server that commands talk to.
     pub server: ServerAddress,
     /// What clients have to give with AUTH.
     pub password: Option<Password>,
+    /// The user that commands of this program log in as.
+    pub username: String,
+    /// The users of the server that the file names.
+    pub users: Vec<User>,
     /// The settings of the engine; `data_dir` is where the log lives.
     pub settings: Settings,
     /// The file that was read, if any.
@@ -86,6 +92,13 @@ pub struct Effective {
     pub port_file: Option<PathBuf>,
     /// Whether the server ends with the process that started it.
     pub exit_with_parent: bool,
+}
+
+impl Effective {
+    /// The user and the password that commands log in with, if there is a password.
+    pub fn login(&self) -> Option<(&str, &Password)> {
+        self.password.as_ref().map(|password| (self.username.as_str(), password))
+    }
 }
 
 /// Where settings come from.
@@ -170,6 +183,7 @@ impl Resolver<'_> {
             }
         }
         self.draft.settings.tables = given.tables;
+        self.draft.users = given.users;
     }
 
     fn take_variables(&mut self) {
@@ -254,17 +268,32 @@ impl Resolver<'_> {
 
     fn check_listen(&mut self) {
         let open = self.draft.listen.iter().find(|listen| !listen.address.ip().is_loopback());
-        if let (Some(open), None) = (open, &self.draft.password_file) {
+        if let (Some(open), true) = (open, self.is_open_to_all()) {
             let sentence = format!(
                 "listen = \"{open}\" can be reached by other machines, and there is no password; \
                  write one into a file and give --password-file FILE, or listen on 127.0.0.1"
             );
             self.refuse("listen", sentence);
         }
+        if self.draft.password_file.is_some() && self.draft.users.iter().any(|user| user.name == DEFAULT_USER)
+        {
+            let sentence =
+                "password-file and [user.default] both say how the default user logs in; leave one out";
+            self.refuse("password-file", sentence.to_owned());
+        }
         if self.draft.listen.is_empty() && self.draft.unixsocket.is_none() && !self.failed.contains(&"listen")
         {
             let sentence = "listen = \"off\" leaves no place to connect to; give --unixsocket PATH as well";
             self.refuse("listen", sentence.to_owned());
+        }
+    }
+
+    /// Whether somebody who connects may do something without a password.
+    fn is_open_to_all(&self) -> bool {
+        let users = &self.draft.users;
+        match users.iter().find(|user| user.name == DEFAULT_USER) {
+            Some(default) => default.passwords.is_empty(),
+            None => users.is_empty() && self.draft.password_file.is_none(),
         }
     }
 
@@ -335,9 +364,18 @@ impl Resolver<'_> {
         let draft = &self.draft;
         let effective = Effective {
             database: settled.database,
-            listen: places(draft),
+            front: FrontSettings {
+                places: places(draft),
+                connections_max: draft.maxclients,
+                client_bytes_max: usize::try_from(draft.client_memory.of(memory::available_bytes()))
+                    .unwrap_or(usize::MAX),
+                idle_max: draft.idle_timeout,
+                login_max: draft.login_timeout,
+            },
             server: settled.server,
             password: settled.password,
+            username: draft.username.clone(),
+            users: draft.users.clone(),
             settings: draft.settings.clone(),
             config_file: self.sources.file.as_ref().map(|(path, _)| path.clone()),
             drain_timeout: draft.drain_timeout,

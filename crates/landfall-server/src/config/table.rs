@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use landfall::settings::{FlushMode, Fsync, Settings};
 
-use super::listen::{self, ListenAddress, addresses};
+use super::listen::ListenAddress;
 use super::places::{DatabaseUrl, LocalBuffer, ServerAddress};
+use crate::front::users::User;
+
 use super::text::{Amount, amount, count, duration, show_duration, show_size, size};
 
 mod front;
@@ -80,7 +82,13 @@ pub(super) struct Draft {
     pub(super) listen: Vec<ListenAddress>,
     pub(super) unixsocket: Option<PathBuf>,
     pub(super) unixsocketperm: u32,
+    pub(super) maxclients: usize,
+    pub(super) client_memory: Amount,
+    pub(super) idle_timeout: Duration,
+    pub(super) login_timeout: Duration,
     pub(super) password_file: Option<PathBuf>,
+    pub(super) username: String,
+    pub(super) users: Vec<User>,
     pub(super) throttle_at: Amount,
     pub(super) memory: Amount,
     pub(super) drain_timeout: Duration,
@@ -101,7 +109,13 @@ impl Draft {
             listen: Vec::new(),
             unixsocket: None,
             unixsocketperm: 0,
+            maxclients: 0,
+            client_memory: Amount::Percent(25),
+            idle_timeout: Duration::ZERO,
+            login_timeout: Duration::ZERO,
             password_file: None,
+            username: String::new(),
+            users: Vec::new(),
             throttle_at: Amount::Percent(50),
             memory: Amount::Percent(50),
             drain_timeout: Duration::ZERO,
@@ -167,19 +181,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         set: |draft, text| ServerAddress::parse(text).map(|url| draft.url = Some(url)),
         show: |draft| draft.url.as_ref().map(ServerAddress::to_string),
     },
-    Setting {
-        name: "password-file",
-        flag: Flag::Global(None),
-        form: Form::Text("FILE"),
-        default: "",
-        doc: "A file with the password that clients must give; commands read it too",
-        reason: "None: only this machine can reach the default address",
-        set: |draft, text| path(text).map(|path| draft.password_file = Some(path)),
-        show: |draft| draft.password_file.as_ref().map(|path| path.display().to_string()),
-    },
+    front::PASSWORD_FILE,
+    front::USERNAME,
     front::LISTEN,
     front::UNIXSOCKET,
     front::UNIXSOCKETPERM,
+    front::MAXCLIENTS,
+    front::MAXMEMORY_CLIENTS,
+    front::IDLE_TIMEOUT,
+    front::LOGIN_TIMEOUT,
     Setting {
         name: "data-dir",
         flag: Flag::Serve,

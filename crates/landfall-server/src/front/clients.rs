@@ -13,9 +13,6 @@ use super::socket::Peer;
 use crate::commands::client::{Asked, Filter, Kind};
 use crate::commands::spec::Spec;
 
-/// The name of the user that everybody is.
-const USER: &[u8] = b"default";
-
 impl Front {
     /// Does what CLIENT asked on behalf of a connection, and replies to it.
     pub(super) fn answer_clients(&mut self, token: usize, asked: &Asked) {
@@ -100,7 +97,10 @@ fn matches(
         && filter.kind.is_none_or(|wanted| wanted == kind(session))
         && filter.address.as_ref().is_none_or(|address| address == from)
         && filter.own_address.as_ref().is_none_or(|address| address == to)
-        && filter.user.as_ref().is_none_or(|user| user == USER && session.authenticated)
+        && filter
+            .user
+            .as_ref()
+            .is_none_or(|user| session.user().is_some_and(|own| own.name.as_bytes() == user))
         && filter.age_s.is_none_or(|least_s| age_s >= least_s)
 }
 
@@ -134,7 +134,7 @@ fn line(text: &mut String, connection: &Connection, (from, to): (&str, &str), no
         session.transaction.as_ref().map_or(0, |transaction| transaction.bytes),
         connection.output.capacity(),
         connection.output.capacity(),
-        if session.authenticated { "default" } else { "" },
+        session.user().map_or("", |user| &user.name),
         session.protocol.number(),
         library.0,
         library.1,

@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::Instant;
 
-use landfall_resp::{Limits, RequestDecoder};
+use landfall_resp::{Limits, ReplyWriter, RequestDecoder};
 
 use super::session::Session;
 use super::socket::Socket;
@@ -12,9 +12,11 @@ use super::waiting::{Held, Wait};
 
 /// From so many bytes of unsent replies on, nothing more is read from a connection.
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
-/// At so many bytes of unsent replies a connection is closed. Above every single reply that requests can ask for in reason:
-/// nothing more is run for a connection from `OUTPUT_PAUSE_BYTES` on.
-pub const OUTPUT_BYTES_MAX: usize = 1 << 30;
+/// The same before a login: what is refused needs little room.
+const STRANGER_OUTPUT_PAUSE_BYTES: usize = 16 << 10;
+/// With more bytes of unsent replies a connection is closed. Nothing more is run for a connection from
+/// `OUTPUT_PAUSE_BYTES` on, so this bounds what a single request may ask for.
+pub const OUTPUT_BYTES_MAX: usize = ReplyWriter::OUT_BYTES_MAX;
 
 /// A connection.
 pub struct Connection {
@@ -48,6 +50,8 @@ pub struct Connection {
     pub touched: bool,
     /// When it came.
     pub came: Instant,
+    /// From so many bytes of unsent replies on nothing more is read.
+    output_pause_bytes: usize,
     /// When it came, or last completed a request.
     pub active: Instant,
 }
@@ -66,11 +70,10 @@ pub enum Received {
 impl Connection {
     /// A new connection.
     pub fn new(socket: Socket, session: Session, now: Instant) -> Connection {
-        let limits = if session.authenticated { Limits::authenticated() } else { Limits::unauthenticated() };
-        Connection {
+        let mut connection = Connection {
             socket,
             input: Vec::new(),
-            decoder: RequestDecoder::new(limits),
+            decoder: RequestDecoder::new(Limits::unauthenticated()),
             output: Vec::new(),
             sent: 0,
             turn_start: 0,
@@ -83,8 +86,27 @@ impl Connection {
             closing: false,
             touched: false,
             came: now,
+            output_pause_bytes: STRANGER_OUTPUT_PAUSE_BYTES,
             active: now,
+        };
+        connection.follow_login();
+        connection
+    }
+
+    /// Gives the connection what its login allows.
+    #[inline]
+    pub fn follow_login(&mut self) {
+        if self.session.authenticated != self.decoder.limits().authenticated {
+            self.change_limits();
         }
+    }
+
+    #[cold]
+    fn change_limits(&mut self) {
+        (self.output_pause_bytes, _) = match self.session.authenticated {
+            true => (OUTPUT_PAUSE_BYTES, self.decoder.set_limits(Limits::authenticated())),
+            false => (STRANGER_OUTPUT_PAUSE_BYTES, self.decoder.set_limits(Limits::unauthenticated())),
+        };
     }
 
     /// Reads once.
@@ -107,10 +129,12 @@ impl Connection {
 
     /// Whether requests may be run now.
     pub fn may_run(&self) -> bool {
-        self.wait.is_none()
-            && self.held.is_none()
-            && !self.closing
-            && self.unsent_bytes() < OUTPUT_PAUSE_BYTES
+        self.wait.is_none() && self.held.is_none() && !self.closing && !self.is_jammed()
+    }
+
+    /// Whether the client has so much to read that nothing more is run for it.
+    pub fn is_jammed(&self) -> bool {
+        self.unsent_bytes() >= self.output_pause_bytes
     }
 
     /// Takes back the reply from `start` on, if none is wanted.
@@ -123,6 +147,10 @@ impl Connection {
 
     /// Sends what it can; whether the connection is still of use.
     pub fn send(&mut self) -> bool {
+        // Such a reply is cut off: no byte of it may go.
+        if self.unsent_bytes() > OUTPUT_BYTES_MAX {
+            return false;
+        }
         while self.sent < self.output.len() {
             match self.socket.write(&self.output[self.sent..]) {
                 Ok(0) => return false,
@@ -134,7 +162,8 @@ impl Connection {
                         self.output.drain(..self.sent);
                         self.sent = 0;
                     }
-                    return self.unsent_bytes() <= OUTPUT_BYTES_MAX;
+                    // Who does not read what it is refused with will not log in.
+                    return self.session.authenticated || !self.is_jammed();
                 }
                 Err(_) => return false,
             }

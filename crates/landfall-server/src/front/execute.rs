@@ -9,9 +9,10 @@ use landfall_resp::{ReplyWriter, Request};
 use smallvec::SmallVec;
 
 use super::session::{Session, TRANSACTION_BYTES_MAX, Transaction};
+use super::users::Rights;
 use crate::commands::spec::{DataHandler, Flags};
 use crate::commands::table::Unknown;
-use crate::commands::{Call, Flow, Handler, Spec, refuse};
+use crate::commands::{Call, Flow, Handler, Spec, acl, refuse};
 
 /// How a request ended.
 pub enum Outcome {
@@ -51,6 +52,11 @@ pub fn execute(
     }
     if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
         reply.error("NOAUTH Authentication required.");
+        return Outcome::Rejected;
+    }
+    if session.rights != Rights::ALL && !acl::allows(session.rights, spec) {
+        spoil(session);
+        acl::refuse(session, spec, &mut reply);
         return Outcome::Rejected;
     }
     if session.transaction.is_some() && !runs_at_once(spec) {

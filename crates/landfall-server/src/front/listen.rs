@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use rustix::fs::Mode;
 
 use super::socket::{Peer, Socket};
 
@@ -95,14 +94,14 @@ impl Drop for Listener {
 
 fn bind_unix(path: &Path, mode: u32) -> Result<Listener> {
     remove_stale(path)?;
-    // Between its making and its permissions nobody but the owner may connect.
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let bound = UnixListener::bind(path);
-    rustix::process::umask(before);
-    // From here on an error takes the file away again.
-    let listener = Listener::Unix(bound?, path.to_owned());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    Ok(listener)
+    // It is made where only the owner can reach it, so there is no moment in which others may connect.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let private = tempfile::Builder::new().prefix(".landfall-").tempdir_in(parent)?;
+    let made = private.path().join("s");
+    let listener = UnixListener::bind(&made)?;
+    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(mode))?;
+    std::fs::rename(&made, path)?;
+    Ok(Listener::Unix(listener, path.to_owned()))
 }
 
 /// Takes away the socket of a server that was killed. Whatever else is there stays.

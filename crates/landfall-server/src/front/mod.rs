@@ -24,23 +24,29 @@ pub mod counters;
 mod descriptors;
 pub mod execute;
 mod foresight;
+mod guesses;
 mod held;
 pub mod listen;
 mod receive;
 pub mod run;
 pub mod session;
+pub mod settings;
 pub mod shared;
 pub mod socket;
+mod upkeep;
+pub mod users;
 pub mod waiting;
 
 use connection::Connection;
 use counters::Timed;
 use foresight::Foresight;
-use listen::{Listener, Place};
+use listen::Listener;
 use receive::Part;
 use session::Session;
+use settings::FrontSettings;
 use shared::{Post, Shared, Who};
 use socket::{Peer, Socket};
+use upkeep::Upkeep;
 
 /// How many ready connections one turn serves at most: a turn's replies wait for the last of them.
 const CONNECTIONS_A_TURN: usize = 256;
@@ -84,6 +90,12 @@ pub struct Front {
     /// Empty between two calls of [`Front::serve`].
     parts: Vec<Part>,
     next_id: u64,
+    /// When this turn began.
+    now: Instant,
+    upkeep: Upkeep,
+    idle_max: Duration,
+    login_max: Duration,
+    client_bytes_max: usize,
     /// Clients wait to be accepted, and no event will tell.
     accept_again: bool,
     stop: bool,
@@ -115,15 +127,15 @@ pub struct Ended {
 }
 
 impl Front {
-    /// A loop that listens at `places`, at most [`LISTENERS_MAX`].
+    /// A loop that listens where the settings say.
     ///
     /// # Errors
     /// The place, and what the system says: the address is taken or not allowed.
-    pub fn new(places: &[Place], password: Option<Vec<u8>>, reopen: Reopen) -> Result<Front, FrontError> {
+    pub fn new(settings: &FrontSettings, reopen: Reopen) -> Result<Front, FrontError> {
         let poll = Poll::new()?;
         let mut listeners = Vec::new();
         let mut listens = Vec::new();
-        for (number, place) in places.iter().enumerate().take(LISTENERS_MAX) {
+        for (number, place) in settings.places.iter().enumerate().take(LISTENERS_MAX) {
             let bound = Listener::bind(place).and_then(|mut listener| {
                 listener.register(poll.registry(), Token(FIRST_LISTENER + number))?;
                 listens.push(listener.place()?);
@@ -131,6 +143,7 @@ impl Front {
             });
             listeners.push(bound.map_err(|cause| FrontError::Listen { place: place.to_string(), cause })?);
         }
+        let now = Instant::now();
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         Ok(Front {
             poll,
@@ -141,7 +154,11 @@ impl Front {
             landing: Vec::new(),
             held: Vec::new(),
             engine: None,
-            shared: Arc::new(Shared::new(password, listens, descriptors::connections_max(), waker)),
+            shared: Arc::new(Shared::new(
+                listens,
+                descriptors::connections_max(settings.connections_max),
+                waker,
+            )),
             reopen,
             reloading: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -149,6 +166,11 @@ impl Front {
             timed: Timed::new(),
             parts: Vec::new(),
             next_id: 1,
+            now,
+            upkeep: Upkeep::new(now),
+            idle_max: settings.idle_max,
+            login_max: settings.login_max,
+            client_bytes_max: settings.client_bytes_max,
             accept_again: false,
             stop: false,
             failed: None,
@@ -174,6 +196,7 @@ impl Front {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
+            self.now = Instant::now();
             for event in &events {
                 match event.token() {
                     WAKER => {}
@@ -191,6 +214,7 @@ impl Front {
             }
             self.end_waits();
             self.end_held();
+            self.keep_up();
             if let Some(failed) = self.finish_turn() {
                 return Ok(Ended { engine: self.engine.take(), failed: Some(failed) });
             }
@@ -218,6 +242,7 @@ impl Front {
             .map(|deadline| deadline.saturating_duration_since(now) + Duration::from_millis(1))
             .chain(accept)
             .chain((!self.held.is_empty()).then_some(waiting::HELD_LOOK))
+            .chain((!self.connections.is_empty()).then(|| self.upkeep.next().saturating_duration_since(now)))
             .min()
     }
 
@@ -240,6 +265,7 @@ impl Front {
     /// Takes a client in, or tells it that there is no room.
     fn welcome(&mut self, mut socket: Socket, peer: Peer) {
         if self.connections.len() >= self.shared.connections_max {
+            Shared::count(&self.shared.rejected);
             // The socket is fresh: a line fits, and if it does not, the close says enough.
             let _ = std::io::Write::write(&mut socket, b"-ERR max number of clients reached\r\n");
             return;
@@ -250,7 +276,12 @@ impl Front {
             return;
         }
         let who = Who { token: entry.key(), id: self.next_id };
-        entry.insert(Connection::new(socket, Session::new(who, peer, self.shared.clone()), Instant::now()));
+        let session = Session::new(who, peer, self.shared.clone());
+        let is_stranger = !session.authenticated;
+        entry.insert(Connection::new(socket, session, self.now));
+        if is_stranger {
+            self.note_stranger(who);
+        }
         self.next_id += 1;
         Shared::count(&self.shared.accepted);
         self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);

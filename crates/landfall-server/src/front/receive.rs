@@ -90,8 +90,10 @@ impl Front {
             if let Some(connection) = self.connections.get_mut(token) {
                 connection.input.extend_from_slice(&part[used..]);
             }
+            self.upkeep.grown_bytes += part.len() - used;
         } else {
             connection.input.extend_from_slice(part);
+            self.upkeep.grown_bytes += part.len();
             self.run_input(token);
         }
         if more {

@@ -7,9 +7,9 @@ use std::time::Instant;
 use landfall::engine::{Engine, Refusal};
 use landfall::env::failpoint::reach;
 use landfall::error::LogError;
-use landfall_resp::{Decoded, Limits, OwnedRequest, ReplyWriter, Request};
+use landfall_resp::{Decoded, OwnedRequest, ReplyWriter, Request};
 
-use super::connection::{Connection, OUTPUT_PAUSE_BYTES};
+use super::connection::Connection;
 use super::counters::{Counters, Timed};
 use super::execute::{Outcome, execute};
 use super::session::Session;
@@ -83,14 +83,7 @@ impl Front {
                     return input.len();
                 }
             };
-            let limits = if connection.session.authenticated {
-                Limits::authenticated()
-            } else {
-                Limits::unauthenticated()
-            };
-            if connection.decoder.limits() != limits {
-                connection.decoder.set_limits(limits);
-            }
+            connection.follow_login();
             self.follow(token, next);
         }
         if let Some(connection) = self.connections.get_mut(token) {
@@ -221,7 +214,8 @@ impl Front {
     /// Runs what a connection sent while it was parked.
     pub(super) fn go_on(&mut self, token: usize) {
         self.run_input(token);
-        let Some(connection) = self.connections.get(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.active = self.now;
         if connection.readable && connection.may_run() && !self.ready.contains(&token) {
             self.ready.push_back(token);
         }
@@ -300,8 +294,11 @@ impl Front {
                 reply.error_fmt(format_args!("MISCONF outcome unknown: {error}"));
                 connection.closing = true;
             }
-            let jammed = connection.unsent_bytes() >= OUTPUT_PAUSE_BYTES;
+            let jammed = connection.is_jammed();
             let sent = connection.send();
+            if connection.blocked {
+                self.upkeep.grown_bytes += connection.unsent_bytes();
+            }
             reach("front.reply");
             if !sent {
                 self.close(token);

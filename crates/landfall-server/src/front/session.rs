@@ -10,6 +10,7 @@ use landfall_resp::{OwnedRequest, Protocol};
 use crate::commands::Spec;
 use crate::front::shared::{Shared, Who};
 use crate::front::socket::Peer;
+use crate::front::users::{Rights, User};
 
 /// The most that a transaction may queue, in bytes of requests.
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
@@ -27,6 +28,10 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether commands other than HELLO, AUTH and QUIT are allowed.
     pub authenticated: bool,
+    /// What its user may do.
+    pub rights: Rights,
+    /// The number of its user.
+    user: Option<usize>,
     /// What CLIENT SETNAME set.
     pub name: Vec<u8>,
     /// The client library and its version, as CLIENT SETINFO told them.
@@ -80,11 +85,13 @@ pub struct Transaction {
 impl Session {
     /// A fresh session.
     pub fn new(who: Who, peer: Peer, shared: Arc<Shared>) -> Session {
-        Session {
+        let mut session = Session {
             who,
             peer,
             protocol: Protocol::Resp2,
-            authenticated: shared.password.is_none(),
+            authenticated: false,
+            rights: Rights::NONE,
+            user: None,
             name: Vec::new(),
             library: Default::default(),
             last: None,
@@ -97,13 +104,28 @@ impl Session {
             end: 0,
             unsafe_reply: false,
             shared,
-        }
+        };
+        session.become_user(session.shared.users().without_login());
+        session
+    }
+
+    /// From now on the connection is this user, or nobody.
+    pub fn become_user(&mut self, number: Option<usize>) {
+        let user = number.and_then(|number| self.shared.users().get(number));
+        self.authenticated = user.is_some();
+        self.rights = user.map_or(Rights::NONE, |user| user.rights);
+        self.user = number;
+    }
+
+    /// Its user; none before a login.
+    pub fn user(&self) -> Option<&User> {
+        self.shared.users().get(self.user?)
     }
 
     /// Back to the start of the connection.
     pub fn reset(&mut self) {
         self.protocol = Protocol::Resp2;
-        self.authenticated = self.shared.password.is_none();
+        self.become_user(self.shared.users().without_login());
         self.name.clear();
         self.transaction = None;
         self.watch = None;

@@ -2,13 +2,16 @@
 //! Other threads only post; the loop alone touches connections.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use landfall::engine::{Engine, Refusal};
 
 use super::counters::Counters;
+use super::guesses::Guesses;
+use super::socket::Peer;
+use super::users::Users;
 
 /// What another thread tells the loop.
 pub enum Post {
@@ -35,10 +38,17 @@ pub struct Who {
     pub id: u64,
 }
 
+/// Why a login failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginError {
+    /// There is no such user, or it has another password.
+    Wrong,
+    /// Its address has failed too often; the password was not looked at.
+    TooOften,
+}
+
 /// What connections share.
 pub struct Shared {
-    /// The password, when there is one.
-    pub password: Option<Vec<u8>>,
     /// Where the server listens: `host:port`, or `unix:path`.
     pub listens: Vec<String>,
     /// When it started.
@@ -53,6 +63,20 @@ pub struct Shared {
     pub commands: AtomicU64,
     /// What each command cost.
     pub counters: Counters,
+    /// Connections refused because there were as many as may be.
+    pub rejected: AtomicU64,
+    /// Connections closed because they had not logged in.
+    pub strangers_closed: AtomicU64,
+    /// Connections closed because clients together held too much memory.
+    pub clients_evicted: AtomicU64,
+    /// Memory of what is on its way from and to clients, in bytes, as it was at the last look.
+    pub client_bytes: AtomicU64,
+    /// Logins with a wrong password, or too soon after others.
+    pub failed_logins: AtomicU64,
+    /// Commands that a user had no right to.
+    pub denied_commands: AtomicU64,
+    users: OnceLock<Users>,
+    guesses: Mutex<Guesses>,
     stopping: AtomicBool,
     posts: Mutex<Vec<Post>>,
     waker: mio::Waker,
@@ -60,14 +84,12 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing posted yet.
-    pub fn new(
-        password: Option<Vec<u8>>,
-        listens: Vec<String>,
-        connections_max: usize,
-        waker: mio::Waker,
-    ) -> Shared {
+    pub fn new(listens: Vec<String>, connections_max: usize, waker: mio::Waker) -> Shared {
         Shared {
-            password,
+            users: OnceLock::new(),
+            guesses: Mutex::new(Guesses::new()),
+            failed_logins: AtomicU64::new(0),
+            denied_commands: AtomicU64::new(0),
             listens,
             started: Instant::now(),
             connections_max,
@@ -75,6 +97,10 @@ impl Shared {
             accepted: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             counters: Counters::new(),
+            rejected: AtomicU64::new(0),
+            strangers_closed: AtomicU64::new(0),
+            clients_evicted: AtomicU64::new(0),
+            client_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             posts: Mutex::new(Vec::new()),
             waker,
@@ -101,6 +127,38 @@ impl Shared {
             place if place.starts_with("unix:") => "0",
             address => address.rsplit(':').next().unwrap_or("0"),
         }
+    }
+
+    /// Says who may come in, once and for all. Until then nobody may.
+    pub fn let_in(&self, users: Users) {
+        // Only the start of the server calls this.
+        let _ = self.users.set(users);
+    }
+
+    /// Who may come in.
+    pub fn users(&self) -> &Users {
+        static NOBODY: Users = Users::nobody();
+        self.users.get().unwrap_or(&NOBODY)
+    }
+
+    /// The user that this password belongs to, or why nobody is logged in.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub fn login(&self, peer: Peer, name: &[u8], password: &[u8]) -> Result<usize, LoginError> {
+        let now = Instant::now();
+        // Who panicked while holding it has left numbers only.
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        if !guesses.may_try(peer, now) {
+            Shared::count(&self.failed_logins);
+            return Err(LoginError::TooOften);
+        }
+        let found = self.users().login(name, password);
+        if found.is_none() {
+            guesses.failed(peer, now);
+            Shared::count(&self.failed_logins);
+        }
+        found.ok_or(LoginError::Wrong)
     }
 
     /// Tells the loop something and wakes it.

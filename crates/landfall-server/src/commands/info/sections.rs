@@ -66,7 +66,7 @@ pub(super) fn clients(Picture { session, .. }: &Picture<'_>) -> String {
     ])
 }
 
-pub(super) fn memory(Picture { engine, status, .. }: &Picture<'_>) -> String {
+pub(super) fn memory(Picture { session, engine, status, .. }: &Picture<'_>) -> String {
     let (_, cached_bytes) = status.cache;
     let most = engine.settings().memory_bytes_max;
     let resident = resident_bytes().unwrap_or(cached_bytes);
@@ -78,6 +78,7 @@ pub(super) fn memory(Picture { engine, status, .. }: &Picture<'_>) -> String {
         ("used_memory_rss_human", human(resident)),
         ("used_memory_peak", peak_bytes().unwrap_or(resident).to_string()),
         ("used_memory_dataset", cached_bytes.to_string()),
+        ("mem_clients_normal", read(&session.shared.client_bytes).to_string()),
         ("maxmemory", most.to_string()),
         ("maxmemory_human", human(most)),
         ("maxmemory_policy", "allkeys-lru".into()),
@@ -124,8 +125,11 @@ pub(super) fn stats(Picture { session, status, .. }: &Picture<'_>) -> String {
     let errors: u64 = shared.counters.errors().values().sum();
     lines(&[
         ("total_connections_received", read(&shared.accepted).to_string()),
+        ("evicted_clients", read(&shared.clients_evicted).to_string()),
+        ("acl_access_denied_auth", read(&shared.failed_logins).to_string()),
+        ("acl_access_denied_cmd", read(&shared.denied_commands).to_string()),
         ("total_commands_processed", read(&shared.commands).to_string()),
-        ("rejected_connections", "0".into()),
+        ("rejected_connections", read(&shared.rejected).to_string()),
         ("expired_keys", status.counts.expired.to_string()),
         ("evicted_keys", status.evicted.to_string()),
         ("keyspace_misses", status.counts.loaded.to_string()),

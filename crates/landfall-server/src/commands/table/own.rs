@@ -7,7 +7,7 @@ use crate::commands::{incidents, letters, own, status};
 pub(super) const LANDFALL: &[Spec] = &[
     Spec::write("LANDFALL.ADD", 4, Keys::ONE, own::add, "Lets a column of a row grow without reading it.").fast(),
     // Not in a transaction: without keys it locks all of the cache, of which a transaction holds parts.
-    Spec::write("LANDFALL.EVICT", -1, Keys::ALL, own::evict, "Lets clean rows go from the cache.").frugal().alone(),
+    Spec::write("LANDFALL.EVICT", -1, Keys::ALL, own::evict, "Lets clean rows go from the cache.").frugal().admin().alone(),
     Spec::session("LANDFALL.STATUS", 1, status::status, "What is pending and what holds it up, as JSON.").alone(),
     Spec::session(
         "LANDFALL.EXPLAIN",

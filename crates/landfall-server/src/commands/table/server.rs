@@ -2,7 +2,7 @@
 //! What they mean is in the family's own file; here they are only described.
 
 use crate::commands::spec::{Keys, Spec};
-use crate::commands::{config, info, introspection, memory, others, slowlog};
+use crate::commands::{acl, config, info, introspection, memory, others, slowlog};
 
 /// HELP of a container, made from the table.
 pub(super) const fn help(since: &'static str) -> Spec {
@@ -17,6 +17,7 @@ pub(super) const SERVER: &[Spec] = &[
     Spec::session("CONFIG", -2, introspection::help, "What the server is set to.")
         .since("2.0.0")
         .holds(CONFIG),
+    Spec::session("ACL", -2, introspection::help, "Users and what they may do.").since("6.0.0").holds(ACL),
     Spec::session("INFO", -1, info::info, "What the server says of itself.")
         .since("1.0.0")
         .differs(&["Landfall's own numbers stand in the section `Landfall`."]),
@@ -85,6 +86,23 @@ const NO_REPLICAS: &[&str] =
     &["There are no replicas: the database is where data goes, and where it is copied."];
 const NO_FILE: &[&str] =
     &["Refused: what is acknowledged is in the log, and lands; `LANDFALL.FLUSH` waits for that."];
+
+const ACL: &[Spec] = &[
+    Spec::session("WHOAMI", 2, acl::whoami, "The user of this connection.").since("6.0.0"),
+    Spec::session("CAT", -2, acl::cat, "The kinds of rights, or the commands of one.")
+        .since("6.0.0")
+        .differs(&["The categories are the rights that a user can have: read, write, admin, and connection for what needs none."]),
+    Spec::session("LIST", 2, acl::list, "The users, as Redis writes them.").admin().since("6.0.0"),
+    Spec::session("USERS", 2, acl::users, "The names of the users.").admin().since("6.0.0"),
+    Spec::session("GETUSER", 3, acl::getuser, "What a user may do.").admin().since("6.0.0"),
+    Spec::session("SETUSER", -3, acl::refused, "Refused.").admin().since("6.0.0").differs(SET_IN_FILE),
+    Spec::session("DELUSER", -3, acl::refused, "Refused.").admin().since("6.0.0").differs(SET_IN_FILE),
+    Spec::session("LOAD", 2, acl::refused, "Refused.").admin().since("6.0.0").differs(SET_IN_FILE),
+    Spec::session("SAVE", 2, acl::refused, "Refused.").admin().since("6.0.0").differs(SET_IN_FILE),
+    help("6.0.0"),
+];
+
+const SET_IN_FILE: &[&str] = &["Refused: users are set in landfall.toml, and taken at the next start."];
 
 const MEMORY: &[Spec] = &[
     Spec::read("USAGE", -3, Keys::SECOND, memory::usage, "What a key holds of the cache, in bytes.")

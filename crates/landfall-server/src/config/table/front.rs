@@ -1,7 +1,9 @@
 //! The settings of the server's doors: where it listens, and who may come in.
 //! They are part of the one table, and only that names them.
 
-use super::{Flag, Form, Setting, addresses, listen, path};
+use super::{Flag, Form, Setting, path};
+use crate::config::listen::{addresses, permissions, show};
+use crate::config::text::{Amount, amount, count, duration, show_duration, show_size, size};
 
 /// `listen`.
 pub(super) const LISTEN: Setting = Setting {
@@ -12,7 +14,7 @@ pub(super) const LISTEN: Setting = Setting {
     doc: "The address for Redis clients, several with commas, or off; port 0 takes a free one. Others than this machine need a password",
     reason: "Nobody else can connect until you decide so",
     set: |draft, text| addresses(text).map(|found| draft.listen = found),
-    show: |draft| Some(listen::show(&draft.listen)),
+    show: |draft| Some(show(&draft.listen)),
 };
 
 /// `unixsocket`.
@@ -35,6 +37,102 @@ pub(super) const UNIXSOCKETPERM: Setting = Setting {
     default: "600",
     doc: "The permissions of unixsocket, as chmod takes them",
     reason: "Who runs the server decides who else may connect",
-    set: |draft, text| listen::permissions(text).map(|mode| draft.unixsocketperm = mode),
+    set: |draft, text| permissions(text).map(|mode| draft.unixsocketperm = mode),
     show: |draft| Some(format!("{:o}", draft.unixsocketperm)),
+};
+
+/// `maxclients`.
+pub(super) const MAXCLIENTS: Setting = Setting {
+    name: "maxclients",
+    flag: Flag::None,
+    form: Form::Count { of: None },
+    default: "10_000",
+    doc: "So many clients may be connected at once, if the system allows so many open files; one more is refused",
+    reason: "As in Redis; a connection that rests takes about one kilobyte here, and some more in the system",
+    set: |draft, text| match count(text)? {
+        0 => Err("write at least 1".to_owned()),
+        number @ ..=100_000 => {
+            usize::try_from(number).map(|number| draft.maxclients = number).map_err(|error| error.to_string())
+        }
+        _ => Err("write at most 100_000".to_owned()),
+    },
+    show: |draft| Some(draft.maxclients.to_string()),
+};
+
+/// `maxmemory-clients`.
+pub(super) const MAXMEMORY_CLIENTS: Setting = Setting {
+    name: "maxmemory-clients",
+    flag: Flag::None,
+    form: Form::Size { of: Some("the memory available to the process") },
+    default: "25%",
+    doc: "The memory of requests and replies that are on their way; beyond it the clients that hold most are closed",
+    reason: "Clients that never read, or never end a request, must not take the memory of the others",
+    set: |draft, text| amount(text, size).map(|amount| draft.client_memory = amount),
+    show: |draft| match draft.client_memory {
+        Amount::Exactly(bytes) => Some(show_size(bytes)),
+        Amount::Percent(percent) => Some(format!("{percent}%")),
+    },
+};
+
+/// `idle-timeout`.
+pub(super) const IDLE_TIMEOUT: Setting = Setting {
+    name: "idle-timeout",
+    flag: Flag::None,
+    form: Form::Duration,
+    default: "0s",
+    doc: "A client that completes no request for so long is closed, unless it waits for an answer; 0s: never",
+    reason: "As in Redis: pools keep connections open for hours, and one that rests costs little",
+    set: |draft, text| duration(text).map(|time| draft.idle_timeout = time),
+    show: |draft| match draft.idle_timeout.is_zero() {
+        true => Some("0s".to_owned()),
+        false => Some(show_duration(draft.idle_timeout)),
+    },
+};
+
+/// `login-timeout`.
+pub(super) const LOGIN_TIMEOUT: Setting = Setting {
+    name: "login-timeout",
+    flag: Flag::None,
+    form: Form::Duration,
+    default: "10s",
+    doc: "A client that has to log in and has not after so long is closed",
+    reason: "Clients log in at once; who does not keeps a place from others",
+    set: |draft, text| match duration(text)? {
+        time if time.is_zero() => Err("write at least 1ms".to_owned()),
+        time => {
+            draft.login_timeout = time;
+            Ok(())
+        }
+    },
+    show: |draft| Some(show_duration(draft.login_timeout)),
+};
+
+/// `password-file`.
+pub(super) const PASSWORD_FILE: Setting = Setting {
+    name: "password-file",
+    flag: Flag::Global(None),
+    form: Form::Text("FILE"),
+    default: "",
+    doc: "A file with the password that clients must give; commands read it too",
+    reason: "None: only this machine can reach the default address",
+    set: |draft, text| path(text).map(|path| draft.password_file = Some(path)),
+    show: |draft| draft.password_file.as_ref().map(|path| path.display().to_string()),
+};
+
+/// `username`.
+pub(super) const USERNAME: Setting = Setting {
+    name: "username",
+    flag: Flag::Global(None),
+    form: Form::Text("NAME"),
+    default: "default",
+    doc: "The user that commands log in as, with the password of password-file",
+    reason: "The one whose password the server's own password-file holds",
+    set: |draft, text| match text.is_empty() {
+        true => Err("name a user".to_owned()),
+        false => {
+            draft.username = text.to_owned();
+            Ok(())
+        }
+    },
+    show: |draft| Some(draft.username.clone()),
 };

@@ -1,0 +1,21 @@
+//! What the loop may be told: where to listen, and how much clients may take.
+//! It holds values only; what they mean is decided where they are used.
+
+use std::time::Duration;
+
+use super::listen::Place;
+
+/// The settings of the loop.
+#[derive(Debug, Clone)]
+pub struct FrontSettings {
+    /// Where to listen, at most [`super::LISTENERS_MAX`] places.
+    pub places: Vec<Place>,
+    /// The most connections at once, if there are descriptors for them.
+    pub connections_max: usize,
+    /// The most memory of all requests and replies that are on their way, in bytes.
+    pub client_bytes_max: usize,
+    /// A connection that completes no request for so long is closed; zero: never.
+    pub idle_max: Duration,
+    /// Who has to log in is closed when it has not after so long.
+    pub login_max: Duration,
+}

@@ -1,0 +1,129 @@
+//! What is looked at once in a while and not at every request: who does not log in, who is idle, who holds too much.
+//! It must never cost a request anything, or close a connection that waits for the server.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::shared::Who;
+use super::{Front, Shared};
+
+/// How often the connections are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+/// After so many bytes that were kept for clients the sum is taken, however little time has passed.
+const GROWN_BYTES_MAX: usize = 16 << 20;
+/// Buffers up to this size stay with a connection that rests.
+pub(super) const RESTING_BYTES_MAX: usize = 4 << 10;
+/// A connection rests when it has completed no request for so long.
+const RESTING_AFTER: Duration = Duration::from_secs(2);
+
+/// When the connections were looked at, and who is to be looked at first.
+pub(super) struct Upkeep {
+    next: Instant,
+    /// What was kept for clients since the sum was taken, in bytes.
+    pub(super) grown_bytes: usize,
+    /// Connections that came without a login, in their order. Who has logged in or left is still here, until it is at
+    /// the front.
+    strangers: VecDeque<Who>,
+}
+
+impl Upkeep {
+    /// Nothing to look at.
+    pub(super) fn new(now: Instant) -> Upkeep {
+        Upkeep { next: now + EVERY, grown_bytes: 0, strangers: VecDeque::new() }
+    }
+
+    /// When the next look is due.
+    pub(super) fn next(&self) -> Instant {
+        self.next
+    }
+}
+
+impl Front {
+    /// Looks at the connections, if it is time.
+    pub(super) fn keep_up(&mut self) {
+        let is_due = self.now >= self.upkeep.next;
+        if is_due {
+            self.upkeep.next = self.now + EVERY;
+            self.close_late();
+        }
+        if is_due || self.upkeep.grown_bytes > GROWN_BYTES_MAX {
+            self.upkeep.grown_bytes = 0;
+            self.close_largest();
+        }
+    }
+
+    /// Notes a connection that has to log in. Beyond half of all connections, the one of them that came first makes
+    /// room: it had the most time, and who knows the password needs little.
+    pub(super) fn note_stranger(&mut self, who: Who) {
+        self.upkeep.strangers.push_back(who);
+        while self.upkeep.strangers.len() > self.shared.connections_max.div_ceil(2) {
+            let Some(first) = self.upkeep.strangers.pop_front() else { return };
+            if self.is_stranger(first) {
+                Shared::count(&self.shared.strangers_closed);
+                self.close(first.token);
+            }
+        }
+    }
+
+    fn is_stranger(&self, who: Who) -> bool {
+        let connection = self.connections.get(who.token);
+        connection.is_some_and(|one| one.session.who == who && !one.session.authenticated)
+    }
+
+    /// Closes who has not logged in in time and who is idle, and takes memory from those that rest.
+    fn close_late(&mut self) {
+        let (now, idle_max, login_max) = (self.now, self.idle_max, self.login_max);
+        let mut late = Vec::new();
+        for (token, connection) in &mut self.connections {
+            let idle = now.saturating_duration_since(connection.active);
+            let is_waiting = connection.wait.is_some() || connection.held.is_some();
+            if !connection.session.authenticated && idle > login_max {
+                Shared::count(&self.shared.strangers_closed);
+                late.push(token);
+            } else if !idle_max.is_zero() && idle > idle_max && !is_waiting {
+                late.push(token);
+            } else if idle > RESTING_AFTER {
+                connection.rest();
+            }
+        }
+        late.into_iter().for_each(|token| self.close(token));
+    }
+
+    /// Closes the connections that hold most, until all together hold no more than they may.
+    fn close_largest(&mut self) {
+        let mut sum: usize = self.connections.iter().map(|(_, one)| one.held_bytes()).sum();
+        self.shared.client_bytes.store(sum as u64, std::sync::atomic::Ordering::Relaxed);
+        while sum > self.client_bytes_max {
+            let largest = self.connections.iter().max_by_key(|(_, one)| one.held_bytes());
+            let Some((token, bytes)) = largest.map(|(token, one)| (token, one.held_bytes())) else { return };
+            Shared::count(&self.shared.clients_evicted);
+            self.close(token);
+            sum = sum.saturating_sub(bytes);
+        }
+    }
+}
+
+impl Connection {
+    /// The memory that the connection holds for what is on its way, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let transaction = self.session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
+        let held = self.held.as_ref().map_or(0, |held| held.replies.capacity());
+        size_of::<Connection>()
+            + self.input.capacity()
+            + self.output.capacity()
+            + self.decoder.held_bytes()
+            + transaction
+            + held
+    }
+
+    /// Gives back memory that the last requests needed.
+    fn rest(&mut self) {
+        if self.input.capacity() > RESTING_BYTES_MAX.max(2 * self.input.len()) {
+            self.input.shrink_to(self.input.len());
+        }
+        if self.output.is_empty() && self.output.capacity() > RESTING_BYTES_MAX {
+            self.output = Vec::new();
+        }
+    }
+}

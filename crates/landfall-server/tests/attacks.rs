@@ -1,0 +1,446 @@
+//! Clients that want to harm: those that hold what others need, ask for what nobody has, or speak another protocol.
+//! Against the real binary; after each attack a good client must be served as before.
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Place, Server, wait_until};
+use landfall_resp::{Value, encode_request};
+use landfall_sim::client::{Client, request};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+fn connect(server: &Server<'_>) -> TcpStream {
+    let stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn client(server: &Server<'_>) -> Client {
+    Client::connect(server.address.parse().unwrap(), PATIENCE).unwrap()
+}
+
+fn call(client: &mut Client, words: &[&str]) -> Value {
+    let answers = client.pipeline(&[request(words)]);
+    answers[0].value().unwrap_or_else(|| panic!("{words:?}: the connection ended")).clone()
+}
+
+/// A request on the wire.
+fn wire(words: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_request(&mut bytes, &words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+    bytes
+}
+
+/// What the server says until it closes; a reset is an end too.
+fn said_until_closed(stream: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => said.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("neither an answer nor an end: {error}"),
+        }
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Whether the server has closed this connection; what it said before is passed over.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 4096];
+    let closed = loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break true,
+            Ok(_) => {}
+            Err(error) => break error.kind() != ErrorKind::WouldBlock,
+        }
+    };
+    stream.set_nonblocking(false).unwrap();
+    closed
+}
+
+/// The memory that a process has of the machine, in bytes.
+fn resident_bytes(server: &Server<'_>) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Writes without waiting until the socket takes no more or the server closes; how many bytes went.
+fn flood(stream: &mut TcpStream, bytes: &[u8], most: usize) -> usize {
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let mut sent = 0;
+    while sent < most {
+        match stream.write(&bytes[sent % bytes.len()..]) {
+            Ok(count) => sent += count,
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+fn with_password(place: &Place, more: &str) {
+    place.write("password", "secret\n");
+    place.write("landfall.toml", &format!("password-file = \"password\"\n{more}"));
+}
+
+// shows: S1
+#[test]
+fn declared_lengths_cost_nothing_and_impossible_ones_are_refused() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let before = resident_bytes(&server);
+    let refused: [&[u8]; 6] = [
+        b"*2147483647\r\n$3\r\nSET\r\n",
+        b"*9223372036854775807\r\n",
+        b"*2\r\n$3\r\nGET\r\n$9223372036854775807\r\n",
+        b"*2\r\n$3\r\nGET\r\n$-5\r\n",
+        b"*2\r\n$3\r\nGET\r\n$67108865\r\n",
+        b"*99999999999999999999999999999999999999\r\n",
+    ];
+    for bytes in refused {
+        let mut stream = connect(&server);
+        stream.write_all(bytes).unwrap();
+        let said = said_until_closed(&mut stream);
+        assert!(said.starts_with("-ERR Protocol error: "), "{said}");
+    }
+    // The largest that may be declared: nothing is set aside for what has not come.
+    let mut declared = Vec::new();
+    for _ in 0..50 {
+        let mut stream = connect(&server);
+        stream.write_all(b"*1048576\r\n$67108864\r\nx").unwrap();
+        declared.push(stream);
+    }
+    assert_eq!(call(&mut client(&server), &["PING"]), Value::Simple(b"PONG".to_vec()));
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 50 << 20, "{grown} bytes for 50 connections: less than one MiB each");
+}
+
+// shows: S2
+#[test]
+fn requests_inside_requests_are_refused_at_the_first() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    for deep in [b"*1\r\n".repeat(100_000), b"%1\r\n".repeat(100_000), b">1\r\n*1\r\n".repeat(10_000)] {
+        let mut stream = connect(&server);
+        // The server may close before everything is sent.
+        let _ = stream.write_all(&deep);
+        let said = said_until_closed(&mut stream);
+        assert!(said.is_empty() || said.starts_with("-ERR Protocol error: expected"), "{said}");
+    }
+    server.cli(&["PING"]);
+}
+
+// shows: S1
+#[test]
+fn before_a_login_requests_are_small_and_afterwards_large() {
+    let place = Place::new();
+    with_password(&place, "");
+    let server = place.serve(&[]);
+    let large = "x".repeat(20_000);
+    for (words, refused) in [
+        (vec!["AUTH", &large], "unauthenticated bulk length"),
+        (vec!["MSET", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"], "unauthenticated multibulk length"),
+    ] {
+        let mut stream = connect(&server);
+        stream.write_all(&wire(&words)).unwrap();
+        let said = said_until_closed(&mut stream);
+        assert!(said.contains(refused), "{said}");
+    }
+    let mut client = client(&server);
+    assert_eq!(call(&mut client, &["AUTH", "secret"]), Value::Simple(b"OK".to_vec()));
+    assert_eq!(call(&mut client, &["SET", "k", &large]), Value::Simple(b"OK".to_vec()));
+    // What was allowed goes with the login.
+    assert_eq!(call(&mut client, &["RESET"]), Value::Simple(b"RESET".to_vec()));
+    assert!(
+        client.pipeline(&[request(&["SET", "k", &large])])[0]
+            .value()
+            .is_none_or(|value| value.as_error().is_some())
+    );
+}
+
+// shows: S6
+#[test]
+fn a_browser_that_is_sent_to_the_port_runs_nothing() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let body = "SET stolen 1\r\n";
+    for request in [
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n{body}"),
+        format!("Host: localhost\r\n{body}"),
+        format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{body}"),
+        "SET stolen 1\r\n".to_owned(),
+        "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}".to_owned(),
+    ] {
+        let mut stream = connect(&server);
+        stream.write_all(request.as_bytes()).unwrap();
+        // A browser reads nothing of it as an answer of HTTP.
+        let said = said_until_closed(&mut stream);
+        assert!(said.is_empty() || said.starts_with("-ERR Protocol error"), "{said}");
+    }
+    assert_eq!(server.cli(&["EXISTS", "stolen"]), "0");
+}
+
+// shows: S4
+#[test]
+fn a_client_that_never_reads_is_not_read_from_and_bounds_its_own_memory() {
+    let place = Place::new();
+    let server = place.serve(&["--maxmemory", "256mb"]);
+    let value = "v".repeat(100_000);
+    server.cli(&["SET", "k", &value]);
+    let before = resident_bytes(&server);
+    let requests = wire(&["GET", "k"]).repeat(1000);
+    let mut greedy: Vec<TcpStream> = (0..4).map(|_| connect(&server)).collect();
+    for stream in &mut greedy {
+        // Requests for gigabytes; what is not read stays in the sockets, on the client's side.
+        flood(stream, &requests, 50 << 20);
+    }
+    assert_eq!(call(&mut client(&server), &["PING"]), Value::Simple(b"PONG".to_vec()));
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 40 << 20, "{grown} bytes for 4 clients that never read");
+}
+
+// shows: S4
+#[test]
+fn who_has_not_logged_in_and_never_reads_is_closed() {
+    let place = Place::new();
+    with_password(&place, "");
+    let server = place.serve(&[]);
+    let before = resident_bytes(&server);
+    let requests = wire(&["GET", "k"]).repeat(10_000);
+    let mut greedy: Vec<TcpStream> = (0..4).map(|_| connect(&server)).collect();
+    for stream in &mut greedy {
+        let most = 1 << 30;
+        assert!(flood(stream, &requests, most) < most, "it is not served for ever");
+    }
+    wait_until("all are closed", || greedy.iter_mut().all(is_closed));
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes");
+}
+
+// shows: S4
+#[test]
+fn a_request_for_more_than_a_reply_may_hold_ends_its_own_connection_only() {
+    let place = Place::new();
+    let server = place.serve(&["--maxmemory", "256mb"]);
+    let value = "v".repeat(1 << 20);
+    let mut good = client(&server);
+    assert_eq!(call(&mut good, &["SET", "k", &value]), Value::Simple(b"OK".to_vec()));
+    let mut words = vec!["MGET"];
+    words.resize(100_000, "k");
+    let mut stream = connect(&server);
+    stream.write_all(&wire(&words)).unwrap();
+    // A hundred gigabytes are asked for; not one byte of what was cut off comes.
+    assert_eq!(said_until_closed(&mut stream), "");
+    assert_eq!(call(&mut good, &["STRLEN", "k"]), Value::Integer(value.len() as i64));
+}
+
+// shows: S1, S4
+#[test]
+fn clients_together_hold_no_more_than_they_may_and_the_largest_goes_first() {
+    let place = Place::new();
+    place.write("landfall.toml", "maxmemory-clients = \"64MiB\"\n");
+    let server = place.serve(&[]);
+    let mut good = client(&server);
+    let before = resident_bytes(&server);
+    let part = "x".repeat(8 << 20);
+    let begun = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{part}", 60 << 20);
+    let mut greedy = Vec::new();
+    for _ in 0..20 {
+        let mut stream = connect(&server);
+        // It may be closed while it sends.
+        let _ = stream.write_all(begun.as_bytes());
+        greedy.push(stream);
+    }
+    wait_until("some are closed", || greedy.iter_mut().map(is_closed).filter(|closed| !closed).count() <= 8);
+    assert_eq!(call(&mut good, &["SET", "mine", "v"]), Value::Simple(b"OK".to_vec()));
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 160 << 20, "{grown} bytes");
+}
+
+// shows: S3
+#[test]
+fn who_does_not_log_in_is_closed_in_time() {
+    let place = Place::new();
+    with_password(&place, "login-timeout = \"100ms\"\n");
+    let server = place.serve(&[]);
+    let mut good = client(&server);
+    assert_eq!(call(&mut good, &["AUTH", "secret"]), Value::Simple(b"OK".to_vec()));
+    let (mut silent, mut slow) = (connect(&server), connect(&server));
+    wait_until("both are closed", || {
+        // A byte now and then is no login.
+        let _ = slow.write_all(b"*");
+        is_closed(&mut silent) && is_closed(&mut slow)
+    });
+    assert_eq!(call(&mut good, &["PING"]), Value::Simple(b"PONG".to_vec()), "who has logged in stays");
+}
+
+// shows: S3
+#[test]
+fn those_who_do_not_log_in_take_no_place_from_those_who_do() {
+    let place = Place::new();
+    with_password(&place, "maxclients = 20\nlogin-timeout = \"10m\"\n");
+    let server = place.serve(&[]);
+    let mut silent: Vec<TcpStream> = (0..100).map(|_| connect(&server)).collect();
+    let mut good: Vec<Client> = (0..10).map(|_| client(&server)).collect();
+    for client in &mut good {
+        assert_eq!(call(client, &["AUTH", "secret"]), Value::Simple(b"OK".to_vec()));
+    }
+    wait_until("half of the places at most are theirs", || {
+        silent.iter_mut().map(is_closed).filter(|closed| !closed).count() <= 10
+    });
+}
+
+// shows: S3
+#[test]
+fn an_idle_client_is_closed_when_that_is_asked_for_and_one_that_waits_is_not() {
+    let place = Place::new();
+    place.write("landfall.toml", "idle-timeout = \"300ms\"\n");
+    let server = place.serve(&[]);
+    let mut waiting = connect(&server);
+    let mut busy = client(&server);
+    assert_eq!(call(&mut busy, &["LANDFALL.PAUSE"]), Value::Simple(b"OK".to_vec()));
+    waiting.write_all(&[wire(&["SET", "k", "v"]), wire(&["WAIT", "1", "0"])].concat()).unwrap();
+    let (mut silent, mut slow) = (connect(&server), connect(&server));
+    slow.write_all(b"*2\r\n$4\r\nECHO\r\n$1000000\r\n").unwrap();
+    wait_until("both are closed", || {
+        let _ = slow.write_all(b"x");
+        assert_eq!(call(&mut busy, &["PING"]), Value::Simple(b"PONG".to_vec()));
+        is_closed(&mut silent) && is_closed(&mut slow)
+    });
+    assert_eq!(call(&mut busy, &["LANDFALL.RESUME"]), Value::Simple(b"OK".to_vec()));
+    let mut replies = [0; "+OK\r\n:1\r\n".len()];
+    waiting.read_exact(&mut replies).unwrap();
+    assert_eq!(&replies, b"+OK\r\n:1\r\n");
+}
+
+// shows: S5
+#[test]
+fn a_pattern_that_blows_up_elsewhere_is_answered_at_once() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut client = client(&server);
+    let begun = Instant::now();
+    for pattern in
+        ["a*".repeat(20_000) + "b", "*".repeat(100_000) + "x", "[".repeat(100_000), "\\".repeat(99_999)]
+    {
+        let answer = call(&mut client, &["CONFIG", "GET", &pattern]);
+        assert!(answer.as_error().is_some() || answer == Value::Array(Vec::new()), "{answer:?}");
+    }
+    assert!(begun.elapsed() < PATIENCE);
+}
+
+/// Lets this process and its children have so many files, if the system allows it.
+fn allow_files(files: u64) -> bool {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    current.is_none_or(|current| current >= files)
+        || setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }).is_ok()
+}
+
+/// The latency that 99 of 100 calls of one client stay below.
+fn p99(client: &mut Client, calls: usize) -> Duration {
+    let mut times: Vec<Duration> = (0..calls)
+        .map(|number| {
+            let begun = Instant::now();
+            assert_eq!(
+                call(client, &["SET", &format!("k{}", number % 100), "v"]),
+                Value::Simple(b"OK".to_vec())
+            );
+            begun.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// The crowd of the test command; a proof has ten thousand.
+const CROWD: usize = 800;
+
+// shows: S3
+#[test]
+fn a_crowd_of_idle_and_slow_sockets_takes_little_memory_and_slows_no_good_client() {
+    let is_proof = std::env::var_os("LANDFALL_PROOF_MINUTES").is_some();
+    let (crowd, calls) = if is_proof { (10_000, 40_000) } else { (CROWD, 2_000) };
+    if !allow_files(crowd as u64 + 1_500) {
+        eprintln!("SKIPPED: the system does not allow {crowd} sockets");
+        return;
+    }
+    let place = Place::new();
+    place.write("landfall.toml", "maxclients = 12_000\nfsync = \"os\"\n");
+    let server = place.serve(&[]);
+    let mut good = client(&server);
+    p99(&mut good, calls / 4);
+    let alone = p99(&mut good, calls);
+    let before = resident_bytes(&server);
+    let mut slow: Vec<TcpStream> = Vec::with_capacity(crowd);
+    for number in 0..crowd {
+        let mut stream = connect(&server);
+        match number % 3 {
+            // Nothing at all.
+            0 => {}
+            // A request that never ends.
+            1 => stream.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n").unwrap(),
+            // One that was served, and rests.
+            _ => stream.write_all(&wire(&["SET", "other", "v"])).unwrap(),
+        }
+        slow.push(stream);
+    }
+    wait_until("all are there", || {
+        server.cli(&["INFO", "clients"]).contains(&format!("connected_clients:{}", crowd + 2))
+    });
+    let bytes_each = resident_bytes(&server).saturating_sub(before) / crowd as u64;
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let with_crowd = std::thread::scope(|scope| {
+        // One byte a second each.
+        let dripping = scope.spawn(|| {
+            let pause = Duration::from_secs(1) / crowd as u32;
+            let mut next = Instant::now();
+            for stream in slow.iter().skip(1).step_by(3).cycle() {
+                let mut stream = stream;
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                let _ = stream.write_all(b"x");
+                next += 3 * pause;
+                std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+            }
+        });
+        let measured = p99(&mut good, calls);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        dripping.join().unwrap();
+        measured
+    });
+    assert!(bytes_each < 8 << 10, "{bytes_each} bytes a connection");
+    let factor = with_crowd.as_secs_f64() / alone.as_secs_f64();
+    if is_proof {
+        assert!(factor < 2.0, "p99 {alone:?} alone, {with_crowd:?} beside {crowd} sockets");
+    }
+    println!(
+        "PROOF: {crowd} idle and slow sockets: p99 of a good client {alone:?} alone, {with_crowd:?} beside them \
+         ({factor:.2} x), {bytes_each} bytes of memory each"
+    );
+    drop(slow);
+    wait_until("they are gone", || server.cli(&["INFO", "clients"]).contains("connected_clients:2"));
+    assert_eq!(call(&mut good, &["PING"]), Value::Simple(b"PONG".to_vec()));
+}
+
+#[test]
+fn ten_thousand_bytes_without_an_end_of_line_are_no_length() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut stream = connect(&server);
+    let _ = stream.write_all(&[b"*".as_slice(), &b"1".repeat(10_000)].concat());
+    let said = said_until_closed(&mut stream);
+    assert!(said.is_empty() || said.contains("too big mbulk count string"), "{said}");
+    let mut half = connect(&server);
+    half.write_all(b"*2\r\n$3\r\nGET\r\n$1\r").unwrap();
+    half.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(said_until_closed(&mut half), "");
+}
