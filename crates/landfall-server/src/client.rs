@@ -2,6 +2,7 @@
 //! It must never send a command twice, as it cannot know whether the first one was carried out.
 
 use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use landfall_resp::{DecodedReply, ReplyDecoder, ReplyLimits, Value, encode_request};
@@ -12,6 +13,11 @@ use crate::failure::{FINDING, Failure, UNAVAILABLE};
 use crate::front::users::DEFAULT_USER;
 
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "client/tls_absent.rs"]
+mod tls;
 
 use stream::Stream;
 
@@ -83,12 +89,17 @@ impl From<ClientError> for Failure {
 }
 
 impl Client {
-    /// Connects, and logs in if there is a password.
+    /// Connects, and logs in if there is a password. A server with TLS is trusted by the certificates in `tls_ca`, or
+    /// else those of the system.
     ///
     /// # Errors
     /// [`ClientError::Connect`], and [`ClientError::Refused`] for a wrong password.
-    pub fn connect(server: &ServerAddress, login: Option<(&str, &Password)>) -> Result<Client, ClientError> {
-        let stream = Stream::connect(server)
+    pub fn connect(
+        server: &ServerAddress,
+        tls_ca: Option<&Path>,
+        login: Option<(&str, &Password)>,
+    ) -> Result<Client, ClientError> {
+        let stream = Stream::connect(server, tls_ca)
             .map_err(|cause| ClientError::Connect { server: server.clone(), cause })?;
         let mut client = Client {
             stream,
@@ -263,19 +274,19 @@ mod tests {
             }
             let _ = stream.read(&mut request);
         });
-        ServerAddress::Tcp { host: "127.0.0.1".into(), port }
+        ServerAddress::Tcp { host: "127.0.0.1".into(), port, tls: false }
     }
 
     #[test]
     fn a_reply_is_put_together_from_its_parts() {
-        let mut client = Client::connect(&server(b"*2\r\n$5\r\nhello\r\n:7\r\n"), None).unwrap();
+        let mut client = Client::connect(&server(b"*2\r\n$5\r\nhello\r\n:7\r\n"), None, None).unwrap();
         let reply = client.call(&["ANY"]).unwrap();
         assert_eq!(reply, Value::Array(vec![Value::Bulk(b"hello".to_vec()), Value::Integer(7)]));
     }
 
     #[test]
     fn an_error_reply_is_a_finding() {
-        let mut client = Client::connect(&server(b"-ERR no\r\n"), None).unwrap();
+        let mut client = Client::connect(&server(b"-ERR no\r\n"), None, None).unwrap();
         let error = client.expect_ok(&["ANY"]).unwrap_err();
         assert_eq!(error.to_string(), "ERR no");
         assert_eq!(crate::failure::exit_code(&anyhow::Error::from(Failure::from(error))), FINDING);
@@ -284,21 +295,21 @@ mod tests {
     #[test]
     fn a_server_that_does_not_know_our_commands_is_another_one() {
         let unknown = b"-ERR unknown command 'LANDFALL.STATUS', with args beginning with: \r\n";
-        let mut client = Client::connect(&server(unknown), None).unwrap();
+        let mut client = Client::connect(&server(unknown), None, None).unwrap();
         let error = client.document(&["LANDFALL.STATUS"]).unwrap_err();
         assert!(error.to_string().contains("is it another server"), "{error}");
     }
 
     #[test]
     fn silence_ends_with_a_timeout() {
-        let mut client = Client::connect(&server(b"$9\r\nhal"), None).unwrap();
+        let mut client = Client::connect(&server(b"$9\r\nhal"), None, None).unwrap();
         client.set_timeout(Duration::from_millis(20));
         assert!(matches!(client.call(&["ANY"]), Err(ClientError::Timeout { .. })));
     }
 
     #[test]
     fn garbage_is_no_reply() {
-        let mut client = Client::connect(&server(b"HTTP/1.1 400 Bad Request\r\n"), None).unwrap();
+        let mut client = Client::connect(&server(b"HTTP/1.1 400 Bad Request\r\n"), None, None).unwrap();
         assert!(matches!(client.call(&["ANY"]), Err(ClientError::Lost { .. })));
     }
 
@@ -307,8 +318,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let server = ServerAddress::Tcp { host: "127.0.0.1".into(), port };
-        let error = Client::connect(&server, None).err().unwrap();
+        let server = ServerAddress::Tcp { host: "127.0.0.1".into(), port, tls: false };
+        let error = Client::connect(&server, None, None).err().unwrap();
         assert!(error.to_string().ends_with("Start it with: landfall serve"), "{error}");
         assert_eq!(crate::failure::exit_code(&anyhow::Error::from(Failure::from(error))), UNAVAILABLE);
     }

@@ -95,9 +95,10 @@ impl From<FrontError> for ServeError {
                 ". Is another server running there? Choose another place with --listen or --unixsocket"
             }
             FrontError::Listen { .. } => ". Choose another place with --listen or --unixsocket",
-            FrontError::Poll(_) => "",
+            FrontError::Poll(_) | FrontError::Tls(_) => "",
         };
-        ServeError { code: UNAVAILABLE, sentence: format!("{error}{advice}") }
+        let code = if matches!(error, FrontError::Tls(_)) { CONFIG } else { UNAVAILABLE };
+        ServeError { code, sentence: format!("{error}{advice}") }
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use super::tls::{self, TlsStream};
 use super::{CONNECT_TIMEOUT, REPLY_TIMEOUT};
 use crate::config::ServerAddress;
 
@@ -14,13 +15,20 @@ use crate::config::ServerAddress;
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
     /// Connects; the error says why not.
-    pub(super) fn connect(server: &ServerAddress) -> std::result::Result<Stream, String> {
+    pub(super) fn connect(
+        server: &ServerAddress,
+        tls_ca: Option<&Path>,
+    ) -> std::result::Result<Stream, String> {
         match server {
-            ServerAddress::Tcp { host, port } => tcp(host, *port).map(Stream::Tcp),
+            ServerAddress::Tcp { host, port, tls: false } => tcp(host, *port).map(Stream::Tcp),
+            ServerAddress::Tcp { host, port, tls: true } => {
+                tls::connect(tcp(host, *port)?, host, tls_ca).map(|stream| Stream::Tls(Box::new(stream)))
+            }
             ServerAddress::Unix(path) => unix(path).map(Stream::Unix).map_err(|error| error.to_string()),
         }
     }
@@ -29,6 +37,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.set_read_timeout(timeout),
             Stream::Unix(stream) => stream.set_read_timeout(timeout),
+            Stream::Tls(stream) => stream.sock.set_read_timeout(timeout),
         }
     }
 }
@@ -62,6 +71,7 @@ impl Read for Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -71,6 +81,7 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
         }
     }
 
@@ -78,6 +89,7 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.flush(),
             Stream::Unix(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -12,22 +12,33 @@ use crate::front::LISTENERS_MAX;
 pub(super) struct ListenAddress {
     /// The address.
     pub(super) address: SocketAddr,
+    /// Whether it speaks TLS, if that is said: `redis://` is no, `rediss://` is yes.
+    pub(super) encrypted: Option<bool>,
 }
 
 impl ListenAddress {
     fn parse(text: &str) -> Option<ListenAddress> {
-        let text = text.strip_prefix("redis://").unwrap_or(text);
+        let (encrypted, text) = match (text.strip_prefix("redis://"), text.strip_prefix("rediss://")) {
+            (Some(rest), _) => (Some(false), rest),
+            (_, Some(rest)) => (Some(true), rest),
+            _ => (None, text),
+        };
         let address = match text.strip_prefix("localhost:") {
             Some(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?)),
             None => text.parse().ok()?,
         };
-        Some(ListenAddress { address })
+        Some(ListenAddress { address, encrypted })
     }
 }
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        let scheme = match self.encrypted {
+            None => "",
+            Some(false) => "redis://",
+            Some(true) => "rediss://",
+        };
+        write!(f, "{scheme}{}", self.address)
     }
 }
 
@@ -71,7 +82,7 @@ mod tests {
         for (text, shown) in [
             ("127.0.0.1:5263", "127.0.0.1:5263"),
             ("localhost:0", "127.0.0.1:0"),
-            ("redis://[::1]:9, 127.0.0.1:9", "[::1]:9,127.0.0.1:9"),
+            ("redis://[::1]:9, rediss://localhost:9", "redis://[::1]:9,rediss://127.0.0.1:9"),
             ("off", "off"),
         ] {
             assert_eq!(addresses(text).map(|found| show(&found)), Ok(shown.to_owned()), "{text}");

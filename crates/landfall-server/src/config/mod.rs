@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use landfall::settings::Settings;
 
-use crate::front::listen::Place;
 use crate::front::settings::FrontSettings;
-use crate::front::users::{DEFAULT_USER, User};
+use crate::front::users::User;
 
+mod doors;
 mod example;
 mod file;
 mod listen;
@@ -78,6 +77,8 @@ pub struct Effective {
     pub password: Option<Password>,
     /// The user that commands of this program log in as.
     pub username: String,
+    /// The certificates that commands trust a server by; none: the system's.
+    pub tls_ca: Option<PathBuf>,
     /// The users of the server that the file names.
     pub users: Vec<User>,
     /// The settings of the engine; `data_dir` is where the log lives.
@@ -248,53 +249,18 @@ impl Resolver<'_> {
             DatabaseUrl::Sqlite(draft.settings.data_dir.join("landfall.db"))
         });
         let database = database.clone();
+        let usual = doors::usual_server(draft);
         let server = draft.url.get_or_insert_with(|| {
             origins.insert("url", Origin::Derived("listen"));
-            match (draft.listen.first(), &draft.unixsocket) {
-                (None, Some(path)) => ServerAddress::Unix(path.clone()),
-                (first, _) => ServerAddress::reaching(
-                    first.map_or((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(), |first| first.address),
-                ),
-            }
+            usual
         });
         let server = server.clone();
         let password = self.password();
-        self.check_listen();
+        self.check_doors();
         for sentence in self.draft.settings.problems() {
             self.refuse_sentence(sentence);
         }
         Settled { database, server, password }
-    }
-
-    fn check_listen(&mut self) {
-        let open = self.draft.listen.iter().find(|listen| !listen.address.ip().is_loopback());
-        if let (Some(open), true) = (open, self.is_open_to_all()) {
-            let sentence = format!(
-                "listen = \"{open}\" can be reached by other machines, and there is no password; \
-                 write one into a file and give --password-file FILE, or listen on 127.0.0.1"
-            );
-            self.refuse("listen", sentence);
-        }
-        if self.draft.password_file.is_some() && self.draft.users.iter().any(|user| user.name == DEFAULT_USER)
-        {
-            let sentence =
-                "password-file and [user.default] both say how the default user logs in; leave one out";
-            self.refuse("password-file", sentence.to_owned());
-        }
-        if self.draft.listen.is_empty() && self.draft.unixsocket.is_none() && !self.failed.contains(&"listen")
-        {
-            let sentence = "listen = \"off\" leaves no place to connect to; give --unixsocket PATH as well";
-            self.refuse("listen", sentence.to_owned());
-        }
-    }
-
-    /// Whether somebody who connects may do something without a password.
-    fn is_open_to_all(&self) -> bool {
-        let users = &self.draft.users;
-        match users.iter().find(|user| user.name == DEFAULT_USER) {
-            Some(default) => default.passwords.is_empty(),
-            None => users.is_empty() && self.draft.password_file.is_none(),
-        }
     }
 
     fn settle_data_dir(&mut self) {
@@ -364,17 +330,12 @@ impl Resolver<'_> {
         let draft = &self.draft;
         let effective = Effective {
             database: settled.database,
-            front: FrontSettings {
-                places: places(draft),
-                connections_max: draft.maxclients,
-                client_bytes_max: usize::try_from(draft.client_memory.of(memory::available_bytes()))
-                    .unwrap_or(usize::MAX),
-                idle_max: draft.idle_timeout,
-                login_max: draft.login_timeout,
-            },
+            front: doors::front(draft),
             server: settled.server,
             password: settled.password,
             username: draft.username.clone(),
+            // A server with the same settings is known by its own certificate.
+            tls_ca: draft.tls_ca.clone().or_else(|| draft.tls_cert.clone()),
             users: draft.users.clone(),
             settings: draft.settings.clone(),
             config_file: self.sources.file.as_ref().map(|(path, _)| path.clone()),
@@ -385,13 +346,6 @@ impl Resolver<'_> {
         };
         Ok(Resolved { effective, rows })
     }
-}
-
-fn places(draft: &Draft) -> Vec<Place> {
-    let network = draft.listen.iter().map(|listen| Place::Tcp(listen.address));
-    let unix =
-        draft.unixsocket.iter().map(|path| Place::Unix { path: path.clone(), mode: draft.unixsocketperm });
-    network.chain(unix).collect()
 }
 
 fn find(name: &str) -> Option<&'static Setting> {

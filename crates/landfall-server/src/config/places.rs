@@ -91,20 +91,25 @@ pub enum ServerAddress {
         host: String,
         /// The port.
         port: u16,
+        /// Whether it speaks TLS.
+        tls: bool,
     },
     /// Over a socket in the file system.
     Unix(PathBuf),
 }
 
 impl ServerAddress {
-    /// Reads `HOST:PORT`, `HOST`, the same behind `redis://`, or `unix:PATH`.
+    /// Reads `HOST:PORT` or `HOST`, perhaps behind `redis://`, or `rediss://` for TLS; or `unix:PATH`.
     pub(super) fn parse(text: &str) -> Result<ServerAddress, String> {
         let hint = || "write a host and a port, as in 127.0.0.1:5263, or unix:PATH".to_owned();
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.is_empty() { Err(hint()) } else { Ok(ServerAddress::Unix(path.into())) };
         }
-        let rest = text.strip_prefix("redis://").unwrap_or(text);
+        let (tls, rest) = match text.strip_prefix("rediss://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("redis://").unwrap_or(text)),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains('@') {
             let advice =
@@ -115,7 +120,7 @@ impl ServerAddress {
             return Err(hint());
         }
         if let Ok(address) = rest.parse::<SocketAddr>() {
-            return Ok(ServerAddress::reaching(address));
+            return Ok(ServerAddress::reaching(address, tls));
         }
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| hint())?),
@@ -124,30 +129,27 @@ impl ServerAddress {
         if host.is_empty() || host.contains([':', '/', ' ']) {
             return Err(hint());
         }
-        Ok(ServerAddress::Tcp { host: host.to_owned(), port })
+        Ok(ServerAddress::Tcp { host: host.to_owned(), port, tls })
     }
 
     /// The address that reaches a server listening on `address`.
-    pub(crate) fn reaching(address: SocketAddr) -> ServerAddress {
+    pub(crate) fn reaching(address: SocketAddr, tls: bool) -> ServerAddress {
         let host = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             ip => ip,
         };
-        ServerAddress::Tcp { host: host.to_string(), port: address.port() }
+        ServerAddress::Tcp { host: host.to_string(), port: address.port(), tls }
     }
 
-    /// The address that reaches a server that says it listens there, as `host:port` or `unix:path`.
+    /// The address that reaches a server that says it listens there: `host:port`, `rediss://host:port` or `unix:path`.
     pub(crate) fn reaching_place(place: &str) -> Option<ServerAddress> {
-        match place.parse::<SocketAddr>() {
-            Ok(address) => Some(ServerAddress::reaching(address)),
-            Err(_) => ServerAddress::parse(place).ok(),
-        }
+        ServerAddress::parse(place).ok()
     }
 
     /// Whether a command that is told nothing asks this server.
     pub(crate) fn is_default(&self) -> bool {
-        *self == ServerAddress::reaching((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())
+        *self == ServerAddress::reaching((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(), false)
     }
 }
 
@@ -155,8 +157,13 @@ impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServerAddress::Unix(path) => write!(f, "unix:{}", path.display()),
-            ServerAddress::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            ServerAddress::Tcp { host, port } => write!(f, "{host}:{port}"),
+            ServerAddress::Tcp { host, port, tls } => {
+                let scheme = if *tls { "rediss://" } else { "" };
+                match host.contains(':') {
+                    true => write!(f, "{scheme}[{host}]:{port}"),
+                    false => write!(f, "{scheme}{host}:{port}"),
+                }
+            }
         }
     }
 }
@@ -199,6 +206,8 @@ mod tests {
             ("cache", "cache:5263"),
             ("[::1]:9", "[::1]:9"),
             ("0.0.0.0:9", "127.0.0.1:9"),
+            ("rediss://cache:7000", "rediss://cache:7000"),
+            ("rediss://[::]:7000", "rediss://[::1]:7000"),
             ("unix:run/a.sock", "unix:run/a.sock"),
             ("unix:///run/a.sock", "unix:/run/a.sock"),
         ] {

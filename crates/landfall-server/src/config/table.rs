@@ -2,18 +2,18 @@
 //! It must never hold a setting that nothing reads.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use landfall::settings::{FlushMode, Fsync, Settings};
+use landfall::settings::{FlushMode, Fsync};
 
-use super::listen::ListenAddress;
 use super::places::{DatabaseUrl, LocalBuffer, ServerAddress};
-use crate::front::users::User;
 
-use super::text::{Amount, amount, count, duration, show_duration, show_size, size};
+use super::text::{amount, count, duration, show_duration, show_size, size};
 
+mod draft;
 mod front;
 mod refused;
+
+pub(super) use draft::{DATA_DIR, Draft};
 
 /// Where a setting can be given besides the file and its variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,58 +69,6 @@ impl Setting {
     /// Its environment variable.
     pub(crate) fn variable(&self) -> String {
         format!("LANDFALL_{}", self.name.replace('-', "_").to_ascii_uppercase())
-    }
-}
-
-/// The values while they are collected; what depends on others is settled at the end.
-#[derive(Debug, Clone)]
-pub(super) struct Draft {
-    pub(super) database: Option<DatabaseUrl>,
-    pub(super) buffer: LocalBuffer,
-    pub(super) data_dir: Option<PathBuf>,
-    pub(super) url: Option<ServerAddress>,
-    pub(super) listen: Vec<ListenAddress>,
-    pub(super) unixsocket: Option<PathBuf>,
-    pub(super) unixsocketperm: u32,
-    pub(super) maxclients: usize,
-    pub(super) client_memory: Amount,
-    pub(super) idle_timeout: Duration,
-    pub(super) login_timeout: Duration,
-    pub(super) password_file: Option<PathBuf>,
-    pub(super) username: String,
-    pub(super) users: Vec<User>,
-    pub(super) throttle_at: Amount,
-    pub(super) memory: Amount,
-    pub(super) drain_timeout: Duration,
-    pub(super) settings: Settings,
-}
-
-/// The directory of the log where none is named.
-pub(super) const DATA_DIR: &str = "landfall-data";
-
-impl Draft {
-    /// Values to start from; every row of the table is then set from its default.
-    pub(super) fn new() -> Draft {
-        Draft {
-            database: None,
-            buffer: LocalBuffer::default(),
-            data_dir: None,
-            url: None,
-            listen: Vec::new(),
-            unixsocket: None,
-            unixsocketperm: 0,
-            maxclients: 0,
-            client_memory: Amount::Percent(25),
-            idle_timeout: Duration::ZERO,
-            login_timeout: Duration::ZERO,
-            password_file: None,
-            username: String::new(),
-            users: Vec::new(),
-            throttle_at: Amount::Percent(50),
-            memory: Amount::Percent(50),
-            drain_timeout: Duration::ZERO,
-            settings: Settings::in_dir(DATA_DIR),
-        }
     }
 }
 
@@ -183,6 +131,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     front::PASSWORD_FILE,
     front::USERNAME,
+    front::TLS_CERT,
+    front::TLS_KEY,
+    front::TLS_CA,
     front::LISTEN,
     front::UNIXSOCKET,
     front::UNIXSOCKETPERM,

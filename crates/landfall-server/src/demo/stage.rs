@@ -146,7 +146,7 @@ impl Stage {
 
     /// Connects to the server.
     pub(super) fn connect(&self, address: &ServerAddress) -> Result<Client> {
-        let mut client = Client::connect(address, None).map_err(Failure::from)?;
+        let mut client = Client::connect(address, None, None).map_err(Failure::from)?;
         client.set_timeout(PROCESS_TIMEOUT);
         Ok(client)
     }

@@ -168,13 +168,18 @@ impl Connection {
                 Err(_) => return false,
             }
         }
-        self.blocked = false;
         self.output.clear();
         self.sent = 0;
         // A large reply once does not hold its memory for ever.
         if self.output.capacity() > OUTPUT_PAUSE_BYTES {
             self.output = Vec::new();
         }
-        !self.closing || self.held.is_some()
+        // Of a socket that encrypts, the last bytes may still be on their way.
+        self.blocked = match self.socket.flush() {
+            Ok(()) => false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+            Err(_) => return false,
+        };
+        self.blocked || !self.closing || self.held.is_some()
     }
 }

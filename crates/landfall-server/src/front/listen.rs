@@ -18,6 +18,8 @@ use super::socket::{Peer, Socket};
 pub enum Place {
     /// A network address; port 0 takes a free one.
     Tcp(SocketAddr),
+    /// The same with TLS.
+    Tls(SocketAddr),
     /// A socket in the file system, and who may connect to it (as in `chmod`).
     Unix {
         /// Its path.
@@ -31,6 +33,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Tcp(address) => address.fmt(f),
+            Place::Tls(address) => write!(f, "rediss://{address}"),
             Place::Unix { path, .. } => write!(f, "unix:{}", path.display()),
         }
     }
@@ -42,17 +45,41 @@ pub(super) enum Listener {
     Unix(UnixListener, PathBuf),
 }
 
-impl Listener {
-    /// Listens at a place.
-    pub(super) fn bind(place: &Place) -> Result<Listener> {
+/// Everything that listens.
+#[derive(Default)]
+pub(super) struct Bound {
+    /// Whose clients the loop takes in.
+    pub(super) listeners: Vec<Listener>,
+    /// Whose clients have to make a TLS handshake first.
+    pub(super) encrypted: Vec<TcpListener>,
+    /// Where these are, with the ports that the system chose: `host:port`, `rediss://host:port`, or `unix:path`.
+    pub(super) names: Vec<String>,
+}
+
+impl Bound {
+    /// Listens at one more place.
+    pub(super) fn add(&mut self, place: &Place) -> Result<()> {
         match place {
-            Place::Tcp(address) => TcpListener::bind(*address).map(Listener::Tcp),
-            Place::Unix { path, mode } => bind_unix(path, *mode),
+            Place::Tcp(address) => self.push(Listener::Tcp(TcpListener::bind(*address)?)),
+            Place::Unix { path, mode } => self.push(bind_unix(path, *mode)?),
+            Place::Tls(address) => {
+                let listener = TcpListener::bind(*address)?;
+                self.names.push(format!("rediss://{}", listener.local_addr()?));
+                self.encrypted.push(listener);
+                Ok(())
+            }
         }
     }
 
-    /// Where it listens, with the port that the system chose.
-    pub(super) fn place(&self) -> Result<String> {
+    fn push(&mut self, listener: Listener) -> Result<()> {
+        self.names.push(listener.name()?);
+        self.listeners.push(listener);
+        Ok(())
+    }
+}
+
+impl Listener {
+    fn name(&self) -> Result<String> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().map(|address| address.to_string()),
             Listener::Unix(_, path) => Ok(format!("unix:{}", path.display())),
@@ -133,7 +160,8 @@ mod tests {
     fn a_socket_has_the_permissions_that_were_asked_for_and_goes_with_its_listener() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let listener = Listener::bind(&place(&path)).unwrap();
+        let mut listener = Bound::default();
+        listener.add(&place(&path)).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         drop(listener);
         assert!(!path.exists());
@@ -144,13 +172,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let listener = Listener::bind(&place(&path)).unwrap();
-        let taken = Listener::bind(&place(&path)).err().unwrap();
+        let mut listener = Bound::default();
+        listener.add(&place(&path)).unwrap();
+        let taken = Bound::default().add(&place(&path)).unwrap_err();
         assert_eq!(taken.kind(), ErrorKind::AddrInUse);
         assert!(path.exists(), "the first still has it");
         drop(listener);
         std::fs::write(&path, "mine").unwrap();
-        assert!(Listener::bind(&place(&path)).is_err());
+        assert!(Bound::default().add(&place(&path)).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }
 }

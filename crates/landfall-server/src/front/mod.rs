@@ -33,6 +33,11 @@ pub mod session;
 pub mod settings;
 pub mod shared;
 pub mod socket;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
 mod upkeep;
 pub mod users;
 pub mod waiting;
@@ -40,12 +45,13 @@ pub mod waiting;
 use connection::Connection;
 use counters::Timed;
 use foresight::Foresight;
-use listen::Listener;
+use listen::{Bound, Listener};
 use receive::Part;
 use session::Session;
 use settings::FrontSettings;
 use shared::{Post, Shared, Who};
 use socket::{Peer, Socket};
+use tls::TlsStream;
 use upkeep::Upkeep;
 
 /// How many ready connections one turn serves at most: a turn's replies wait for the last of them.
@@ -70,6 +76,7 @@ pub type Reopen = Box<dyn Fn(Arc<Engine>, &Arc<Shared>) + Send>;
 pub struct Front {
     poll: Poll,
     listeners: Vec<Listener>,
+    tls_door: Option<tls::Door>,
     connections: Slab<Connection>,
     /// Connections with something to do, each at most once.
     ready: VecDeque<usize>,
@@ -113,6 +120,9 @@ pub enum FrontError {
         /// What the system says.
         cause: std::io::Error,
     },
+    /// The files for TLS are of no use.
+    #[error("{0}")]
+    Tls(String),
     /// It cannot be polled.
     #[error("the system has no means to wait for clients: {0}")]
     Poll(#[from] std::io::Error),
@@ -133,18 +143,25 @@ impl Front {
     /// The place, and what the system says: the address is taken or not allowed.
     pub fn new(settings: &FrontSettings, reopen: Reopen) -> Result<Front, FrontError> {
         let poll = Poll::new()?;
-        let mut listeners = Vec::new();
-        let mut listens = Vec::new();
-        for (number, place) in settings.places.iter().enumerate().take(LISTENERS_MAX) {
-            let bound = Listener::bind(place).and_then(|mut listener| {
-                listener.register(poll.registry(), Token(FIRST_LISTENER + number))?;
-                listens.push(listener.place()?);
-                Ok(listener)
-            });
-            listeners.push(bound.map_err(|cause| FrontError::Listen { place: place.to_string(), cause })?);
+        let mut bound = Bound::default();
+        for place in settings.places.iter().take(LISTENERS_MAX) {
+            bound.add(place).map_err(|cause| FrontError::Listen { place: place.to_string(), cause })?;
+        }
+        let Bound { mut listeners, encrypted, names } = bound;
+        for (number, listener) in listeners.iter_mut().enumerate() {
+            listener.register(poll.registry(), Token(FIRST_LISTENER + number))?;
         }
         let now = Instant::now();
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let connections_max = descriptors::connections_max(settings.connections_max);
+        let shared = Arc::new(Shared::new(names, connections_max, waker));
+        let tls_door = match (encrypted.is_empty(), &settings.tls) {
+            (false, Some(files)) => {
+                let config = tls::config(files).map_err(FrontError::Tls)?;
+                Some(tls::open(encrypted, config, settings.login_max, shared.clone())?)
+            }
+            _ => None,
+        };
         Ok(Front {
             poll,
             listeners,
@@ -154,11 +171,8 @@ impl Front {
             landing: Vec::new(),
             held: Vec::new(),
             engine: None,
-            shared: Arc::new(Shared::new(
-                listens,
-                descriptors::connections_max(settings.connections_max),
-                waker,
-            )),
+            tls_door,
+            shared,
             reopen,
             reloading: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -221,6 +235,7 @@ impl Front {
         }
         // Who waits sees its connection close; everything accepted is safe already.
         self.listeners.clear();
+        self.tls_door = None;
         Ok(Ended { engine: self.engine.take(), failed: self.failed.take() })
     }
 
@@ -250,7 +265,9 @@ impl Front {
     fn accept(&mut self, number: usize) {
         while let Some(listener) = self.listeners.get(number) {
             match listener.accept() {
-                Ok((socket, peer)) => self.welcome(socket, peer),
+                Ok((socket, peer)) => {
+                    self.welcome(socket, peer);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 // Descriptors are short. Who waits already causes no event again, so the clock does.
@@ -262,18 +279,28 @@ impl Front {
         }
     }
 
-    /// Takes a client in, or tells it that there is no room.
-    fn welcome(&mut self, mut socket: Socket, peer: Peer) {
+    /// Takes a client in that has made its TLS handshake.
+    fn welcome_secured(&mut self, stream: Box<TlsStream>, peer: Peer) {
+        let Some(token) = self.welcome(Socket::Tls(stream), peer) else { return };
+        // Its first request may have come with the handshake, and no event tells of that.
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.readable = true;
+            self.ready.push_back(token);
+        }
+    }
+
+    /// Takes a client in and returns its place, or tells it that there is no room.
+    fn welcome(&mut self, mut socket: Socket, peer: Peer) -> Option<usize> {
         if self.connections.len() >= self.shared.connections_max {
             Shared::count(&self.shared.rejected);
             // The socket is fresh: a line fits, and if it does not, the close says enough.
             let _ = std::io::Write::write(&mut socket, b"-ERR max number of clients reached\r\n");
-            return;
+            return None;
         }
         let entry = self.connections.vacant_entry();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.poll.registry().register(&mut socket, Token(entry.key()), interest).is_err() {
-            return;
+            return None;
         }
         let who = Who { token: entry.key(), id: self.next_id };
         let session = Session::new(who, peer, self.shared.clone());
@@ -285,6 +312,7 @@ impl Front {
         self.next_id += 1;
         Shared::count(&self.shared.accepted);
         self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);
+        Some(who.token)
     }
 
     fn wake(&mut self, token: usize, event: &mio::event::Event) {
@@ -306,6 +334,7 @@ impl Front {
 
     fn close(&mut self, token: usize) {
         let Some(mut connection) = self.connections.try_remove(token) else { return };
+        connection.socket.say_goodbye();
         // Closing the socket takes it out of the poll as well.
         let _ = self.poll.registry().deregister(&mut connection.socket);
         self.landing.retain(|&waiting| waiting != token);

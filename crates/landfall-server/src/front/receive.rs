@@ -65,6 +65,7 @@ impl Front {
         begin(connection, &mut self.touched, token);
         match connection.receive(room) {
             Received::Bytes(count) => {
+                connection.hung_up |= connection.socket.has_ended();
                 connection.readable = count == room.len() || connection.hung_up;
                 Some(count)
             }

@@ -144,6 +144,7 @@ impl Front {
                     self.stop = true;
                 }
                 Post::Landed => {}
+                Post::Secured(stream, peer) => self.welcome_secured(stream, peer),
                 Post::Loaded(who, outcome) => self.loaded(who, outcome),
                 Post::Reply(who, reply) => {
                     if let Some(connection) = self.parked(who) {

@@ -11,6 +11,7 @@ use landfall::engine::{Engine, Refusal};
 use super::counters::Counters;
 use super::guesses::Guesses;
 use super::socket::Peer;
+use super::tls::TlsStream;
 use super::users::Users;
 
 /// What another thread tells the loop.
@@ -23,6 +24,8 @@ pub enum Post {
     Reply(Who, Vec<u8>),
     /// The engine was opened anew.
     Reloaded(Arc<Engine>),
+    /// A client has made its TLS handshake.
+    Secured(Box<TlsStream>, Peer),
     /// The server should end.
     Stop,
     /// The server has to end, and not as if it had been asked to.
@@ -49,7 +52,7 @@ pub enum LoginError {
 
 /// What connections share.
 pub struct Shared {
-    /// Where the server listens: `host:port`, or `unix:path`.
+    /// Where the server listens: `host:port`, `rediss://host:port`, or `unix:path`.
     pub listens: Vec<String>,
     /// When it started.
     pub started: Instant,
@@ -71,6 +74,8 @@ pub struct Shared {
     pub clients_evicted: AtomicU64,
     /// Memory of what is on its way from and to clients, in bytes, as it was at the last look.
     pub client_bytes: AtomicU64,
+    /// TLS handshakes that failed or took too long.
+    pub handshakes_failed: AtomicU64,
     /// Logins with a wrong password, or too soon after others.
     pub failed_logins: AtomicU64,
     /// Commands that a user had no right to.
@@ -88,6 +93,7 @@ impl Shared {
         Shared {
             users: OnceLock::new(),
             guesses: Mutex::new(Guesses::new()),
+            handshakes_failed: AtomicU64::new(0),
             failed_logins: AtomicU64::new(0),
             denied_commands: AtomicU64::new(0),
             listens,

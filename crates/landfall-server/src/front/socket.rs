@@ -8,12 +8,39 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use super::tls::TlsStream;
+
 /// A socket.
 pub enum Socket {
     /// Redis protocol over TCP, in the clear.
     Tcp(TcpStream),
     /// Over a socket in the file system.
     Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream>),
+}
+
+impl Socket {
+    /// Says that nothing follows, where the protocol has a word for it.
+    pub(super) fn say_goodbye(&mut self) {
+        if let Socket::Tls(stream) = self {
+            stream.say_goodbye();
+        }
+    }
+
+    /// Whether no event tells of what is left to read.
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self, Socket::Tls(stream) if stream.has_ended())
+    }
+
+    /// The memory that it holds in this process, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            Socket::Tls(stream) => stream.held_bytes(),
+        }
+    }
 }
 
 /// Who is on the other side, as far as the network tells.
@@ -30,6 +57,7 @@ impl Socket {
     pub(super) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Socket::Tcp(stream) => stream.local_addr().ok(),
+            Socket::Tls(stream) => stream.local_addr().ok(),
             Socket::Unix(_) => None,
         }
     }
@@ -40,6 +68,7 @@ impl Read for Socket {
         match self {
             Socket::Tcp(stream) => stream.read(buffer),
             Socket::Unix(stream) => stream.read(buffer),
+            Socket::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -49,6 +78,7 @@ impl Write for Socket {
         match self {
             Socket::Tcp(stream) => stream.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
+            Socket::Tls(stream) => stream.write(bytes),
         }
     }
 
@@ -56,6 +86,7 @@ impl Write for Socket {
         match self {
             Socket::Tcp(stream) => stream.flush(),
             Socket::Unix(stream) => stream.flush(),
+            Socket::Tls(stream) => stream.flush(),
         }
     }
 }
@@ -65,6 +96,7 @@ impl Source for Socket {
         match self {
             Socket::Tcp(stream) => stream.register(registry, token, interest),
             Socket::Unix(stream) => stream.register(registry, token, interest),
+            Socket::Tls(stream) => stream.register(registry, token, interest),
         }
     }
 
@@ -72,6 +104,7 @@ impl Source for Socket {
         match self {
             Socket::Tcp(stream) => stream.reregister(registry, token, interest),
             Socket::Unix(stream) => stream.reregister(registry, token, interest),
+            Socket::Tls(stream) => stream.reregister(registry, token, interest),
         }
     }
 
@@ -79,6 +112,7 @@ impl Source for Socket {
         match self {
             Socket::Tcp(stream) => stream.deregister(registry),
             Socket::Unix(stream) => stream.deregister(registry),
+            Socket::Tls(stream) => stream.deregister(registry),
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) const LISTEN: Setting = Setting {
     flag: Flag::Serve,
     form: Form::Text("IP:PORT"),
     default: "127.0.0.1:5263",
-    doc: "The address for Redis clients, several with commas, or off; port 0 takes a free one. Others than this machine need a password",
+    doc: "The address for Redis clients, several with commas, or off; port 0 takes a free one. Others than this machine need a password. With tls-cert each speaks TLS, but those written redis://IP:PORT",
     reason: "Nobody else can connect until you decide so",
     set: |draft, text| addresses(text).map(|found| draft.listen = found),
     show: |draft| Some(show(&draft.listen)),
@@ -135,4 +135,40 @@ pub(super) const USERNAME: Setting = Setting {
         }
     },
     show: |draft| Some(draft.username.clone()),
+};
+
+/// `tls-cert`.
+pub(super) const TLS_CERT: Setting = Setting {
+    name: "tls-cert",
+    flag: Flag::Serve,
+    form: Form::Text("FILE"),
+    default: "",
+    doc: "The certificate of the server, with those between it and its authority, in PEM; clients then connect with rediss://",
+    reason: "none: the default address is this machine's",
+    set: |draft, text| path(text).map(|path| draft.tls_cert = Some(path)),
+    show: |draft| draft.tls_cert.as_ref().map(|path| path.display().to_string()),
+};
+
+/// `tls-key`.
+pub(super) const TLS_KEY: Setting = Setting {
+    name: "tls-key",
+    flag: Flag::Serve,
+    form: Form::Text("FILE"),
+    default: "",
+    doc: "The key of tls-cert, in PEM",
+    reason: "none, as there is no certificate",
+    set: |draft, text| path(text).map(|path| draft.tls_key = Some(path)),
+    show: |draft| draft.tls_key.as_ref().map(|path| path.display().to_string()),
+};
+
+/// `tls-ca`.
+pub(super) const TLS_CA: Setting = Setting {
+    name: "tls-ca",
+    flag: Flag::Global(None),
+    form: Form::Text("FILE"),
+    default: "",
+    doc: "The certificates by which commands trust a server with TLS, in PEM",
+    reason: "tls-cert, if that is set here, or else those of the system",
+    set: |draft, text| path(text).map(|path| draft.tls_ca = Some(path)),
+    show: |draft| draft.tls_ca.as_ref().map(|path| path.display().to_string()),
 };
