@@ -32,6 +32,16 @@ pub const TARGETS: &[Target] = &[
         run: targets::requests::run,
     },
     Target {
+        name: "oracle",
+        holds: "a request means to us what it means to another implementation",
+        run: targets::oracle::run,
+    },
+    Target {
+        name: "answers",
+        holds: "every request gets one reply, in the protocol of its connection, whatever it asks",
+        run: targets::answers::run,
+    },
+    Target {
         name: "replies",
         holds: "a reply means the same however it is cut, and reads back as it was written",
         run: targets::replies::run,
