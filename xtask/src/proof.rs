@@ -68,6 +68,12 @@ const PROOFS: &[Proof] = &[
         shows: "on a full disk writers hear why, and everything goes on when there is room",
     },
     Proof {
+        name: "crowd",
+        package: "landfall-server",
+        target: "crowd",
+        shows: "ten thousand idle and slow sockets slow a good client by less than a factor of two",
+    },
+    Proof {
         name: "fuzz",
         package: OWN,
         target: "fuzz",

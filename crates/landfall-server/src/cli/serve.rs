@@ -1,5 +1,6 @@
 //! `landfall serve`: the settings become the options of the server, which runs in this process.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -76,7 +77,8 @@ fn users(mut users: Vec<User>, password: Option<&Password>) -> Users {
 /// The data directory may be made, as it is ours; a folder that a user named and that is not there is a slip.
 pub(super) fn make_folder_for_default(database: &Path, data_dir: &Path) -> Result<()> {
     if database.parent() == Some(data_dir) {
-        std::fs::create_dir_all(data_dir).map_err(|error| {
+        // As the log makes it: what clients wrote is nobody else's.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|error| {
             let folder = data_dir.display();
             let message =
                 format!("cannot make the directory {folder}: {error}; choose another with --data-dir");

@@ -307,3 +307,16 @@ fn foreseeing_rows_waits_for_no_lock_and_lets_them_stay_what_they_are() {
     assert!(holds(&cache, &keys[0]));
     assert!(!holds(&cache, &keys[1]));
 }
+
+// shows: S17
+#[test]
+fn keys_that_meet_in_one_server_do_not_meet_in_another() {
+    let cache = |seed: u8| Cache::new(1 << 20, [seed; 32]);
+    let (first, second) = (cache(1), cache(2));
+    // What an attacker would look for beforehand: keys of one shard, and of one place in its table.
+    let place = |cache: &Cache, key: u32| cache.hash(&key.to_le_bytes()) & 0xff;
+    let chosen: Vec<u32> = (0..100_000).filter(|&key| place(&first, key) == 0).collect();
+    assert!(chosen.len() > 300, "one in 256: {}", chosen.len());
+    let met = chosen.iter().filter(|&&key| place(&second, key) == 0).count();
+    assert!(met < chosen.len() / 32, "{met} of {} meet under another seed too", chosen.len());
+}
