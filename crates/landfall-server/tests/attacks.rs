@@ -289,13 +289,19 @@ fn those_who_do_not_log_in_take_no_place_from_those_who_do() {
     with_password(&place, "maxclients = 20\nlogin-timeout = \"10m\"\n");
     let server = place.serve(&[]);
     let mut silent: Vec<TcpStream> = (0..100).map(|_| connect(&server)).collect();
-    let mut good: Vec<Client> = (0..10).map(|_| client(&server)).collect();
-    for client in &mut good {
-        assert_eq!(call(client, &["AUTH", "secret"]), Value::Simple(b"OK".to_vec()));
-    }
     wait_until("half of the places at most are theirs", || {
         silent.iter_mut().map(is_closed).filter(|closed| !closed).count() <= 10
     });
+    // Who logs in takes their places, to the last one.
+    let mut good = Vec::new();
+    for _ in 0..20 {
+        let mut client = client(&server);
+        assert_eq!(call(&mut client, &["AUTH", "secret"]), Value::Simple(b"OK".to_vec()));
+        good.push(client);
+    }
+    assert!(silent.iter_mut().all(is_closed));
+    let mut late = connect(&server);
+    assert!(said_until_closed(&mut late).starts_with("-ERR max number of clients"));
 }
 
 // shows: S3

@@ -291,7 +291,8 @@ impl Front {
 
     /// Takes a client in and returns its place, or tells it that there is no room.
     fn welcome(&mut self, mut socket: Socket, peer: Peer) -> Option<usize> {
-        if self.connections.len() >= self.shared.connections_max {
+        let is_full = self.connections.len() >= self.shared.connections_max;
+        if is_full && !self.close_first_stranger() {
             Shared::count(&self.shared.rejected);
             // The socket is fresh: a line fits, and if it does not, the close says enough.
             let _ = std::io::Write::write(&mut socket, b"-ERR max number of clients reached\r\n");

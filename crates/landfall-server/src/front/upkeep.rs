@@ -53,17 +53,35 @@ impl Front {
         }
     }
 
-    /// Notes a connection that has to log in. Beyond half of all connections, the one of them that came first makes
-    /// room: it had the most time, and who knows the password needs little.
+    /// Notes a connection that has to log in. Half of all connections at most are such.
     pub(super) fn note_stranger(&mut self, who: Who) {
         self.upkeep.strangers.push_back(who);
+        // Whoever has logged in or left meanwhile goes from the list when it is at its front, and nobody else for it.
         while self.upkeep.strangers.len() > self.shared.connections_max.div_ceil(2) {
-            let Some(first) = self.upkeep.strangers.pop_front() else { return };
-            if self.is_stranger(first) {
-                Shared::count(&self.shared.strangers_closed);
-                self.close(first.token);
+            self.pop_stranger();
+        }
+    }
+
+    /// Takes the first from the list, and closes it if it has not logged in; whether it was closed.
+    fn pop_stranger(&mut self) -> bool {
+        let Some(first) = self.upkeep.strangers.pop_front() else { return false };
+        let is_stranger = self.is_stranger(first);
+        if is_stranger {
+            Shared::count(&self.shared.strangers_closed);
+            self.close(first.token);
+        }
+        is_stranger
+    }
+
+    /// Closes the connection that came first of those that have not logged in: it had the most time, and who knows the
+    /// password needs little. Whether there was one.
+    pub(super) fn close_first_stranger(&mut self) -> bool {
+        while !self.upkeep.strangers.is_empty() {
+            if self.pop_stranger() {
+                return true;
             }
         }
+        false
     }
 
     fn is_stranger(&self, who: Who) -> bool {
@@ -110,6 +128,7 @@ impl Connection {
         let transaction = self.session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
         let held = self.held.as_ref().map_or(0, |held| held.replies.capacity());
         size_of::<Connection>()
+            + self.socket.held_bytes()
             + self.input.capacity()
             + self.output.capacity()
             + self.decoder.held_bytes()
