@@ -122,6 +122,8 @@ fn a_setting_is_changed_or_refused_and_never_half() {
     client.call(&["CONFIG", "SET", "slowlog-max-len", "7", "latency-monitor-threshold", "5"]).unwrap();
     assert_eq!(config(&mut client, "slowlog-max-len"), "7");
     assert_eq!(config(&mut client, "latency-monitor-threshold"), "5");
+    client.call(&["CONFIG", "SET", "timeout", "3600"]).unwrap();
+    assert_eq!(config(&mut client, "timeout"), "3600");
     // What tools say again to be sure.
     for (name, value) in [("save", ""), ("appendonly", "yes"), ("maxmemory-policy", "allkeys-lru")] {
         client.call(&["CONFIG", "SET", name, value]).unwrap();

@@ -16,7 +16,7 @@ fn needed(spec: &Spec) -> Rights {
     let has = |flag| spec.flags.has(flag);
     match spec.group {
         _ if has(Flags::ADMIN) => Rights::ADMIN,
-        _ if has(Flags::WRITE) || spec.name == "LANDFALL.FLUSH" => Rights::WRITE,
+        _ if has(Flags::WRITE) || matches!(spec.name, "LANDFALL.FLUSH" | "PUBLISH") => Rights::WRITE,
         _ if has(Flags::READONLY) => Rights::READ,
         // They concern the own connection, or are public.
         Group::Connection | Group::Transactions | Group::Server => Rights::NONE,
@@ -171,6 +171,8 @@ mod tests {
             ("acl|list", Rights::ADMIN),
             ("acl|whoami", Rights::NONE),
             ("slowlog|get", Rights::ADMIN),
+            ("subscribe", Rights::READ),
+            ("publish", Rights::WRITE),
             ("landfall.pause", Rights::ADMIN),
             ("landfall.reload", Rights::ADMIN),
             ("landfall.deadletters", Rights::ADMIN),

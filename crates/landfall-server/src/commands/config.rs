@@ -76,6 +76,7 @@ const PARAMETERS: &[Parameter] = &[
     ),
     // Clean rows are let go when memory is short, dirty ones never; Redis has no better word for it.
     fixed("maxmemory-policy", |_, _| "allkeys-lru".into(), ALWAYS_SO),
+    fixed("notify-keyspace-events", |_, _| String::new(), "Landfall does not tell of changed keys"),
     fixed("port", |session, _| port(session).into(), "`listen` in landfall.toml sets it"),
     fixed(
         "proto-max-bulk-len",
@@ -100,7 +101,13 @@ const PARAMETERS: &[Parameter] = &[
             taken
         },
     ),
-    fixed("timeout", |_, _| "0".into(), "`landfall config print` has what there is"),
+    open(
+        "timeout",
+        |session, _| (session.shared.idle_max_ms.load(Ordering::Relaxed) / 1000).to_string(),
+        |session, text| {
+            set(text, i32::MAX as u64, |s| session.shared.idle_max_ms.store(s * 1000, Ordering::Relaxed))
+        },
+    ),
 ];
 
 fn fsync(fsync: Fsync) -> &'static str {

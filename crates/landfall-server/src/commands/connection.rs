@@ -5,13 +5,15 @@ use landfall::engine::Engine;
 use landfall_resp::{Protocol, ReplyWriter, Request};
 
 use super::Flow;
+use super::messages::ping_while_listening;
 use crate::front::session::Session;
 use crate::front::shared::LoginError;
 use crate::front::users::DEFAULT_USER;
 
 /// `PING [message]`
-pub fn ping(_: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
+pub fn ping(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
     match request.arg_count() {
+        1 | 2 if ping_while_listening(session, request, reply) => {}
         1 => reply.pong(),
         2 => reply.bulk(&request[1]),
         _ => reply.error("ERR wrong number of arguments for 'ping' command"),

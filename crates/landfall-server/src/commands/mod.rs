@@ -22,6 +22,7 @@ pub mod introspection;
 pub mod keys;
 pub mod letters;
 pub mod memory;
+pub mod messages;
 pub mod numbers;
 pub mod object;
 pub mod others;

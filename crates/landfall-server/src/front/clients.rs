@@ -80,7 +80,7 @@ fn unix_path(connection: &Connection) -> &str {
 }
 
 fn kind(session: &Session) -> Kind {
-    if session.subscriptions() > 0 { Kind::Pubsub } else { Kind::Normal }
+    if session.subscriptions.is_some() { Kind::Pubsub } else { Kind::Normal }
 }
 
 fn matches(
@@ -108,7 +108,7 @@ fn matches(
 fn line(text: &mut String, connection: &Connection, (from, to): (&str, &str), now: Instant) {
     let session = &connection.session;
     let since = |then: Instant| now.saturating_duration_since(then).as_secs();
-    let flags = match (session.subscriptions() > 0, &session.transaction, connection.wait.is_some()) {
+    let flags = match (session.subscriptions.is_some(), &session.transaction, connection.wait.is_some()) {
         (true, ..) => "P",
         (_, Some(_), _) => "x",
         (_, _, true) => "b",

@@ -5,12 +5,12 @@ use landfall::engine::ops::names_a_table;
 use landfall::engine::{Engine, Refusal, Stop, Unit, Written};
 use landfall::model::mapping::Target;
 use landfall::model::{LaneId, RowKey};
-use landfall_resp::{ReplyWriter, Request};
+use landfall_resp::{Protocol, ReplyWriter, Request};
 use smallvec::SmallVec;
 
 use super::session::{Session, TRANSACTION_BYTES_MAX, Transaction};
 use super::users::Rights;
-use crate::commands::spec::{DataHandler, Flags};
+use crate::commands::spec::{DataHandler, Flags, Group};
 use crate::commands::table::Unknown;
 use crate::commands::{Call, Flow, Handler, Spec, acl, refuse};
 
@@ -59,6 +59,13 @@ pub fn execute(
         acl::refuse(session, spec, &mut reply);
         return Outcome::Rejected;
     }
+    if session.subscriptions.is_some() && session.protocol == Protocol::Resp2 && !runs_while_listening(spec) {
+        reply.error_fmt(format_args!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            spec.full_name()
+        ));
+        return Outcome::Rejected;
+    }
     if session.transaction.is_some() && !runs_at_once(spec) {
         match spec.name {
             // Redis refuses it without spoiling the transaction.
@@ -90,6 +97,12 @@ pub fn execute(
 /// Whether a command is not queued between MULTI and EXEC. A subcommand may have the name of one of these.
 fn runs_at_once(spec: &Spec) -> bool {
     spec.container.is_empty() && matches!(spec.name, "EXEC" | "DISCARD" | "MULTI" | "QUIT" | "RESET")
+}
+
+/// Whether a connection that listens in RESP2 may run a command: the reply to any other would look like a message.
+fn runs_while_listening(spec: &Spec) -> bool {
+    let own = spec.group == Group::Pubsub && spec.container.is_empty() && spec.name != "PUBLISH";
+    own || (spec.container.is_empty() && matches!(spec.name, "PING" | "QUIT" | "RESET"))
 }
 
 fn unknown(session: &Session, out: &mut Vec<u8>, request: &Request<'_>, what: &Unknown) {
@@ -292,6 +305,7 @@ fn commit_queued(
     events: Vec<(usize, LaneId)>,
 ) -> Outcome {
     if let Some(refusal) = refused_read(engine, &unit) {
+        session.published.clear();
         return refused(session, out, start, &refusal);
     }
     session.unsafe_reply |= engine.has_room() && unit.read_dirty();
@@ -301,8 +315,18 @@ fn commit_queued(
             insert_event_ids(session, out, events, &written);
             Outcome::Done
         }
-        Err(refusal) => refused(session, out, start, &refusal),
+        Err(refusal) => {
+            // What would have told of it is not told.
+            session.published.clear();
+            refused(session, out, start, &refusal)
+        }
     }
+}
+
+/// Whether something changed that the connection watches, which it then no longer does. Asked under the locks of the
+/// transaction's rows: until it is through, they stay as they were watched.
+fn is_broken(session: &mut Session, unit: &Unit<'_>) -> bool {
+    session.watch.take_if(|watch| !unit.holds(watch)).is_some()
 }
 
 fn run_queued(
@@ -315,9 +339,7 @@ fn run_queued(
     let keys = keys_of(&transaction, queued);
     let mut unit = engine.unit(&keys, true);
     let start = out.len();
-    // Under the locks of its rows; until it is through, they stay as they were watched.
-    if session.watch.as_ref().is_some_and(|watch| !unit.holds(watch)) {
-        session.watch = None;
+    if is_broken(session, &unit) {
         ReplyWriter::new(out, session.protocol).null_array();
         return Outcome::Done;
     }
@@ -365,6 +387,7 @@ fn run_queued(
             Err(Stop::Load) => {
                 // Nothing was done yet: the whole transaction runs again.
                 out.truncate(start);
+                session.published.clear();
                 let wanted = unit.wanted();
                 drop(unit);
                 session.transaction = Some(transaction);

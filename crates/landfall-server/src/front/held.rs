@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use landfall::engine::Engine;
-use landfall_resp::{DecodedReply, Protocol, ReplyDecoder, ReplyLimits, ReplyWriter};
+use landfall_resp::{DecodedReply, Protocol, ReplyDecoder, ReplyLimits, ReplyWriter, Value};
 
 use super::Front;
 use super::connection::Connection;
@@ -65,8 +65,14 @@ fn answer_with_errors(out: &mut Vec<u8>, protocol: Protocol, replies: &[u8], rea
     let mut decoder = ReplyDecoder::new(ReplyLimits::default());
     let mut rest = replies;
     while !rest.is_empty() {
-        let Ok(DecodedReply::Complete { consumed, .. }) = decoder.decode(rest) else { return false };
-        rest = &rest[consumed..];
+        let Ok(DecodedReply::Complete { consumed, value }) = decoder.decode(rest) else { return false };
+        let (one, behind) = rest.split_at(consumed);
+        rest = behind;
+        if matches!(value, Value::Push(_)) {
+            // A message answers no request.
+            out.extend_from_slice(one);
+            continue;
+        }
         ReplyWriter::new(out, protocol).error_fmt(format_args!(
             "MISCONF outcome unknown: the log has no room, and what was accepted may still be kept later: {reason}"
         ));
@@ -86,6 +92,10 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.matches("-MISCONF outcome unknown").count(), 3, "{text}");
         assert_eq!(text.matches("\r\n").count(), 3);
+        let mut out = Vec::new();
+        let message = b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+        assert!(answer_with_errors(&mut out, Protocol::Resp3, &[&message[..], b"+OK\r\n"].concat(), "full"));
+        assert!(out.starts_with(message) && out[message.len()..].starts_with(b"-MISCONF"), "a message stays");
         assert!(!answer_with_errors(&mut Vec::new(), Protocol::Resp2, b"$5\r\nab", "full"));
     }
 }

@@ -27,6 +27,7 @@ mod foresight;
 mod guesses;
 mod held;
 pub mod listen;
+pub mod messages;
 mod receive;
 pub mod run;
 pub mod session;
@@ -100,7 +101,6 @@ pub struct Front {
     /// When this turn began.
     now: Instant,
     upkeep: Upkeep,
-    idle_max: Duration,
     login_max: Duration,
     client_bytes_max: usize,
     /// Clients wait to be accepted, and no event will tell.
@@ -155,6 +155,7 @@ impl Front {
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let connections_max = descriptors::connections_max(settings.connections_max);
         let shared = Arc::new(Shared::new(names, connections_max, waker));
+        shared.idle_max_ms.store(settings.idle_max.as_millis() as u64, Ordering::Relaxed);
         let tls_door = match (encrypted.is_empty(), &settings.tls) {
             (false, Some(files)) => {
                 let config = tls::config(files).map_err(FrontError::Tls)?;
@@ -182,7 +183,6 @@ impl Front {
             next_id: 1,
             now,
             upkeep: Upkeep::new(now),
-            idle_max: settings.idle_max,
             login_max: settings.login_max,
             client_bytes_max: settings.client_bytes_max,
             accept_again: false,
@@ -336,6 +336,7 @@ impl Front {
     fn close(&mut self, token: usize) {
         let Some(mut connection) = self.connections.try_remove(token) else { return };
         connection.socket.say_goodbye();
+        connection.session.stop_listening_to_all();
         // Closing the socket takes it out of the poll as well.
         let _ = self.poll.registry().deregister(&mut connection.socket);
         self.landing.retain(|&waiting| waiting != token);

@@ -126,11 +126,15 @@ impl Front {
             }
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
+        let publishes = !connection.session.published.is_empty();
         if connection.session.is_silent() && connection.wait.is_none() {
             connection.session.end_silence();
         }
         if matches!(connection.wait, Some(Wait::Landed { .. })) && !self.landing.contains(&token) {
             self.landing.push(token);
+        }
+        if publishes {
+            self.deliver(token);
         }
     }
 

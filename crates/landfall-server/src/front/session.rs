@@ -8,6 +8,7 @@ use landfall::model::{LaneId, Position};
 use landfall_resp::{OwnedRequest, Protocol};
 
 use crate::commands::Spec;
+use crate::front::messages::{Kind, Subscriptions};
 use crate::front::shared::{Shared, Who};
 use crate::front::socket::Peer;
 use crate::front::users::{Rights, User};
@@ -40,6 +41,10 @@ pub struct Session {
     pub last: Option<&'static Spec>,
     /// Whether it wants replies.
     pub replies: Replies,
+    /// What it listens to; none while it does not.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// Channels and messages that its last request published, for the loop to hand on.
+    pub published: Vec<(Vec<u8>, Vec<u8>)>,
     /// The transaction being queued.
     pub transaction: Option<Transaction>,
     /// What WATCH was told of; until EXEC, DISCARD, UNWATCH or the end of the connection.
@@ -96,6 +101,8 @@ impl Session {
             library: Default::default(),
             last: None,
             replies: Replies::On,
+            subscriptions: None,
+            published: Vec::new(),
             transaction: None,
             watch: None,
             places: Vec::new(),
@@ -130,6 +137,7 @@ impl Session {
         self.transaction = None;
         self.watch = None;
         self.replies = Replies::On;
+        self.stop_listening_to_all();
     }
 
     /// Whether the request that runs gets no reply.
@@ -149,13 +157,33 @@ impl Session {
 
     /// How many channels and patterns it listens to.
     pub fn subscribed(&self) -> (usize, usize) {
-        (0, 0)
+        self.subscriptions.as_ref().map_or((0, 0), |all| (all.channels.len(), all.patterns.len()))
     }
 
     /// How many channels and patterns it listens to, together.
-    pub fn subscriptions(&self) -> usize {
-        let (channels, patterns) = self.subscribed();
-        channels + patterns
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.as_ref().map_or(0, |all| all.count())
+    }
+
+    /// Listens to one channel or pattern less.
+    pub fn stop_listening(&mut self, kind: Kind, name: &[u8]) {
+        let Some(subscriptions) = &mut self.subscriptions else { return };
+        if subscriptions.of(kind).remove(name) {
+            self.shared.messages.leave(kind, name, self.who);
+        }
+        if subscriptions.count() == 0 {
+            self.subscriptions = None;
+        }
+    }
+
+    /// Listens to nothing any more.
+    pub fn stop_listening_to_all(&mut self) {
+        let Some(subscriptions) = self.subscriptions.take() else { return };
+        for (kind, names) in
+            [(Kind::Channel, subscriptions.channels), (Kind::Pattern, subscriptions.patterns)]
+        {
+            names.iter().for_each(|name| self.shared.messages.leave(kind, name, self.who));
+        }
     }
 
     /// The last writes since this was asked before.

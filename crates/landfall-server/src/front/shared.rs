@@ -10,6 +10,7 @@ use landfall::engine::{Engine, Refusal};
 
 use super::counters::Counters;
 use super::guesses::Guesses;
+use super::messages::Messages;
 use super::socket::Peer;
 use super::tls::TlsStream;
 use super::users::Users;
@@ -64,6 +65,10 @@ pub struct Shared {
     pub accepted: AtomicU64,
     /// Commands run.
     pub commands: AtomicU64,
+    /// A connection that asks nothing for so long is closed, in milliseconds; 0: none is.
+    pub idle_max_ms: AtomicU64,
+    /// Who listens to which channels.
+    pub messages: Messages,
     /// What each command cost.
     pub counters: Counters,
     /// Connections refused because there were as many as may be.
@@ -102,6 +107,8 @@ impl Shared {
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             commands: AtomicU64::new(0),
+            idle_max_ms: AtomicU64::new(0),
+            messages: Messages::default(),
             counters: Counters::new(),
             rejected: AtomicU64::new(0),
             strangers_closed: AtomicU64::new(0),

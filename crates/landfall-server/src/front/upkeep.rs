@@ -2,6 +2,7 @@
 //! It must never cost a request anything, or close a connection that waits for the server.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
@@ -91,11 +92,15 @@ impl Front {
 
     /// Closes who has not logged in in time and who is idle, and takes memory from those that rest.
     fn close_late(&mut self) {
-        let (now, idle_max, login_max) = (self.now, self.idle_max, self.login_max);
+        let (now, login_max) = (self.now, self.login_max);
+        let idle_max = Duration::from_millis(self.shared.idle_max_ms.load(Ordering::Relaxed));
         let mut late = Vec::new();
         for (token, connection) in &mut self.connections {
             let idle = now.saturating_duration_since(connection.active);
-            let is_waiting = connection.wait.is_some() || connection.held.is_some();
+            // Who listens to messages is not expected to ask.
+            let is_waiting = connection.wait.is_some()
+                || connection.held.is_some()
+                || connection.session.subscriptions.is_some();
             if !connection.session.authenticated && idle > login_max {
                 Shared::count(&self.shared.strangers_closed);
                 late.push(token);
@@ -111,7 +116,7 @@ impl Front {
     /// Closes the connections that hold most, until all together hold no more than they may.
     fn close_largest(&mut self) {
         let mut sum: usize = self.connections.iter().map(|(_, one)| one.held_bytes()).sum();
-        self.shared.client_bytes.store(sum as u64, std::sync::atomic::Ordering::Relaxed);
+        self.shared.client_bytes.store(sum as u64, Ordering::Relaxed);
         while sum > self.client_bytes_max {
             let largest = self.connections.iter().max_by_key(|(_, one)| one.held_bytes());
             let Some((token, bytes)) = largest.map(|(token, one)| (token, one.held_bytes())) else { return };

@@ -133,8 +133,8 @@ pub(super) fn stats(Picture { session, status, .. }: &Picture<'_>) -> String {
         ("expired_keys", status.counts.expired.to_string()),
         ("evicted_keys", status.evicted.to_string()),
         ("keyspace_misses", status.counts.loaded.to_string()),
-        ("pubsub_channels", "0".into()),
-        ("pubsub_patterns", "0".into()),
+        ("pubsub_channels", shared.messages.channels().len().to_string()),
+        ("pubsub_patterns", shared.messages.patterns().to_string()),
         ("total_error_replies", errors.to_string()),
     ])
 }

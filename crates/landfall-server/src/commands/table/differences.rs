@@ -58,11 +58,7 @@ pub const MISSING: &[(&str, &[&str], &str)] = &[
         &["XLEN", "XRANGE", "XREVRANGE", "XREAD", "XDEL", "XTRIM", "XINFO", "XGROUP", "XREADGROUP", "XACK"],
         "Not built yet; consumer groups are not planned.",
     ),
-    (
-        "Messages",
-        &["SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "PUBLISH", "PUBSUB"],
-        "Not built yet.",
-    ),
+    ("Messages of a cluster", &["SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH"], "There is no cluster."),
     ("Tools", &["DEBUG"], "It is for tests of Redis itself."),
     (
         "Other types",

@@ -12,6 +12,7 @@ use super::spec::{Group, Spec};
 mod connection;
 mod data;
 pub mod differences;
+mod messages;
 mod own;
 mod server;
 
@@ -22,6 +23,7 @@ const FAMILIES: &[(Group, &[Spec])] = &[
     (Group::Generic, data::GENERIC),
     (Group::Stream, data::STREAMS),
     (Group::Transactions, connection::TRANSACTIONS),
+    (Group::Pubsub, messages::MESSAGES),
     (Group::Connection, connection::CONNECTION),
     (Group::Server, server::SERVER),
     (Group::Landfall, own::LANDFALL),

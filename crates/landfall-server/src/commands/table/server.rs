@@ -150,7 +150,7 @@ const CONFIG: &[Spec] = &[
         .since("2.0.0")
         .differs(&["Only settings that clients and tools ask for have Redis's names; all are in `landfall config print`."]),
     Spec::session("SET", -4, config::set_all, "Changes settings, all or none of them.").admin().since("2.0.0").differs(&[
-        "`slowlog-log-slower-than`, `slowlog-max-len` and `latency-monitor-threshold` can be changed, until the server ends. Another one is taken when it says what is so already, and else refused with the place where it is set.",
+        "`slowlog-log-slower-than`, `slowlog-max-len`, `latency-monitor-threshold` and `timeout` can be changed, until the server ends. Another one is taken when it says what is so already, and else refused with the place where it is set.",
     ]),
     Spec::session("RESETSTAT", 2, config::resetstat, "Sets the counters of INFO back.").admin().since("2.0.0"),
     Spec::session("REWRITE", 2, config::rewrite, "Refused: the server writes no settings file.")
