@@ -38,6 +38,8 @@ mod panics;
 mod parked;
 mod relane;
 mod threads;
+#[cfg(feature = "interleavings")]
+mod watch_interleavings;
 mod watches;
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
