@@ -84,7 +84,10 @@ impl Front {
                 }
             };
             connection.follow_login();
-            self.follow(token, next);
+            // Most requests ask nothing of the loop.
+            if !matches!(next, Next::Go) || connection.session.asks_more() {
+                self.follow(token, next);
+            }
         }
         if let Some(connection) = self.connections.get_mut(token) {
             self.timed.end(&self.shared.counters, &connection.session, None);

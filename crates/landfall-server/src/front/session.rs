@@ -145,6 +145,12 @@ impl Session {
         self.replies != Replies::On
     }
 
+    /// Whether the loop has more to do for the last request than to reply.
+    #[inline]
+    pub fn asks_more(&self) -> bool {
+        self.is_silent() || !self.published.is_empty()
+    }
+
     /// Goes on to the next request, after one that wanted no reply.
     #[cold]
     pub fn end_silence(&mut self) {
