@@ -204,6 +204,9 @@ fn proves(result: &str) -> String {
     if result.contains(" executions, ") {
         return "no share: a search is no sample".to_owned();
     }
+    if result.starts_with("median of ") {
+        return "no share: a measurement".to_owned();
+    }
     let digits = result.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
     match digits.parse::<u64>().map(|trials| trials / 3) {
         Ok(one_in @ 2..) => format!("fewer than 1 in {one_in} fails"),
@@ -250,6 +253,7 @@ mod tests {
         assert_eq!(proves("970 kills, 1488281 acknowledged writes, 0 lost"), "fewer than 1 in 323 fails");
         assert_eq!(proves("5 kills"), "nothing: too few");
         assert_eq!(proves("no figure"), "nothing: too few");
+        assert_eq!(proves("median of 7 rounds: p99 1 ms"), "no share: a measurement");
         assert_eq!(proves("9000 executions, 0 targets broken"), "no share: a search is no sample");
     }
 
