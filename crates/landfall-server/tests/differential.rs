@@ -82,6 +82,10 @@ fn differs(pair: &mut [Pair; 2], seed: u64, protocol: &str) -> Result<(), String
             true => (0, commands::transaction(&mut chance, &prefix)),
             false => (usize::from(chance.one_in(5)), vec![commands::command(&mut chance, &prefix)]),
         };
+        if chance.one_in(30) {
+            let command = commands::walk(&mut chance, &prefix);
+            check(&mut pair[0], &command, &mut done, "")?;
+        }
         for (step, command) in commands.iter().enumerate() {
             // In the middle of a transaction the other connection writes now and then.
             if step > 0 && chance.one_in(6) {

@@ -1,12 +1,13 @@
 //! Hashes: fields of key-value hashes, columns of rows.
 //! The meaning is the engine's; this file only reads arguments and writes replies.
 
-use landfall::engine::ops::{fields, numbers};
+use landfall::engine::ops::{fields, numbers, rows};
 use landfall::engine::{Refusal, Stop};
 use landfall_resp::Protocol;
 use smallvec::SmallVec;
 
-use super::{Call, chance, syntax_error};
+use super::keyspace::{Options, cursor};
+use super::{Call, chance, glob, syntax_error};
 
 /// So many fields HRANDFIELD chooses at most when it may choose one again and again.
 const FIELDS_CHOSEN_MAX: u64 = 1 << 20;
@@ -67,6 +68,50 @@ pub fn hgetall(call: &mut Call<'_, '_>) -> Result<(), Stop> {
         reply.map_header(count);
         for (name, value) in all {
             reply.bulk(name);
+            reply.bulk(value);
+        }
+    })
+}
+
+/// So many pages a whole scan has at most: each looks at all fields.
+const SCAN_PAGES_MAX: usize = 64;
+/// A hash of so few fields is answered in one page, whatever was asked for.
+const SCANNED_AT_ONCE: usize = 128;
+
+/// `HSCAN key cursor [MATCH pattern] [COUNT count]`
+pub fn hscan(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    let from = cursor(call.arg(2))?;
+    // Redis looks at the key first, and at the options only when it is there.
+    fields::get(call.unit, call.base, &call.targets[0], &[], |_| {})?;
+    if !rows::exists(call.unit, call.base, &call.targets[0])? {
+        call.reply.array_header(2);
+        call.reply.bulk(b"0");
+        call.reply.array_header(0);
+        return Ok(());
+    }
+    let options = Options::parse(&call.request, 3, false)?;
+    let reply = &mut call.reply;
+    fields::get_all(call.unit, call.base, &call.targets[0], |count, all| {
+        // Fields have a place by their hash, which stays whatever comes and goes, so a cursor needs no memory.
+        let most = options.count.max(SCANNED_AT_ONCE).max(count / SCAN_PAGES_MAX);
+        let places = match count <= most {
+            true => 1 << 32,
+            false => ((most as u64) << 32) / count as u64,
+        };
+        let to = from.saturating_add(places);
+        let page: Vec<(&[u8], &[u8])> = all
+            .filter(|(field, _)| {
+                let place = landfall::model::row::lane_hash(field) >> 32;
+                (from..to).contains(&place)
+                    && options.pattern.is_none_or(|pattern| glob::matches(pattern, field))
+            })
+            .collect();
+        let next = if to >> 32 == 0 { to } else { 0 };
+        reply.array_header(2);
+        reply.bulk(next.to_string().as_bytes());
+        reply.array_header(page.len() * 2);
+        for (field, value) in page {
+            reply.bulk(field);
             reply.bulk(value);
         }
     })

@@ -2,10 +2,11 @@
 //! The meaning is the engine's; this file only reads arguments and writes replies.
 
 use landfall::engine::ops::keys::{self, Ttl, When, invalid_expire_time};
-use landfall::engine::ops::{numbers, rows};
+use landfall::engine::ops::{copies, numbers, rows};
 use landfall::engine::{Refusal, Stop};
+use landfall::model::mapping::Target;
 
-use super::Call;
+use super::{Call, syntax_error};
 
 /// `DEL key [key ..]`
 pub fn del(call: &mut Call<'_, '_>) -> Result<(), Stop> {
@@ -38,6 +39,57 @@ pub fn kind(call: &mut Call<'_, '_>) -> Result<(), Stop> {
 /// `TOUCH key [key ..]`: reading a key is what keeps it in the cache.
 pub fn touch(call: &mut Call<'_, '_>) -> Result<(), Stop> {
     exists(call)
+}
+
+/// RENAME key newkey
+pub fn rename(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    if !copies::rename(call.unit, call.base, targets(call), is_same(call), false)? {
+        return Err(Refusal::invalid("no such key").into());
+    }
+    call.reply.ok();
+    Ok(())
+}
+
+/// RENAMENX key newkey
+pub fn renamenx(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    if matches!(keys::kind(call.unit, call.base, &call.targets[0])?, "none") {
+        return Err(Refusal::invalid("no such key").into());
+    }
+    let renamed = copies::rename(call.unit, call.base, targets(call), is_same(call), true)?;
+    call.reply.integer(i64::from(renamed));
+    Ok(())
+}
+
+/// `COPY source destination [DB number] [REPLACE]`
+pub fn copy(call: &mut Call<'_, '_>) -> Result<(), Stop> {
+    let (mut replaces, mut at) = (false, 3);
+    while let Some(word) = call.request.arg(at) {
+        match (word, call.request.arg(at + 1)) {
+            (word, _) if word.eq_ignore_ascii_case(b"REPLACE") => replaces = true,
+            (word, Some(number)) if word.eq_ignore_ascii_case(b"DB") => {
+                if numbers::integer(number)? != 0 {
+                    return Err(Refusal::invalid("DB index is out of range").into());
+                }
+                at += 1;
+            }
+            _ => return Err(syntax_error()),
+        }
+        at += 1;
+    }
+    if is_same(call) {
+        return Err(Refusal::invalid("source and destination objects are the same").into());
+    }
+    let copied = copies::copy(call.unit, call.base, targets(call), replaces)?;
+    call.reply.integer(i64::from(copied));
+    Ok(())
+}
+
+fn targets<'t>(call: &Call<'t, '_>) -> (&'t Target, &'t Target) {
+    (&call.targets[0], &call.targets[1])
+}
+
+fn is_same(call: &Call<'_, '_>) -> bool {
+    call.arg(1) == call.arg(2)
 }
 
 /// `EXPIRE key seconds [NX | XX | GT | LT]`

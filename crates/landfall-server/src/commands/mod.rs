@@ -20,6 +20,7 @@ pub mod incidents;
 pub mod info;
 pub mod introspection;
 pub mod keys;
+pub mod keyspace;
 pub mod letters;
 pub mod memory;
 pub mod messages;

@@ -54,6 +54,8 @@ impl Keys {
     pub const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
     /// The first argument of a subcommand.
     pub const SECOND: Keys = Keys { first: 2, last: 2, step: 1 };
+    /// The first two arguments.
+    pub const TWO: Keys = Keys { first: 1, last: 2, step: 1 };
     /// Every argument.
     pub const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
     /// Every second argument.

@@ -184,6 +184,11 @@ const SHAPES: &[&str] = &[
     "HEXISTS HASH FIELD",
     "HSTRLEN HASH FIELD",
     "HSTRLEN KEY FIELD",
+    "HSCAN HASH 0",
+    "HSCAN KEY 0 count 100 MATCH *",
+    "HSCAN HASH 0 MATCH ?",
+    "HSCAN HASH x",
+    "HSCAN HASH 0 count",
     "HRANDFIELD HASH COUNT",
     "HRANDFIELD KEY COUNT WITHVALUES",
     "HRANDFIELD HASH COUNT VALUE",
@@ -201,6 +206,13 @@ const SHAPES: &[&str] = &[
     "EXISTS KEY KEY KEY",
     "TOUCH KEY KEY",
     "TYPE KEY",
+    "RENAME KEY KEY",
+    "RENAMENX KEY KEY",
+    "COPY KEY KEY",
+    "COPY KEY KEY REPLACE",
+    "COPY KEY KEY DB 0 replace",
+    "COPY KEY KEY DB x",
+    "COPY KEY KEY NOSUCH",
     "EXPIRE KEY FOR",
     "EXPIRE KEY FOR EXPIREOPTIONS",
     "PEXPIRE KEY FORMS EXPIREOPTIONS",
@@ -292,6 +304,14 @@ fn filled(chance: &mut Chance, prefix: &str, shape: &str) -> Request {
 pub(crate) fn command(chance: &mut Chance, prefix: &str) -> Request {
     let shape = chance.of(SHAPES);
     filled(chance, prefix, shape)
+}
+
+/// A command over many keys, which stands in no transaction.
+pub(crate) fn walk(chance: &mut Chance, prefix: &str) -> Request {
+    match chance.below(2) {
+        0 => vec![b"KEYS".to_vec(), format!("{prefix}[sx]?").into_bytes()],
+        _ => vec![b"KEYS".to_vec(), format!("{prefix}*").into_bytes()],
+    }
 }
 
 /// A transaction, with its MULTI and its EXEC or DISCARD, and now and then a mistake in it.

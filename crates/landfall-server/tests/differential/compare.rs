@@ -16,6 +16,7 @@ pub(crate) fn excused(command: &Request, theirs: &Value, ours: &Value) -> bool {
         || is_time(command, theirs, ours)
         || has_same_fields(command, theirs, ours)
         || is_encoding(command, theirs, ours)
+        || has_same_page(command, theirs, ours)
         || are_same_items(theirs, ours)
 }
 
@@ -55,7 +56,8 @@ fn has_same_fields(command: &Request, theirs: &Value, ours: &Value) -> bool {
                 1
             }
         }
-        ("HGETALL" | "HKEYS" | "HVALS" | "HRANDFIELD", _) => 1,
+        // The keys of a server have no order anywhere.
+        ("HGETALL" | "HKEYS" | "HVALS" | "HRANDFIELD" | "KEYS", _) => 1,
         _ => return false,
     };
     let sorted = |value: &Value| {
@@ -71,6 +73,15 @@ fn has_same_fields(command: &Request, theirs: &Value, ours: &Value) -> bool {
     kinds && sorted(theirs).is_some() && sorted(theirs) == sorted(ours)
 }
 
+/// "order of fields", in the page of a scan.
+fn has_same_page(command: &Request, theirs: &Value, ours: &Value) -> bool {
+    let (Value::Array(theirs), Value::Array(ours)) = (theirs, ours) else { return false };
+    name(command) == "HSCAN"
+        && theirs.len() == 2
+        && theirs.first() == ours.first()
+        && has_same_fields(&vec![b"HGETALL".to_vec()], &theirs[1], &ours[1])
+}
+
 /// "encodings": Redis remembers what a value once was.
 fn is_encoding(command: &Request, theirs: &Value, ours: &Value) -> bool {
     let both = matches!((theirs, ours), (Value::Bulk(_), Value::Bulk(_)));
@@ -84,11 +95,12 @@ fn are_same_items(theirs: &Value, ours: &Value) -> bool {
     theirs.len() == ours.len()
         && theirs.iter().zip(ours).all(|(theirs, ours)| {
             let any = |name: &str| vec![name.as_bytes().to_vec()];
-            ["PTTL", "HKEYS", "HGETALL", "OBJECT"].iter().any(|name| {
+            ["PTTL", "HKEYS", "HGETALL", "OBJECT", "HSCAN"].iter().any(|name| {
                 theirs == ours
                     || is_time(&any(name), theirs, ours)
                     || has_same_fields(&any(name), theirs, ours)
                     || is_encoding(&any(name), theirs, ours)
+                    || has_same_page(&any(name), theirs, ours)
             })
         })
 }

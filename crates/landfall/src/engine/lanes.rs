@@ -48,6 +48,11 @@ impl Lanes {
         &self.groups
     }
 
+    /// The lanes of the key-value keys.
+    pub(super) fn key_value(&self) -> &[LaneId] {
+        &self.key_value
+    }
+
     /// The lane of a row, from its identity.
     pub(super) fn of_row(&self, table: Option<&Table>, row: &[u8]) -> LaneId {
         let lanes = match table {

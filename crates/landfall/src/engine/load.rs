@@ -1,11 +1,11 @@
 //! Loads rows from the database on a miss: one flight a row, a few at once, and never a stale fill.
 //! A load waits for nothing but the database; who asked is told when the row is known, or why it is not.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
+use super::keyspace::Walk;
 use super::letters::{Act, OnActed, Selection};
 use super::refusal::Refusal;
 use crate::buffer::cache::fill::{Residency, Snapshot, lane_to_load};
@@ -18,7 +18,10 @@ use crate::lander::Waited;
 use crate::model::{LaneId, Letter, Position, RowKey};
 use crate::sink::{LandingContext, Loaded, SinkError, Source};
 use crate::sync::atomic::Ordering;
-use crate::sync::{Condvar, Mutex};
+
+mod queue;
+
+pub(super) use queue::Loads;
 
 /// How long a load that was stale waits for the next publication before it is tried again.
 const STALE_WAIT: Duration = Duration::from_millis(20);
@@ -38,6 +41,7 @@ pub(super) enum Job {
     Look(RowKey, LaneId, OnLooked),
     Letters(u64, usize, OnLetters),
     Act(Selection, Act, OnActed),
+    Walk(Box<Walk>),
 }
 
 impl Job {
@@ -48,22 +52,9 @@ impl Job {
             Job::Look(_, _, done) => done(Err(refusal)),
             Job::Letters(_, _, done) => done(Err(refusal)),
             Job::Act(_, _, done) => done(Err(refusal)),
+            Job::Walk(walk) => walk.refuse(refusal),
         }
     }
-}
-
-/// The rows that are being loaded, and who waits for them.
-#[derive(Default)]
-pub(super) struct Loads {
-    state: Mutex<State>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    flights: HashMap<RowKey, Vec<OnLoaded>>,
-    queue: VecDeque<Job>,
-    closed: bool,
 }
 
 /// One loader's connection, and the load that it is at.
@@ -71,6 +62,7 @@ struct State {
 pub(super) struct Loader {
     source: Option<Box<dyn Source>>,
     flight: Option<Flight>,
+    walk: Option<Box<Walk>>,
     /// The lane that was waited for will not land in this process.
     stopped: bool,
 }
@@ -79,12 +71,13 @@ pub(super) struct Loader {
 impl Loader {
     /// Whether it is at a load.
     pub(super) fn is_busy(&self) -> bool {
-        self.flight.is_some()
+        self.flight.is_some() || self.walk.is_some()
     }
 
     /// Whether it has read a row that it has not taken in.
     pub(super) fn has_read(&self) -> bool {
         self.flight.as_ref().is_some_and(|flight| flight.read.is_some())
+            || self.walk.as_ref().is_some_and(|walk| walk.has_read())
     }
 }
 
@@ -107,76 +100,7 @@ enum Taken {
     LogFailed(LogError),
 }
 
-/// Tells one waiter when the last of several rows is known.
-struct Several {
-    left: usize,
-    failed: Option<Refusal>,
-    done: Option<OnLoaded>,
-}
-
 impl Core {
-    /// Loads these rows and then calls `done`, from a loader's thread.
-    pub(super) fn load(&self, rows: Vec<(RowKey, LaneId)>, done: OnLoaded) {
-        if rows.is_empty() {
-            return done(Ok(()));
-        }
-        let mut state = self.loads.state.lock();
-        if state.closed || state.queue.len() + rows.len() > self.settings.loads_waiting_max {
-            let refusal = match state.closed {
-                true => Refusal::Closing,
-                false => Refusal::TryAgain("too many reads wait for the database; try again".into()),
-            };
-            drop(state);
-            return done(Err(refusal));
-        }
-        let several = Arc::new(Mutex::new(Several { left: rows.len(), failed: None, done: Some(done) }));
-        for (row, lane) in rows {
-            let several = several.clone();
-            let waiter: OnLoaded = Box::new(move |outcome| Several::one(&several, outcome));
-            if let Some(waiters) = state.flights.get_mut(&row) {
-                waiters.push(waiter);
-                continue;
-            }
-            state.flights.insert(row.clone(), vec![waiter]);
-            state.queue.push_back(Job::Load(row, lane));
-        }
-        drop(state);
-        self.loads.wake.notify_all();
-    }
-
-    /// Reads a row as the database has it; the cache is not touched.
-    pub(super) fn look(&self, row: RowKey, lane: LaneId, done: OnLooked) {
-        self.queue(Job::Look(row, lane, done));
-    }
-
-    /// Reads at most `most` dead letters with an id above `after`, by id.
-    pub(super) fn look_at_letters(&self, after: u64, most: usize, done: OnLetters) {
-        self.queue(Job::Letters(after, most, done));
-    }
-
-    pub(super) fn queue(&self, job: Job) {
-        let mut state = self.loads.state.lock();
-        if state.closed || state.queue.len() >= self.settings.loads_waiting_max {
-            drop(state);
-            return job.refuse(Refusal::TryAgain("too many reads wait for the database; try again".into()));
-        }
-        state.queue.push_back(job);
-        drop(state);
-        self.loads.wake.notify_one();
-    }
-
-    /// Ends the loaders; whoever waits is refused.
-    pub(super) fn close_loads(&self) {
-        let mut state = self.loads.state.lock();
-        state.closed = true;
-        let looks: Vec<Job> = state.queue.drain(..).collect();
-        let waiters: Vec<OnLoaded> = state.flights.drain().flat_map(|(_, waiters)| waiters).collect();
-        drop(state);
-        self.loads.wake.notify_all();
-        waiters.into_iter().for_each(|waiter| waiter(Err(Refusal::Closing)));
-        looks.into_iter().for_each(|job| job.refuse(Refusal::Closing));
-    }
-
     /// The work of one loader, until the engine closes.
     pub(super) fn run_loader(&self) {
         let mut loader = Loader::default();
@@ -210,6 +134,7 @@ impl Core {
                 done(letters.map_err(|error| Refusal::DatabaseDown(error.to_string())));
             }
             Job::Act(selection, act, done) => done(self.act(&mut loader.source, &selection, &act)),
+            Job::Walk(walk) => loader.walk = Some(walk),
         }
     }
 
@@ -222,6 +147,9 @@ impl Core {
 
     /// The first half of a step: reads the row from the database.
     pub(super) fn read_step(&self, loader: &mut Loader) {
+        if let Some(walk) = &mut loader.walk {
+            return self.read_for_walk(&mut loader.source, walk);
+        }
         let Some(flight) = &mut loader.flight else { return };
         let lane = lane_to_load(&self.cache, flight.row.as_bytes(), flight.home);
         flight.read = Some((lane, self.read(&mut loader.source, &flight.row, lane)));
@@ -229,6 +157,13 @@ impl Core {
 
     /// The second half: takes what was read into the cache, and tells who asked.
     pub(super) fn fill_step(&self, loader: &mut Loader) -> Option<LaneId> {
+        if let Some(walk) = loader.walk.take() {
+            let again = self.step_walk(walk, &mut loader.source, std::mem::take(&mut loader.stopped));
+            return again.map(|(walk, lane)| {
+                loader.walk = Some(walk);
+                lane
+            });
+        }
         let flight = loader.flight.as_mut()?;
         let (lane, read) = flight.read.take()?;
         reach("load.read");
@@ -266,7 +201,7 @@ impl Core {
         let Some(outcome) = outcome.or_else(|| too_late.then(late)) else { return Some(lane) };
         loader.stopped = false;
         reach("load.filled");
-        let waiters = self.loads.state.lock().flights.remove(&flight.row).unwrap_or_default();
+        let waiters = self.loads.0.state.lock().flights.remove(&flight.row).unwrap_or_default();
         loader.flight = None;
         waiters.into_iter().for_each(|waiter| waiter(outcome.clone()));
         None
@@ -275,7 +210,7 @@ impl Core {
     /// The next job if there is one, without waiting.
     #[cfg(feature = "simulation")]
     pub(super) fn take_load(&self, loader: &mut Loader) -> bool {
-        let job = self.loads.state.lock().queue.pop_front();
+        let job = self.loads.0.state.lock().queue.pop_front();
         let taken = job.is_some();
         if let Some(job) = job {
             self.begin_load(loader, job);
@@ -284,7 +219,7 @@ impl Core {
     }
 
     fn next_load(&self) -> Option<Job> {
-        let mut state = self.loads.state.lock();
+        let mut state = self.loads.0.state.lock();
         loop {
             if state.closed {
                 return None;
@@ -292,7 +227,7 @@ impl Core {
             if let Some(next) = state.queue.pop_front() {
                 return Some(next);
             }
-            self.loads.wake.wait(&mut state);
+            self.loads.0.wake.wait(&mut state);
         }
     }
 
@@ -368,22 +303,4 @@ pub(super) fn landing_context(
         .filter_map(|(table, own)| own.audit.clone().map(|audit| (table.clone(), audit)))
         .collect();
     LandingContext { catalogue: catalogue.clone(), audits: Arc::new(audits) }
-}
-
-impl Several {
-    fn one(several: &Mutex<Several>, outcome: Result<(), Refusal>) {
-        let mut state = several.lock();
-        state.left -= 1;
-        if let Err(refusal) = outcome {
-            state.failed.get_or_insert(refusal);
-        }
-        if state.left > 0 {
-            return;
-        }
-        let (done, failed) = (state.done.take(), state.failed.take());
-        drop(state);
-        if let Some(done) = done {
-            done(failed.map_or(Ok(()), Err));
-        }
-    }
 }

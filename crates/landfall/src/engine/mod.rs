@@ -22,6 +22,7 @@ pub mod core;
 mod effect;
 pub mod explain;
 mod keeper;
+pub mod keyspace;
 mod lanes;
 pub mod letters;
 mod library;

@@ -19,6 +19,8 @@
 //! - [`Sink::isolate`] writes nothing that stays: it says which operations would be refused if each had to answer for
 //!   itself. Its transaction begins like that of the landing, with the compare-and-set.
 //! - [`Source::load`] reads the row, its dead letter and the lane's watermark in one snapshot.
+//! - A key-value key has one place from its first upsert to its delete, and a new key gets a place that no key has: who
+//!   pages through [`Source::keys`] by place meets every key that stays, whatever else comes, goes or changes.
 //!
 //! # What a caller may assume
 //!
@@ -192,6 +194,73 @@ pub trait Source: Send {
     /// # Errors
     /// [`SinkError`] when the database cannot answer.
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError>;
+
+    /// At most `most` key-value keys whose place is above `after`, by place, and the watermarks of `lanes`, in one snapshot.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer.
+    fn keys(&mut self, after: u64, most: usize, lanes: &[LaneId]) -> Result<StoredKeys, SinkError>;
+}
+
+/// Some of the key-value keys that the database holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredKeys {
+    /// The keys, by place.
+    pub keys: Vec<StoredKey>,
+    /// The highest place of all; 0 when there is no key.
+    pub last: u64,
+    /// The watermarks of the lanes that were asked for, in their order.
+    pub watermarks: Vec<Watermark>,
+}
+
+/// A key-value key as the database holds it, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// Its place, from 1.
+    pub place: u64,
+    /// The key.
+    pub key: Vec<u8>,
+    /// What it holds; none: nothing that is left.
+    pub kind: Option<KeyKind>,
+    /// When it expires, Unix milliseconds; 0: never.
+    pub expires_ms: u64,
+    /// It has a dead letter, so that this is not what readers see.
+    pub is_parked: bool,
+}
+
+impl StoredKey {
+    /// A key from its parts as a load gives them.
+    pub fn of_parts(
+        place: u64,
+        row: &RowKey,
+        parts: Option<Vec<(Name, Value)>>,
+        is_parked: bool,
+    ) -> StoredKey {
+        let parts = parts.unwrap_or_default();
+        let has = |part: fn(&Name) -> bool| parts.iter().any(|(name, _)| part(name));
+        let kind = match (has(|name| name.as_bytes() == Name::STRING), has(|name| name.as_field().is_some()))
+        {
+            (true, _) => Some(KeyKind::String),
+            (false, true) => Some(KeyKind::Hash),
+            (false, false) => None,
+        };
+        let expires_ms = parts.iter().find(|(name, _)| name.as_bytes() == Name::EXPIRES);
+        let expires_ms = match expires_ms {
+            Some((_, Value::Int(ms))) => u64::try_from(*ms).unwrap_or(1),
+            _ => 0,
+        };
+        let key = row.as_bytes().get(1..).unwrap_or_default().to_vec();
+        StoredKey { place, key, kind, expires_ms, is_parked }
+    }
+}
+
+/// What a key-value key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// A string.
+    String,
+    /// A hash.
+    Hash,
 }
 
 /// One batch: what to write, and how each lane's row moves.

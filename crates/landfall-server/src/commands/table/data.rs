@@ -2,10 +2,11 @@
 //! What they mean is in the family's own file and in the engine; here they are only described.
 
 use super::server::help;
-use crate::commands::spec::{Keys, Spec};
-use crate::commands::{events, hashes, introspection, keys, numbers, object, strings};
+use crate::commands::spec::{Flags, Keys, Spec};
+use crate::commands::{events, hashes, introspection, keys, keyspace, numbers, object, strings};
 
 const ONE: Keys = Keys::ONE;
+const TWO: Keys = Keys::TWO;
 const ALL: Keys = Keys::ALL;
 const PAIRS: Keys = Keys::PAIRS;
 
@@ -82,6 +83,9 @@ pub(super) const HASHES: &[Spec] = &[
     Spec::read("HLEN", 2, ONE, hashes::hlen, "How many fields or columns there are.").fast().since("2.0.0"),
     Spec::read("HEXISTS", 3, ONE, hashes::hexists, "Whether a field or column has a value.").fast().since("2.0.0"),
     Spec::read("HSTRLEN", 3, ONE, hashes::hstrlen, "The length of a field's value in bytes.").fast().since("3.2.0"),
+    Spec::read("HSCAN", -3, ONE, hashes::hscan, "Some fields with their values, and a cursor to go on from.")
+        .since("2.8.0")
+        .differs(&["A page of a large hash has at least 1/64 of its fields, whatever COUNT says; a row comes whole."]),
     Spec::read("HRANDFIELD", -2, ONE, hashes::hrandfield, "Some fields by chance.")
         .since("6.2.0")
         .differs(&["With a negative count it answers at most 1,048,576 fields."]),
@@ -108,6 +112,12 @@ pub(super) const GENERIC: &[Spec] = &[
         .fast()
         .since("1.0.0")
         .differs(&["A row is a hash, one of its cells a string."]),
+    Spec::write("RENAME", 3, TWO, keys::rename, "Gives a key another name.").since("1.0.0").differs(NO_ROWS),
+    Spec::write("RENAMENX", 3, TWO, keys::renamenx, "Gives a key another name that no key has.")
+        .fast()
+        .since("1.0.0")
+        .differs(NO_ROWS),
+    Spec::write("COPY", -3, TWO, keys::copy, "Copies a key with its expiry.").since("6.2.0").differs(NO_ROWS),
     Spec::write("EXPIRE", -3, ONE, keys::expire, "Sets the time to live in seconds.")
         .fast()
         .frugal()
@@ -134,8 +144,40 @@ pub(super) const GENERIC: &[Spec] = &[
     Spec::read("PEXPIRETIME", 2, ONE, keys::pexpiretime, "The time of expiry in Unix milliseconds.")
         .fast()
         .since("7.0.0"),
+    Spec::session("SCAN", -2, keyspace::scan, "Some keys, and a cursor to go on from.")
+        .also(Flags::READONLY)
+        .alone()
+        .since("2.8.0")
+        .differs(&[
+            "It covers keys in the cache, in the log and in the database, and no rows of tables. A cursor stays good through a restart: the walk then begins anew.",
+            "COUNT is 10,000 at most.",
+            NOT_IN_MULTI,
+        ]),
+    Spec::session("KEYS", 2, keyspace::keys, "All keys whose names match.")
+        .also(Flags::READONLY)
+        .alone()
+        .since("1.0.0")
+        .differs(&["Names of more than 256 MiB are refused; use SCAN.", NOT_IN_MULTI]),
+    Spec::session("DBSIZE", 1, keyspace::dbsize, "How many keys there are.")
+        .also(Flags::READONLY)
+        .alone()
+        .since("1.0.0")
+        .differs(&[
+            "Keys whose time is over are not counted. While the cache does not hold all keys, those in the database are counted one by one.",
+            NOT_IN_MULTI,
+        ]),
+    Spec::session("RANDOMKEY", 1, keyspace::randomkey, "Any key.")
+        .also(Flags::READONLY)
+        .alone()
+        .since("1.0.0")
+        .differs(&["Some keys are likelier than others.", NOT_IN_MULTI]),
     Spec::session("OBJECT", -2, introspection::help, "How a value is kept.").since("2.2.3").holds(OBJECT),
 ];
+
+const NO_ROWS: &[&str] = &["Rows of tables are refused: their key is among their columns."];
+
+/// What a walk over the keys may need: the database, for longer than a transaction may wait with its rows locked.
+const NOT_IN_MULTI: &str = "Refused between MULTI and EXEC.";
 
 const SECOND: Keys = Keys::SECOND;
 

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use landfall::error::SinkError;
-use landfall::model::row::RowName;
+use landfall::model::row::{RowName, lane_hash};
 use landfall::model::{
     Change, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, Reason, RowKey, Value, Watermark,
 };
 use landfall::sink::{
-    Adopted, Landing, LandingOp, LaneStep, LetterStep, Loaded, RefusedOp, Sink, Source, protocol,
+    Adopted, Landing, LandingOp, LaneStep, LetterStep, Loaded, RefusedOp, Sink, Source, StoredKey,
+    StoredKeys, protocol,
 };
 
 use super::super::context::{Gap, let_others};
@@ -320,5 +321,24 @@ impl Source for Connection {
         let now = &self.database.0.state.lock().now;
         now.own.has_letters()?;
         Ok(!now.view().rows.keys().any(RowKey::is_key_value))
+    }
+
+    fn keys(&mut self, after: u64, most: usize, lanes: &[LaneId]) -> Result<StoredKeys, SinkError> {
+        self.step()?;
+        let now = &self.database.0.state.lock().now;
+        // Part of the key's hash: a place that it keeps, and that no other has.
+        let place = |row: &RowKey| (lane_hash(row.as_bytes()) >> 26) + 1;
+        let keys = now.rows.rows.iter().filter(|(row, _)| row.is_key_value());
+        let all: BTreeMap<u64, _> = keys.map(|(row, columns)| (place(row), (row, columns))).collect();
+        let pages = all.range(after.saturating_add(1)..).take(most);
+        let keys = pages.map(|(&place, &(row, columns))| {
+            let parts = columns.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+            StoredKey::of_parts(place, row, Some(parts), now.letters.contains_key(&LetterKey::of_row(row)))
+        });
+        let keys = keys.collect();
+        let last = all.last_key_value().map_or(0, |(place, _)| *place);
+        let watermark =
+            |&lane| now.lanes.row(lane).map(|row| row.watermark).ok_or(SinkError::LaneMissing { lane });
+        Ok(StoredKeys { keys, last, watermarks: lanes.iter().map(watermark).collect::<Result<_, _>>()? })
     }
 }

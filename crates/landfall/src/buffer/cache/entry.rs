@@ -54,6 +54,11 @@ impl Entry {
         self.bytes.into()
     }
 
+    /// Whether it is a key-value key that is known to be there.
+    pub(super) fn is_key(&self) -> bool {
+        matches!(self.view, View::String(_) | View::Hash(_))
+    }
+
     /// Whether the row has changes that have not landed, as far as the cache was told.
     pub fn is_dirty(&self) -> bool {
         self.dirty

@@ -84,6 +84,25 @@ impl Index {
         self.rows -= 1;
     }
 
+    /// Calls `each` with the places of one part of the hashes, that in which `from` lies, and answers where the next part
+    /// begins; none behind the last.
+    ///
+    /// Parts come in the order of the reversed hashes, so each is whole in every size of the index: who goes on from
+    /// where this ended meets each place that stays, however the index has grown since.
+    pub(super) fn part(&self, from: u32, mut each: impl FnMut(u32)) -> Option<u32> {
+        let bits = self.slots.len().checked_ilog2()?;
+        let home = from.reverse_bits() as usize & (self.slots.len() - 1);
+        let mut at = home;
+        while self.slots[at] != EMPTY {
+            if self.home(tag(self.slots[at])) == home {
+                each(place(self.slots[at]));
+            }
+            at = self.next(at);
+        }
+        let length = 1u64 << (u32::BITS - bits);
+        u32::try_from((u64::from(from) / length + 1) * length).ok()
+    }
+
     fn grow(&mut self) {
         let slots = (self.slots.len() * 2).max(SLOTS_MIN);
         let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots]);
@@ -159,11 +178,46 @@ mod tests {
                 for (place, hash) in &model {
                     prop_assert_eq!(index.find(*hash, |have| have == *place), Some(*place));
                 }
+                let mut walked = Vec::new();
+                let mut from = Some(0);
+                while let Some(part) = from {
+                    from = index.part(part, |place| walked.push(place));
+                }
+                walked.sort_unstable();
+                prop_assert_eq!(walked, model.keys().copied().collect::<Vec<_>>());
                 for place in 0..40 {
                     if !model.contains_key(&place) {
                         prop_assert_eq!(index.find(hash, |have| have == place), None);
                     }
                 }
+            }
+        }
+    }
+    proptest! {
+        #[test]
+        fn a_walk_meets_each_place_that_stays_however_the_index_grows_meanwhile(
+            stay in prop::collection::btree_map(0u32..60, any::<u32>(), 1..60),
+            between in prop::collection::vec(prop::collection::vec((100u32..400, any::<u32>(), any::<bool>()), 0..30), 1..40),
+        ) {
+            let mut index = Index::default();
+            let mut others = BTreeMap::new();
+            stay.iter().for_each(|(&place, &hash)| index.insert(hash.into(), place));
+            let (mut met, mut from, mut steps) = (std::collections::BTreeSet::new(), Some(0), between.into_iter());
+            while let Some(part) = from {
+                from = index.part(part, |place| { met.insert(place); });
+                for (place, hash, add) in steps.next().into_iter().flatten() {
+                    match (add, others.remove(&place)) {
+                        (true, None) => {
+                            index.insert(hash.into(), place);
+                            others.insert(place, hash);
+                        }
+                        (_, Some(hash)) => index.remove(hash.into(), place),
+                        (false, None) => {}
+                    }
+                }
+            }
+            for place in stay.keys() {
+                prop_assert!(met.contains(place), "{place} stayed and was not met");
             }
         }
     }

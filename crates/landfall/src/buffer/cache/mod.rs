@@ -49,6 +49,9 @@ use watches::Watches;
 
 const SHARDS: usize = 64;
 
+/// So many empty parts of an index cost a walk as much as a row.
+const ROW_COST: usize = 10;
+
 /// As many rows as are worth being foreseen at once: more, and the first are pushed out before they are asked for.
 pub const FORESEEN_MAX: usize = 32;
 
@@ -153,6 +156,36 @@ impl Cache {
     /// The sizes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Calls `each` with rows from the place `from` of a walk on, part by part, until it has looked at `most` of them; answers
+    /// the place to go on from, or none at the end. 0 is the beginning, and no place is 2^38 or more.
+    ///
+    /// Who goes on until the end meets every row that is here all the time, whatever else comes and goes; some twice.
+    pub fn walk(&self, from: u64, most: usize, mut each: impl FnMut(&Entry)) -> Option<u64> {
+        let (first, mut part) = ((from >> 32) as usize, Some(from as u32));
+        // An empty part costs little, and not nothing: a cache that once was large is not walked to its end for want of rows.
+        let (mut cost, most) = (0, most.saturating_mul(ROW_COST));
+        for shard in first..self.shards.len() {
+            let locked = self.lock(shard);
+            let mut next = Some(part.take().unwrap_or(0));
+            while let Some(at) = next {
+                if cost >= most {
+                    return Some((shard as u64) << 32 | u64::from(at));
+                }
+                cost += 1;
+                next = locked.part(at, |entry| {
+                    cost += ROW_COST;
+                    each(entry);
+                });
+            }
+        }
+        None
+    }
+
+    /// How many key-value keys are known to be there at this time.
+    pub fn keys(&self, now_ms: u64) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().keys(now_ms)).sum()
     }
 
     /// Whether a key-value key that is not here is known to exist nowhere.

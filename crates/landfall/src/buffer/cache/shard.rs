@@ -14,6 +14,8 @@ use crate::env::planted::{Bug, planted};
 use crate::model::{Change, LaneId, Position};
 use crate::sync::atomic::Ordering;
 
+mod walk;
+
 /// How many rows a lock is held for while a publication makes rows clean.
 const CLEANED_AT_ONCE: usize = 256;
 /// How many clean rows one insert may let go; the next insert goes on.
@@ -29,6 +31,8 @@ pub struct Shard {
     dirty: Vec<VecDeque<u32>>,
     /// Key-value keys that expire.
     expiring: BTreeSet<(u64, u32)>,
+    /// Key-value keys that are known to be there.
+    keys: u64,
     bytes: u64,
     bytes_max: u64,
     /// Counts the loads, from 1; it may wrap.
@@ -65,6 +69,7 @@ impl Shard {
             sieve: Sieve::new(),
             dirty: Vec::new(),
             expiring: BTreeSet::new(),
+            keys: 0,
             bytes: 0,
             bytes_max,
             loads: 0,
@@ -255,11 +260,6 @@ impl Shard {
             .collect()
     }
 
-    /// All rows, for reports and tests.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().flatten()
-    }
-
     /// Each clean row is in the eviction list once, each dirty one in its lane's queue once, each key that
     /// expires in the order of expiry, and none of them anywhere else.
     #[cfg(test)]
@@ -286,6 +286,7 @@ impl Shard {
             .map(|(at, entry)| (entry.expires_ms, at))
             .collect();
         assert_eq!(self.expiring, expiring, "the order of expiry");
+        assert_eq!(self.keys, self.iter().filter(|entry| entry.is_key()).count() as u64, "the keys");
         assert_eq!(self.bytes, self.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>(), "the bytes");
         assert_eq!(self.index.len() + self.free.len(), self.entries.len(), "the places");
     }
@@ -325,6 +326,7 @@ impl Shard {
         self.index.remove(hash, at);
         if let Some(entry) = self.entries[at as usize].take() {
             self.expiring.remove(&(entry.expires_ms, at));
+            self.keys -= u64::from(entry.is_key());
             self.bytes -= u64::from(entry.bytes);
             cache.bytes.all.fetch_sub(u64::from(entry.bytes), Ordering::Relaxed);
             cache.bytes.rows.fetch_sub(1, Ordering::Relaxed);
@@ -335,8 +337,9 @@ impl Shard {
     /// Changes an entry and keeps sizes and the expiry order in step.
     fn update(&mut self, cache: &Cache, _hash: u64, at: u32, change: impl FnOnce(&mut Entry)) {
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
-        let (expired_before, bytes_before) = (entry.expires_ms, entry.bytes);
+        let (expired_before, bytes_before, key_before) = (entry.expires_ms, entry.bytes, entry.is_key());
         change(entry);
+        self.keys = self.keys + u64::from(entry.is_key()) - u64::from(key_before);
         entry.bytes = u32::try_from(entry.memory_bytes()).unwrap_or(u32::MAX);
         let (expires_ms, bytes, key_value) = (entry.expires_ms, entry.bytes, entry.is_key_value());
         if entry.dirty {

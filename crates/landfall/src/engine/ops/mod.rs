@@ -1,6 +1,7 @@
 //! What commands mean: Redis semantics for key-value keys, SQL semantics for mapped rows, on a locked unit.
 //! Nothing here locks, logs or loads; it reads what the unit sees and says what shall change.
 
+pub mod copies;
 pub mod fields;
 pub mod json;
 pub mod keys;

@@ -7,7 +7,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::model::{Catalogue, Incident, LaneId, LaneRow, Letter, Owner, RowKey, Table, Watermark};
 use crate::sink::memory::{Failure, MemoryDatabase};
-use crate::sink::{Adopted, Database, Landing, LandingContext, Loaded, RefusedOp, Sink, SinkError, Source};
+use crate::sink::{
+    Adopted, Database, Landing, LandingContext, Loaded, RefusedOp, Sink, SinkError, Source, StoredKeys,
+};
 use crate::sync::explore::others_go_on;
 
 /// Clones are handles of the same database.
@@ -203,5 +205,11 @@ impl Source for Connection {
 
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
         self.0.primary().source(self.1.clone())?.key_values_are_empty()
+    }
+
+    fn keys(&mut self, after: u64, most: usize, lanes: &[LaneId]) -> Result<StoredKeys, SinkError> {
+        let keys = self.0.primary().source(self.1.clone())?.keys(after, most, lanes);
+        others_go_on();
+        keys
     }
 }

@@ -30,6 +30,7 @@ mod doubles;
 mod history;
 #[cfg(feature = "interleavings")]
 mod interleavings;
+mod keyspace;
 #[cfg(feature = "sqlite")]
 mod library;
 mod loads;

@@ -1,9 +1,9 @@
 //! What every database owes to key-value keys: strings, hashes, expiry, and the change of one into the other.
 //! Bytes must come back as they went in.
 
-use super::{Owner, add, bytes, put, refusal, replace};
+use super::{LANE, Owner, add, bytes, letter, put, refusal, replace};
 use crate::model::{Change, Name, RowKey, Value};
-use crate::sink::Database;
+use crate::sink::{Database, KeyKind, StoredKeys};
 
 pub(crate) fn a_string_keeps_its_bytes_and_its_expiry(database: &dyn Database) {
     let mut owner = Owner::new(database);
@@ -51,4 +51,52 @@ pub(crate) fn a_hash_keeps_its_fields(database: &dyn Database) {
     owner.change(&key, Change::Delete).unwrap();
     owner.change(&key, put(&[(".y", bytes("1"))])).unwrap();
     assert_eq!(owner.load(&key), Some([(Name::field(b"y"), bytes("1"))].into()));
+}
+
+impl Owner {
+    fn keys(&mut self, after: u64, most: usize) -> StoredKeys {
+        let found = self.source.keys(after, most, &[LANE]).unwrap();
+        assert_eq!(found.watermarks.iter().map(|at| at.position).collect::<Vec<_>>(), [self.at.0]);
+        found
+    }
+}
+
+fn names(found: &StoredKeys) -> Vec<&[u8]> {
+    found.keys.iter().map(|key| &*key.key).collect()
+}
+
+pub(crate) fn a_key_keeps_its_place_until_it_is_deleted(database: &dyn Database) {
+    let mut owner = Owner::new(database);
+    assert_eq!((owner.keys(0, 9).keys.len(), owner.keys(0, 9).last), (0, 0));
+    let key = |name: &[u8]| RowKey::of_key(name);
+    for name in [&b"c"[..], b"\0\xff", b""] {
+        owner.change(&key(name), replace(&[("=v", bytes("1"))])).unwrap();
+    }
+    let before = owner.keys(0, 9);
+    assert_eq!(names(&before), [&b"c"[..], b"\0\xff", b""]);
+    assert!(before.keys.is_sorted_by(|a, b| a.place < b.place) && before.keys[0].place > 0);
+    assert_eq!(before.last, before.keys[2].place);
+    owner.change(&key(b"c"), replace(&[(".f", bytes("1"))])).unwrap();
+    owner.change(&key(b""), put(&[("=v", bytes("2"))])).unwrap();
+    let places = |found: &StoredKeys| found.keys.iter().map(|key| key.place).collect::<Vec<_>>();
+    assert_eq!(places(&owner.keys(0, 9)), places(&before), "a key that stays keeps its place");
+    assert_eq!(names(&owner.keys(before.keys[0].place, 1)), [b"\0\xff"]);
+    assert_eq!(owner.keys(before.last, 9).keys, []);
+    assert_eq!(owner.keys(u64::MAX, 9).last, before.last);
+    owner.change(&key(b"c"), Change::Delete).unwrap();
+    owner.change(&key(b"c"), put(&[("=v", bytes("1"))])).unwrap();
+    assert!(owner.keys(0, 9).last > before.last, "a new key has a place that no key has");
+}
+
+pub(crate) fn keys_come_with_what_they_hold(database: &dyn Database) {
+    let mut owner = Owner::new(database);
+    let keys = [RowKey::of_key(b"string"), RowKey::of_key(b"hash"), RowKey::of_key(b"nothing")];
+    owner.change(&keys[0], replace(&[("=v", bytes("")), ("=x", Value::Int(77))])).unwrap();
+    owner.change(&keys[1], replace(&[(".f", bytes("1"))])).unwrap();
+    owner.change(&keys[2], put(&[("=x", Value::Null)])).unwrap();
+    owner.park(letter(&keys[1], Change::Delete));
+    let found = owner.keys(0, 9);
+    let held: Vec<_> = found.keys.iter().map(|key| (key.kind, key.expires_ms, key.is_parked)).collect();
+    let (string, hash) = (Some(KeyKind::String), Some(KeyKind::Hash));
+    assert_eq!(held, [(string, 77, false), (hash, 0, true), (None, 0, false)]);
 }

@@ -14,13 +14,17 @@ type Row = BTreeMap<Name, Value>;
 #[derive(Default)]
 pub(super) struct Tables {
     rows: Rows,
+    /// Of each key-value key: its place, which it has as long as it is there.
+    places: HashMap<RowKey, u64>,
+    last_place: u64,
     events: HashMap<String, Vec<Row>>,
     /// What the open transaction replaced, oldest first.
     undo: Vec<Undo>,
 }
 
 enum Undo {
-    Row(RowKey, Option<Row>),
+    /// The row, and the place that it had.
+    Row(RowKey, Option<Row>, Option<u64>),
     Event(String),
 }
 
@@ -55,11 +59,15 @@ impl Tables {
         while self.undo.len() > mark {
             let Some(undo) = self.undo.pop() else { return };
             match undo {
-                Undo::Row(key, Some(row)) => {
-                    self.rows.insert(key, row);
-                }
-                Undo::Row(key, None) => {
-                    self.rows.remove(&key);
+                Undo::Row(key, row, place) => {
+                    match place {
+                        Some(place) => self.places.insert(key.clone(), place),
+                        None => self.places.remove(&key),
+                    };
+                    match row {
+                        Some(row) => self.rows.insert(key, row),
+                        None => self.rows.remove(&key),
+                    };
                 }
                 Undo::Event(table) => {
                     self.events.get_mut(&table).map(Vec::pop);
@@ -69,11 +77,23 @@ impl Tables {
     }
 
     fn set(&mut self, key: &RowKey, row: Option<Row>) {
+        let place = self.places.get(key).copied();
+        if row.is_none() {
+            self.places.remove(key);
+        } else if place.is_none() && key.is_key_value() {
+            self.last_place += 1;
+            self.places.insert(key.clone(), self.last_place);
+        }
         let old = match row {
             Some(row) => self.rows.insert(key.clone(), row),
             None => self.rows.remove(key),
         };
-        self.undo.push(Undo::Row(key.clone(), old));
+        self.undo.push(Undo::Row(key.clone(), old, place));
+    }
+
+    /// The key-value keys with their places, by place.
+    pub(super) fn keys(&self) -> BTreeMap<u64, &RowKey> {
+        self.places.iter().map(|(key, place)| (*place, key)).collect()
     }
 
     /// Changes a key-value key.

@@ -8,6 +8,7 @@ use super::errors::classify;
 use crate::error::SinkError;
 use crate::model::{Change, LaneId, Name, Op, Upsert, Value};
 use crate::sink::parts::{self, Part};
+use crate::sink::{KeyKind, StoredKey};
 
 fn failed(error: rusqlite::Error) -> SinkError {
     classify("landfall_key", &error)
@@ -190,5 +191,41 @@ pub(super) fn is_empty(connection: &Connection) -> Result<bool, SinkError> {
     statement(connection, "SELECT 1 FROM landfall_key LIMIT 1")?
         .exists([])
         .map(|found| !found)
+        .map_err(failed)
+}
+
+/// At most `most` keys with a place above `after`, by place; of dead letters nothing is known here.
+pub(super) fn page(connection: &Connection, after: u64, most: usize) -> Result<Vec<StoredKey>, SinkError> {
+    let mut page = statement(
+        connection,
+        "SELECT id, key, expires_ms, value IS NOT NULL, \
+         EXISTS (SELECT 1 FROM landfall_hash_field AS field WHERE field.key = landfall_key.key) \
+         FROM landfall_key WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = page.query_map([after, most], |row| {
+        let kind = match (row.get(3)?, row.get(4)?) {
+            (true, _) => Some(KeyKind::String),
+            (false, true) => Some(KeyKind::Hash),
+            (false, false) => None,
+        };
+        let expires_ms: Option<i64> = row.get(2)?;
+        Ok(StoredKey {
+            place: row.get::<_, i64>(0)? as u64,
+            key: cell(row.get_ref(1)?).unwrap_or_default(),
+            kind,
+            expires_ms: expires_ms.map_or(0, |ms| u64::try_from(ms).unwrap_or(1)),
+            is_parked: false,
+        })
+    });
+    rows.and_then(Iterator::collect).map_err(failed)
+}
+
+/// The highest place of all keys; 0 without any.
+pub(super) fn last_place(connection: &Connection) -> Result<u64, SinkError> {
+    statement(connection, "SELECT coalesce(max(id), 0) FROM landfall_key")?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .map(|last| u64::try_from(last).unwrap_or(0))
         .map_err(failed)
 }

@@ -14,7 +14,7 @@ use crate::error::SinkError;
 use crate::model::row::RowName;
 use crate::model::{LaneId, Letter, Name, RowKey, Value};
 use crate::sink::parts::{no_such_table, row_name};
-use crate::sink::{LandingContext, Loaded, Source};
+use crate::sink::{LandingContext, Loaded, Source, StoredKeys};
 
 /// A reading connection.
 pub(super) struct SqliteSource {
@@ -94,6 +94,22 @@ impl Source for SqliteSource {
 
     fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
         self.snapshot(|reader, _| letters::page(&reader.connection, after, most))
+    }
+
+    fn keys(&mut self, after: u64, most: usize, lanes: &[LaneId]) -> Result<StoredKeys, SinkError> {
+        self.snapshot(|reader, _| {
+            let connection = &reader.connection;
+            let watermark =
+                |&lane| lanes::watermark(connection, lane)?.ok_or(SinkError::LaneMissing { lane });
+            let watermarks = lanes.iter().map(watermark).collect::<Result<_, _>>()?;
+            let mut keys = key_value::page(connection, after, most)?;
+            if letters::holds_keys(connection)? {
+                for key in &mut keys {
+                    key.is_parked = letters::owed(connection, &RowKey::of_key(&key.key))?.is_some();
+                }
+            }
+            Ok(StoredKeys { keys, last: key_value::last_place(connection)?, watermarks })
+        })
     }
 }
 

@@ -6,14 +6,16 @@ use rusqlite::{Connection, OptionalExtension};
 use super::errors::classify;
 use crate::error::SinkError;
 
-/// What [`SCHEMA`] makes. Version 1 had no identity and no incidents, version 2 no dead letters, and version 3 counted
-/// letters with AUTOINCREMENT, which leaves a table of SQLite's own behind; what is missing is added to a file of them.
-const VERSION: i64 = 4;
+/// What [`SCHEMA`] makes. Version 1 had no identity and no incidents, version 2 no dead letters, version 3 counted
+/// letters with AUTOINCREMENT, which leaves a table of SQLite's own behind, and version 4 had keys whose row numbers
+/// VACUUM changes; what is missing is added to a file of them.
+const VERSION: i64 = 5;
 
 /// The statements that create Landfall's own tables, for `landfall setup` to print.
 ///
 /// Keys and values are raw bytes. The views show them as text, for people. The table of keys has row numbers:
-/// batches of 10,000 overwrites landed 1.0 to 1.6 times as fast as without, and large values stay out of the index.
+/// batches of 10,000 overwrites landed 1.0 to 1.6 times as fast as without, and large values stay out of the index. They
+/// have a name, because SQLite gives nameless ones anew in a VACUUM, and whoever pages through the keys goes by them.
 pub const SCHEMA: &str = "\
 CREATE TABLE IF NOT EXISTS landfall_schema (version INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS landfall_lane (
@@ -41,7 +43,8 @@ CREATE TABLE IF NOT EXISTS landfall_incident (
   acknowledged_ms INTEGER
 );
 CREATE TABLE IF NOT EXISTS landfall_key (
-  key BLOB NOT NULL PRIMARY KEY,
+  id INTEGER PRIMARY KEY,
+  key BLOB NOT NULL UNIQUE,
   kind TEXT NOT NULL,
   value BLOB,
   expires_ms INTEGER,
@@ -95,8 +98,18 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
         Some(3) => "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'landfall_dead_letter')",
         _ => "0",
     };
+    // Keys of a file from before have no place of their own. The views name the table, so they are made anew as well.
+    let (set_aside, brought_back) = match has_nameless_keys(connection)? {
+        true => (
+            "DROP VIEW IF EXISTS landfall_string; ALTER TABLE landfall_key RENAME TO landfall_key_4;",
+            "INSERT INTO landfall_key (key, kind, value, expires_ms, lane, generation) \
+             SELECT key, kind, value, expires_ms, lane, generation FROM landfall_key_4 ORDER BY rowid; \
+             DROP TABLE landfall_key_4;",
+        ),
+        false => ("", ""),
+    };
     let made = connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} \
+        "BEGIN IMMEDIATE; {set_aside} {SCHEMA} {brought_back} \
          INSERT INTO landfall_letter_number SELECT {last} WHERE NOT EXISTS (SELECT 1 FROM landfall_letter_number); \
          INSERT INTO landfall_database SELECT randomblob(16) WHERE NOT EXISTS (SELECT 1 FROM landfall_database); \
          DELETE FROM landfall_schema; INSERT INTO landfall_schema VALUES ({VERSION}); COMMIT"
@@ -110,6 +123,13 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
             other => SinkError::Unusable(format!("Landfall's own tables cannot be created: {other}")),
         }
     })
+}
+
+fn has_nameless_keys(connection: &Connection) -> Result<bool, SinkError> {
+    let columns = "SELECT count(*), coalesce(sum(name = 'id'), 0) FROM pragma_table_info('landfall_key')";
+    connection
+        .query_row(columns, [], |row| Ok(row.get::<_, i64>(0)? > 0 && row.get::<_, i64>(1)? == 0))
+        .map_err(|error| classify("landfall_schema", &error))
 }
 
 fn version(connection: &Connection) -> Result<Option<i64>, SinkError> {

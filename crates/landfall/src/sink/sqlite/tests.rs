@@ -9,6 +9,7 @@ use super::*;
 use crate::sink::conformance::{self, suite};
 
 mod files;
+mod keys;
 mod letters;
 mod limits;
 mod rows;

@@ -1,0 +1,282 @@
+//! Walks over the key-value keys, for SCAN, KEYS, DBSIZE and RANDOMKEY: cached, pending and stored ones.
+//! A walk never waits in the caller's thread, never changes a row, and tells nothing that is less safe than promised.
+//!
+//! # What a walk promises
+//!
+//! A key that is there all the time, from the first call to the last, is met at least once, whatever lands, is evicted,
+//! expires, comes or goes meanwhile, and also when the database fails over. A key that comes or goes meanwhile may be met
+//! or not; a key may be met twice. A whole walk ([`Wish::All`], [`Wish::Count`]) meets none twice, and with nobody writing it is exact.
+//!
+//! # Why it holds
+//!
+//! A walk has three legs: the cache, the dead letters, the stored keys by place.
+//!
+//! - On the first leg every dirty key is told as the cache shows it, and while the cache is complete every clean one too.
+//! - A key that is not dirty when its turn in the cache comes is in the database: in its table, or only in a dead letter. It
+//!   leaves the letter for the table alone, and has one place there ([`crate::sink::Source::keys`]). So letters come before places.
+//! - A page from the database is taken as a load is: not older than what was made clean before, and what the cache knows of a
+//!   key at that moment is what counts.
+//! - A database that lost commits may give a key that lands again another place: the lanes count that, and the walk begins
+//!   anew when the count has changed. So it does after a restart, because the order of the cache is another one then.
+//! - The cache becomes complete again only when all keys are cleared, so a walk may end as soon as it is complete.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::Engine;
+use super::core::Core;
+use super::load::Job;
+use super::refusal::Refusal;
+use crate::model::{LaneId, Letter, RowKey};
+use crate::sink::{KeyKind, SinkError, StoredKeys};
+
+mod cursor;
+mod steps;
+
+pub use cursor::Cursor;
+use cursor::Leg;
+
+/// So many rows are looked at in one step of a whole walk.
+const STEP_ROWS: usize = 1024;
+/// The most rows that one page looks at, whatever was asked for.
+const PAGE_ROWS_MAX: usize = 10_000;
+/// So many letters are looked at in one step: each key has to be loaded, and all of them stay in the cache together.
+const STEP_LETTERS: usize = 16;
+/// So many steps a walk takes in the thread of its caller, at most; then it goes on in that of a loader.
+const STEPS_AT_ONCE: usize = 64;
+/// The most bytes of keys that one walk answers, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// So often the rows of one step are loaded before it is given up: the cache lets them go faster than they come.
+const LOADS_MAX: u32 = 16;
+
+/// What is asked of a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// About so many keys, from the cursor on.
+    Page(Cursor, usize),
+    /// All keys.
+    All,
+    /// How many keys there are.
+    Count,
+    /// Any key.
+    One,
+}
+
+/// What a walk has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The keys; of a count none.
+    pub keys: Vec<Vec<u8>>,
+    /// How many keys were met that were wanted.
+    pub count: u64,
+    /// Where the next page begins; 0: this was the last.
+    pub cursor: Cursor,
+    /// It tells of something that may be less safe than the policy promises.
+    pub read_dirty: bool,
+}
+
+/// Whether a key is wanted. It may be called from any thread.
+pub type Wanted = Box<dyn Fn(&[u8], KeyKind) -> bool + Send>;
+
+/// Called once with what a walk has found, from another thread; it is as safe as promised then.
+pub type OnFound = Box<dyn FnOnce(Result<Found, Refusal>) + Send>;
+
+/// A walk under way.
+pub(super) struct Walk {
+    wish: Wish,
+    wanted: Wanted,
+    done: Option<OnFound>,
+    found: Found,
+    bytes: usize,
+    leg: Leg,
+    /// The count of lost commits that the walk has begun with.
+    tag: u64,
+    /// Of a whole walk: the hashes of keys that were told, or are known not to be there.
+    decided: HashSet<u64>,
+    /// Where [`Wish::One`] has begun, and whether it has come to the end of the stored keys once.
+    wrapped: bool,
+    loads: u32,
+    deadline: Option<Duration>,
+    /// What was read and not taken in yet.
+    read: Option<Result<Read, SinkError>>,
+    refusal: Option<Refusal>,
+}
+
+/// What a leg reads from the database.
+enum Read {
+    /// Nothing: it is in the cache.
+    Nothing,
+    Letters(Vec<Letter>),
+    Keys(StoredKeys),
+}
+
+/// What has to follow a step of a walk.
+pub(super) enum Next {
+    /// Another step.
+    Step,
+    /// Another step, when this lane has landed more or a moment has passed.
+    Wait(LaneId),
+    /// Another step, when these rows are known.
+    Load(Vec<(RowKey, LaneId)>),
+    /// Nothing: it is over.
+    End,
+}
+
+/// What the cache makes of a key.
+enum Told {
+    There(KeyKind),
+    Gone,
+    /// The row has to be loaded.
+    Unknown,
+    /// The cache knows nothing of it.
+    Nothing,
+}
+
+impl Engine {
+    /// Walks over the key-value keys. Answers at once when the cache alone can tell, and quickly; else calls `done` later.
+    pub fn walk(&self, wish: Wish, wanted: Wanted, done: OnFound) -> Option<Result<Found, Refusal>> {
+        let core = &self.core;
+        if let (Wish::Count, true) = (wish, core.cache.is_complete()) {
+            let count = core.cache.keys(core.env.clock.unix_ms());
+            // What it counts may be less safe than it should be, and asking each row would be a walk.
+            return Some(Ok(Found { count, read_dirty: true, ..Found::default() }));
+        }
+        let mut walk = Walk::new(core, wish, wanted, done);
+        for _ in 0..STEPS_AT_ONCE {
+            if !matches!(walk.leg, Leg::Cache(_)) && !core.cache.is_complete() {
+                break;
+            }
+            match core.step_in_cache(&mut walk) {
+                Next::Step => {}
+                Next::End => return Some(walk.outcome()),
+                Next::Wait(_) | Next::Load(_) => break,
+            }
+        }
+        core.queue(Job::Walk(Box::new(walk)));
+        None
+    }
+}
+
+impl Walk {
+    fn new(core: &Core, wish: Wish, wanted: Wanted, done: OnFound) -> Walk {
+        let tag = core.walk_tag();
+        let leg = match wish {
+            Wish::Page(cursor, _) => cursor.leg(tag),
+            Wish::One => core.random_leg(),
+            Wish::All | Wish::Count => Leg::Cache(0),
+        };
+        Walk {
+            wish,
+            wanted,
+            done: Some(done),
+            found: Found::default(),
+            bytes: 0,
+            leg,
+            tag,
+            decided: HashSet::new(),
+            wrapped: false,
+            loads: 0,
+            deadline: None,
+            read: None,
+            refusal: None,
+        }
+    }
+
+    /// Whether what a read needs was read.
+    #[cfg(feature = "simulation")]
+    pub(super) fn has_read(&self) -> bool {
+        self.read.is_some()
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self.wish, Wish::All | Wish::Count)
+    }
+
+    fn step_rows(&self) -> usize {
+        match self.wish {
+            Wish::Page(_, rows) => rows.clamp(1, PAGE_ROWS_MAX),
+            _ => STEP_ROWS,
+        }
+    }
+
+    /// Takes in what became of a load that was asked for.
+    pub(super) fn loaded(&mut self, outcome: Result<(), Refusal>) {
+        self.refusal = outcome.err();
+    }
+
+    pub(super) fn refuse(mut self, refusal: Refusal) {
+        if let Some(done) = self.done.take() {
+            done(Err(refusal));
+        }
+    }
+
+    fn outcome(&mut self) -> Result<Found, Refusal> {
+        match self.refusal.take() {
+            Some(refusal) => Err(refusal),
+            None => Ok(std::mem::take(&mut self.found)),
+        }
+    }
+
+    /// A key is there, unless it was told already.
+    fn tell(&mut self, key: &[u8], kind: KeyKind) {
+        if !(self.wanted)(key, kind) {
+            return;
+        }
+        self.found.count += 1;
+        if self.wish == Wish::Count {
+            return;
+        }
+        self.bytes += key.len();
+        if self.bytes > ANSWER_BYTES_MAX {
+            self.refusal.get_or_insert_with(|| {
+                Refusal::invalid(format!("the keys are more than {ANSWER_BYTES_MAX} bytes; use SCAN"))
+            });
+            return;
+        }
+        self.found.keys.push(key.to_vec());
+    }
+
+    /// Goes on with another leg, and says whether the walk is over with that.
+    fn go_on(&mut self, core: &Core, leg: Option<Leg>) -> Next {
+        (self.loads, self.deadline) = (0, None);
+        let leg = leg.filter(|_| self.refusal.is_none());
+        let enough = match self.wish {
+            Wish::Page(..) => true,
+            Wish::One => self.pick(core),
+            Wish::All | Wish::Count => false,
+        };
+        // Where a random walk ends it has begun in the middle.
+        let leg = match (leg, self.wish) {
+            (None, Wish::One) if !enough && !self.wrapped => {
+                self.wrapped = true;
+                Some(Leg::Cache(0))
+            }
+            (leg, _) => leg,
+        };
+        self.leg = leg.unwrap_or(Leg::Cache(0));
+        if !enough && leg.is_some() {
+            return Next::Step;
+        }
+        self.found.cursor = leg.map_or(Cursor::default(), |leg| Cursor::new(leg, self.tag));
+        Next::End
+    }
+
+    /// Chooses one of the keys that were found; whether there is one.
+    fn pick(&mut self, core: &Core) -> bool {
+        let keys = &mut self.found.keys;
+        if keys.is_empty() {
+            return false;
+        }
+        let chosen = core.env.random_128()[0] as usize % keys.len();
+        keys.swap(0, chosen);
+        keys.truncate(1);
+        true
+    }
+
+    /// Begins anew: what it has met may be at another place now.
+    fn begin_anew(&mut self, tag: u64) {
+        (self.tag, self.leg, self.bytes) = (tag, Leg::Cache(0), 0);
+        self.found = Found { read_dirty: self.found.read_dirty, ..Found::default() };
+        self.decided.clear();
+    }
+}
