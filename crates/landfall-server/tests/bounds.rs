@@ -30,6 +30,29 @@ fn resident_bytes(server: &Server<'_>) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
+// shows: S5
+#[test]
+fn a_transaction_copies_no_large_value_for_commands_that_leave_it_alone() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut client = connect(&server);
+    for begin in (0..100_000).step_by(10_000) {
+        let fields: Vec<String> = (begin..begin + 10_000).map(|n| format!("field:{n}")).collect();
+        let words: Vec<&str> =
+            ["HSET", "large"].into_iter().chain(fields.iter().flat_map(|field| [field, "v"])).collect();
+        call(&mut client, &words);
+    }
+    for command in [&["EXISTS", "large", "x"][..], &["MSETNX", "large", "1", "x", "1"]] {
+        let mut all = vec![request(&["MULTI"]), request(&["HSET", "large", "field:0", "w"])];
+        all.extend((0..2_000).map(|_| request(command)));
+        client.pipeline(&all);
+        let begun = Instant::now();
+        let Value::Array(answers) = call(&mut client, &["EXEC"]) else { panic!("an array") };
+        assert_eq!(answers.len(), 2_001);
+        assert!(begun.elapsed().as_secs() < 5, "{command:?}: {:?}", begun.elapsed());
+    }
+}
+
 fn lock(place: &Place) -> Connection {
     let other = Connection::open(place.path().join("app.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

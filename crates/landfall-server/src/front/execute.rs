@@ -2,12 +2,13 @@
 //! It never waits: what needs the database is parked, and run again when the rows are there.
 
 use landfall::engine::ops::names_a_table;
-use landfall::engine::{Engine, Refusal, Stop, Unit, Written};
+use landfall::engine::{Engine, Refusal, Stop, Unit};
 use landfall::model::mapping::Target;
 use landfall::model::{LaneId, RowKey};
 use landfall_resp::{Protocol, ReplyWriter, Request};
 use smallvec::SmallVec;
 
+use super::event_ids::{event_id, insert_event_ids};
 use super::session::{Session, TRANSACTION_BYTES_MAX, Transaction};
 use super::users::Rights;
 use crate::commands::spec::{DataHandler, Flags, Group};
@@ -206,12 +207,6 @@ fn data(
     }
 }
 
-/// The place of an event in the log: `<position>-<lane>`.
-fn event_id(written: &Written, lane: LaneId) -> String {
-    let position = written.places.iter().find(|(have, _)| *have == lane).map_or(0, |(_, position)| *position);
-    format!("{position}-{lane}")
-}
-
 /// While the log has no room, a value that was accepted last may get lost again: nobody is told of it.
 fn refused_read(engine: &Engine, unit: &landfall::engine::Unit<'_>) -> Option<Refusal> {
     if engine.has_room() || !unit.read_dirty() || !unit.reads_unsafe() {
@@ -287,14 +282,6 @@ fn keys_of<'t>(transaction: &'t Transaction, queued: &'t [Queued]) -> Vec<(&'t [
     keys
 }
 
-fn insert_event_ids(session: &Session, out: &mut Vec<u8>, events: Vec<(usize, LaneId)>, written: &Written) {
-    for (at, lane) in events.into_iter().rev() {
-        let mut id = Vec::new();
-        ReplyWriter::new(&mut id, session.protocol).bulk(event_id(written, lane).as_bytes());
-        out.splice(at..at, id);
-    }
-}
-
 /// Writes what a transaction did, and gives its events their ids.
 fn commit_queued(
     engine: &Engine,
@@ -312,7 +299,7 @@ fn commit_queued(
     match unit.commit() {
         Ok(written) => {
             session.wrote(&written);
-            insert_event_ids(session, out, events, &written);
+            insert_event_ids(session.protocol, out, &events, &written);
             Outcome::Done
         }
         Err(refusal) => {
@@ -364,7 +351,7 @@ fn run_queued(
             (Ok(targets), Handler::Data(_)) => targets,
         };
         let Handler::Data(handler) = spec.handler else { continue };
-        let savepoint = (targets.len() > 1).then(|| unit.savepoint(queued.base, targets.len()));
+        let savepoint = unit.savepoint(targets.len() > 1 && spec.writes());
         let mut call = Call {
             engine,
             request,

@@ -22,6 +22,7 @@ mod clients;
 pub mod connection;
 pub mod counters;
 mod descriptors;
+mod event_ids;
 pub mod execute;
 mod foresight;
 mod guesses;

@@ -79,6 +79,8 @@ pub struct Unit<'e> {
     events: Vec<Event>,
     wanted: SmallVec<[usize; 1]>,
     read_dirty: bool,
+    /// What the command under way has changed, as it was before.
+    saved: Option<Vec<savepoint::Saved>>,
 }
 
 crate::sync::thread_local! {
@@ -115,6 +117,7 @@ impl<'e> Unit<'e> {
             events: Vec::new(),
             wanted: SmallVec::new(),
             read_dirty: false,
+            saved: None,
         };
         // A client chooses how many keys a command names: finding one named twice must not look at all of them.
         let mut known = (targets.len() > SEARCHED_MAX).then(HashMap::new);
@@ -280,6 +283,7 @@ impl<'e> Unit<'e> {
     fn effect(&mut self, at: usize, effect: Effect) {
         let slot = self.slots[at];
         if self.several_commands {
+            self.save(slot);
             self.rows[slot].overlay = overlaid(self.take_seen(at), &effect);
             self.order.push(slot);
         }

@@ -60,7 +60,7 @@ fn an_event_of_a_transaction_has_its_place_among_the_commands() {
             let Target::Row(table, _) = &targets[0] else { panic!("a row") };
             unit.append(table, vec![(Name::column("id"), Value::Int(9))], 0);
             // A command that is refused half-way takes back its own and nothing else.
-            let savepoint = unit.savepoint(0, 2);
+            let savepoint = unit.savepoint(true).unwrap();
             keys::delete(unit, 1, &targets[1])?;
             unit.restore(savepoint);
             keys::delete(unit, 0, &targets[0]).map(|_| ())
