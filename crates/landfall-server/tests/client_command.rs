@@ -75,6 +75,25 @@ fn connections_are_listed_with_what_they_do() {
     assert!(client.call(&["CLIENT", "LIST", "FOO"]).unwrap_err().to_string().contains("syntax error"));
 }
 
+// shows: S1, S7
+#[test]
+fn the_name_of_a_connection_is_one_short_word_however_it_is_given() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut client = connect(&server);
+    let long = "x".repeat(257);
+    for name in ["two words", "line\nid=1 addr=forged", "\u{e9}", &long] {
+        for words in [&["CLIENT", "SETNAME", name][..], &["HELLO", "3", "SETNAME", name]] {
+            let refused = client.call(words).unwrap_err().to_string();
+            assert!(refused.contains("Client names cannot contain"), "{words:?}: {refused}");
+        }
+    }
+    assert_eq!(client.call(&["CLIENT", "GETNAME"]).unwrap(), Value::Null);
+    assert_eq!(list(&mut client, &[]).len(), 1);
+    client.call(&["HELLO", "3", "SETNAME", &long[1..]]).unwrap();
+    assert_eq!(field(&list(&mut client, &[])[0], "name"), &long[1..]);
+}
+
 #[test]
 fn a_killed_connection_is_closed_and_no_other() {
     let place = Place::new();

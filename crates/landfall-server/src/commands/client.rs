@@ -60,14 +60,23 @@ pub fn id(session: &mut Session, _: &Engine, _: &Request<'_>, reply: Reply<'_, '
 
 /// CLIENT SETNAME name
 pub fn setname(session: &mut Session, _: &Engine, request: &Request<'_>, reply: Reply<'_, '_>) -> Flow {
-    match request[2].iter().all(u8::is_ascii_graphic) {
+    match is_name(&request[2]) {
         true => {
             session.name = request[2].to_vec();
             reply.ok();
         }
-        false => reply.error("ERR Client names cannot contain spaces, newlines or special characters."),
+        false => reply.error(NO_NAME),
     }
     Flow::Done
+}
+
+/// The refusal of what is no name of a connection.
+pub(super) const NO_NAME: &str =
+    "ERR Client names cannot contain spaces, newlines or special characters, and are short.";
+
+/// Whether a connection may be called so. The name is kept with each slow command, and CLIENT LIST shows it in a line.
+pub(super) fn is_name(text: &[u8]) -> bool {
+    text.len() <= NAME_BYTES_MAX && text.iter().all(u8::is_ascii_graphic)
 }
 
 /// CLIENT GETNAME
@@ -88,7 +97,7 @@ pub fn setinfo(session: &mut Session, _: &Engine, request: &Request<'_>, reply: 
             return Flow::Done;
         }
     };
-    match text.len() <= LIBRARY_BYTES_MAX && text.iter().all(u8::is_ascii_graphic) {
+    match is_name(text) {
         true => {
             *place = text.to_vec();
             reply.ok();
@@ -100,8 +109,8 @@ pub fn setinfo(session: &mut Session, _: &Engine, request: &Request<'_>, reply: 
     Flow::Done
 }
 
-/// The longest name or version of a client library.
-const LIBRARY_BYTES_MAX: usize = 256;
+/// The longest name of a connection or a client library, and the longest version of one.
+const NAME_BYTES_MAX: usize = 256;
 
 /// CLIENT NO-EVICT | NO-TOUCH ON | OFF
 pub fn switch(_: &mut Session, _: &Engine, request: &Request<'_>, reply: Reply<'_, '_>) -> Flow {

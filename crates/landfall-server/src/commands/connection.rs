@@ -5,6 +5,7 @@ use landfall::engine::Engine;
 use landfall_resp::{Protocol, ReplyWriter, Request};
 
 use super::Flow;
+use super::client::{NO_NAME, is_name};
 use super::messages::ping_while_listening;
 use crate::front::session::Session;
 use crate::front::shared::LoginError;
@@ -46,16 +47,14 @@ pub fn hello(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &m
     while let Some(option) = request.arg(at) {
         match (option.to_ascii_uppercase().as_slice(), request.arg(at + 1), request.arg(at + 2)) {
             (b"AUTH", Some(user), Some(password)) => {
-                match session.shared.login(session.peer, user, password) {
-                    Ok(number) => login = Some(number),
-                    Err(error) => {
-                        refuse_login(error, reply);
-                        return Flow::Done;
-                    }
-                }
+                login = Some((user, password));
                 at += 3;
             }
             (b"SETNAME", Some(wanted), _) => {
+                if !is_name(wanted) {
+                    reply.error(NO_NAME);
+                    return Flow::Done;
+                }
                 name = Some(wanted.to_vec());
                 at += 2;
             }
@@ -65,6 +64,14 @@ pub fn hello(session: &mut Session, _: &Engine, request: &Request<'_>, reply: &m
             }
         }
     }
+    // As in Redis, the last one counts. One look at a password for each request: a client chooses how many it names.
+    let login = match login.map(|(user, password)| session.shared.login(session.peer, user, password)) {
+        Some(Err(error)) => {
+            refuse_login(error, reply);
+            return Flow::Done;
+        }
+        login => login.and_then(Result::ok),
+    };
     if login.is_none() && !session.authenticated {
         reply.error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time");
         return Flow::Done;

@@ -59,7 +59,9 @@ const CLIENT: &[Spec] = &[
         .since("2.4.0")
         .differs(&["`fd` is -1: descriptors are nobody else's business."]),
     Spec::session("KILL", -3, client::kill, "Closes connections.").admin().alone().since("2.4.0"),
-    Spec::session("SETNAME", 3, client::setname, "Names this connection.").since("2.6.9"),
+    Spec::session("SETNAME", 3, client::setname, "Names this connection.")
+        .since("2.6.9")
+        .differs(&["A name has at most 256 bytes."]),
     Spec::session("GETNAME", 2, client::getname, "The name of this connection.").since("2.6.9"),
     Spec::session("SETINFO", 4, client::setinfo, "Notes the client library and its version.").since("7.2.0"),
     Spec::session("REPLY", 3, client::reply, "Turns replies off and on, or leaves the next one out.")
