@@ -273,11 +273,11 @@ fn who_does_not_log_in_is_closed_in_time() {
     let server = place.serve(&[]);
     let mut good = client(&server);
     assert_eq!(call(&mut good, &["AUTH", "secret"]), Value::Simple(b"OK".to_vec()));
-    let (mut silent, mut slow) = (connect(&server), connect(&server));
-    wait_until("both are closed", || {
-        // A byte now and then is no login.
-        let _ = slow.write_all(b"*");
-        is_closed(&mut silent) && is_closed(&mut slow)
+    let (mut silent, mut slow, mut busy) = (connect(&server), connect(&server), connect(&server));
+    wait_until("all are closed", || {
+        // A byte now and then is no login, and a request that is refused neither.
+        let _ = slow.write_all(b"*").and(busy.write_all(&wire(&["PING"])));
+        is_closed(&mut silent) && is_closed(&mut slow) && is_closed(&mut busy)
     });
     assert_eq!(call(&mut good, &["PING"]), Value::Simple(b"PONG".to_vec()), "who has logged in stays");
 }

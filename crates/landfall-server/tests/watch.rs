@@ -77,4 +77,29 @@ fn a_connection_watches_so_many_keys_and_no_more() {
     client.call(&words[..10_001]).unwrap_err();
     client.call(&["UNWATCH"]).unwrap();
     client.call(&words[..10_001]).unwrap();
+    // What they take counts for the bound on what all clients take.
+    let mut other = connect(&server);
+    common::wait_until("the next look counts them", || {
+        let info = other.call(&["INFO", "memory"]).unwrap();
+        let info = String::from_utf8_lossy(info.as_bytes().unwrap()).into_owned();
+        let taken = info.lines().find_map(|line| line.strip_prefix("mem_clients_normal:")).unwrap();
+        taken.trim().parse::<usize>().unwrap() > 10_000 * 75
+    });
+}
+
+#[test]
+fn a_watch_ends_with_an_exec_that_is_refused_for_want_of_its_rows() {
+    let place = Place::new();
+    let server = place.serve_with(&[], &[("LANDFALL_LOADS_WAITING_MAX", "1")]);
+    let (mut client, mut other) = (connect(&server), connect(&server));
+    other.call(&["MSET", "k", "1", "p", "1", "q", "1"]).unwrap();
+    forget(&mut other);
+    client.call(&["WATCH", "k"]).unwrap();
+    for command in [&["MULTI"][..], &["GET", "p"], &["GET", "q"]] {
+        client.call(command).unwrap();
+    }
+    let refused = client.call(&["EXEC"]).unwrap_err().to_string();
+    assert!(refused.contains("too many reads wait"), "{refused}");
+    other.call(&["SET", "k", "2"]).unwrap();
+    assert!(ran(&mut client, &[&["GET", "k"]]), "nothing is watched any more");
 }

@@ -50,6 +50,8 @@ pub struct Connection {
     pub touched: bool,
     /// When it came.
     pub came: Instant,
+    /// Since when it has no login, as far as was looked.
+    pub stranger_since: Option<Instant>,
     /// From so many bytes of unsent replies on nothing more is read.
     output_pause_bytes: usize,
     /// When it came, or last completed a request.
@@ -86,6 +88,7 @@ impl Connection {
             closing: false,
             touched: false,
             came: now,
+            stranger_since: Some(now),
             output_pause_bytes: STRANGER_OUTPUT_PAUSE_BYTES,
             active: now,
         };
@@ -103,6 +106,7 @@ impl Connection {
 
     #[cold]
     fn change_limits(&mut self) {
+        self.stranger_since = None;
         (self.output_pause_bytes, _) = match self.session.authenticated {
             true => (OUTPUT_PAUSE_BYTES, self.decoder.set_limits(Limits::authenticated())),
             false => (STRANGER_OUTPUT_PAUSE_BYTES, self.decoder.set_limits(Limits::unauthenticated())),

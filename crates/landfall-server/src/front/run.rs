@@ -198,7 +198,10 @@ impl Front {
             Ok(()) => None,
         };
         if let Some(refusal) = refusal {
-            connection.session.transaction = None;
+            // That was EXEC: what it watched is over as well.
+            if connection.session.transaction.take().is_some() {
+                connection.session.watch = None;
+            }
             let start = connection.output.len();
             refuse(&mut ReplyWriter::new(&mut connection.output, connection.session.protocol), &refusal);
             connection.keep_silence(start);

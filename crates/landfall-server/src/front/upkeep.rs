@@ -15,6 +15,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const GROWN_BYTES_MAX: usize = 16 << 20;
 /// Buffers up to this size stay with a connection that rests.
 pub(super) const RESTING_BYTES_MAX: usize = 4 << 10;
+/// What a row that is watched takes, in bytes, as measured.
+const WATCHED_ROW_BYTES: usize = 80;
 /// A connection rests when it has completed no request for so long.
 const RESTING_AFTER: Duration = Duration::from_secs(2);
 
@@ -101,7 +103,10 @@ impl Front {
             let is_waiting = connection.wait.is_some()
                 || connection.held.is_some()
                 || connection.session.subscriptions.is_some();
-            if !connection.session.authenticated && idle > login_max {
+            // What is refused is no sign of a login.
+            if !connection.session.authenticated
+                && now.saturating_duration_since(*connection.stranger_since.get_or_insert(now)) > login_max
+            {
                 Shared::count(&self.shared.strangers_closed);
                 late.push(token);
             } else if !idle_max.is_zero() && idle > idle_max && !is_waiting {
@@ -132,6 +137,7 @@ impl Connection {
     pub(super) fn held_bytes(&self) -> usize {
         let transaction = self.session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
         let held = self.held.as_ref().map_or(0, |held| held.replies.capacity());
+        let watched = self.session.watch.as_ref().map_or(0, |watch| watch.rows() * WATCHED_ROW_BYTES);
         size_of::<Connection>()
             + self.socket.held_bytes()
             + self.input.capacity()
@@ -139,6 +145,7 @@ impl Connection {
             + self.decoder.held_bytes()
             + transaction
             + held
+            + watched
     }
 
     /// Gives back memory that the last requests needed.
