@@ -217,6 +217,10 @@ fn ten_thousand_guesses_from_one_address_are_looked_at_ten_times_and_then_once_a
     assert!(
         error(&call(&mut client(&server), &["AUTH", "reader", "secret"])).contains("too many failed logins")
     );
+    // The token of the administrator cannot be guessed, so nobody is kept out of the server by those who guess.
+    let token = std::fs::read_to_string(place.path().join("landfall-data/admin-token")).unwrap();
+    assert_eq!(call(&mut client(&server), &["AUTH", "admin-token", token.trim()]), ok());
+    assert_ne!(call(&mut client(&server), &["AUTH", "admin-token", "secret"]), ok());
     // Who is in stays in, and whoever comes another way is let in.
     assert!(call(&mut good, &["GET", "a"]).is_null());
     place.write("password", "secret\n");
