@@ -248,11 +248,11 @@ impl Core {
         let identity = (self.cache.hash(row), row, flight.home);
         let watermark = loaded.watermark.position;
         let wanted = flight.in_part.filter(|&(of, upto)| of == lane && upto > watermark);
-        let rest =
-            match wanted.map(|(_, upto)| self.rest_of(&flight.row, lane, (watermark, upto))).transpose() {
-                Ok(rest) => rest.flatten(),
-                Err(error) => return Ok(Taken::LogFailed(error)),
-            };
+        let rest_of = |(_, upto)| self.rest_of(&flight.row, lane, (watermark, upto), flight.deadline);
+        let rest = match wanted.map(rest_of).transpose() {
+            Ok(rest) => rest.flatten(),
+            Err(error) => return Ok(Taken::LogFailed(error)),
+        };
         if rest.is_some() {
             self.counts.joined_loads.fetch_add(1, Ordering::Relaxed);
         }

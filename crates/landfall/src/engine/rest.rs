@@ -1,15 +1,20 @@
 //! What the log has of one row behind a watermark: the part of its owed changes that a database lacks which is between two
 //! batches. It reads the log and changes nothing.
 
+use std::time::Duration;
+
 use super::core::Core;
 use crate::buffer::cache::owed::Rest;
 use crate::buffer::log::{LogError, Safety};
 use crate::model::codec::decode_body;
 use crate::model::{Change, LaneId, LoggedChange, Position, RowKey};
 
+/// After so many records it is looked whether there is still time.
+const RECORDS_BETWEEN_LOOKS: usize = 1024;
+
 impl Core {
     /// The changes of the row in the lane behind `after`, up to and with `last`, merged. None when not all of it is
-    /// durable yet.
+    /// durable yet, when a part of it has landed meanwhile and is no longer kept, and when it cannot be read `until` then.
     ///
     /// It reads every record of the lane in between: at most what may be pending, and only while one cut lands in several
     /// batches.
@@ -20,11 +25,30 @@ impl Core {
         &self,
         row: &RowKey,
         lane: LaneId,
+        between: (Position, Position),
+        until: Duration,
+    ) -> Result<Option<Rest>, LogError> {
+        match self.read_rest(row, lane, between, until) {
+            Err(LogError::Trimmed { .. }) => Ok(None),
+            read => read,
+        }
+    }
+
+    fn read_rest(
+        &self,
+        row: &RowKey,
+        lane: LaneId,
         (after, last): (Position, Position),
+        until: Duration,
     ) -> Result<Option<Rest>, LogError> {
         let mut rest: Option<Change> = None;
         let mut records = self.log.records(&[(lane, after)], self.log.safe(Safety::Durable))?;
+        let mut read = 0;
         while let Some(record) = records.next()? {
+            read += 1;
+            if read % RECORDS_BETWEEN_LOOKS == 0 && self.env.clock.monotonic() >= until {
+                return Ok(None);
+            }
             let place = record.lanes.iter().position(|&(of, _)| of == lane);
             let Some(at) = place else { continue };
             let position = record.lanes[at].1;

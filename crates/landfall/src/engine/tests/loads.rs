@@ -126,6 +126,34 @@ fn a_row_that_has_landed_in_part_is_read_while_the_rest_of_it_cannot_land() {
 }
 
 #[test]
+fn the_rest_of_a_row_is_not_looked_for_without_end_or_where_the_log_keeps_it_no_more() {
+    let (world, _) = doubled(|settings| settings.retention_bytes = 0);
+    world.engine().pause(None).unwrap();
+    (0..3_000).for_each(|_| grow(&world, 1, 1));
+    let core = &world.engine().core;
+    let target = world.engine().resolve(b"page:1").unwrap();
+    let unit = world.engine().unit(&[(b"page:1", &target)], false);
+    let (row, lane) = (unit.row_key(0), unit.lane(0));
+    drop(unit);
+    let last =
+        core.cache.lock(core.cache.shard_of(core.cache.hash(row.as_bytes()))).iter().next().unwrap().position;
+    let rest = |until| core.rest_of(&row, lane, (0, last), until);
+    assert!(rest(std::time::Duration::ZERO).unwrap().is_none(), "its time is over");
+    assert!(rest(std::time::Duration::MAX).unwrap().is_some());
+    world.engine().resume(None).unwrap();
+    world.land_and_forget();
+    world.engine().core.log.upkeep().unwrap();
+    assert!(
+        matches!(
+            core.log.records(&[(lane, 0)], core.log.accepted()),
+            Err(crate::error::LogError::Trimmed { .. })
+        ),
+        "let go"
+    );
+    assert!(rest(std::time::Duration::MAX).unwrap().is_none(), "the next load sees that it has landed");
+}
+
+#[test]
 fn an_old_load_never_hides_a_newer_write_that_landed_and_was_let_go() {
     let (world, double) = doubled(|_| {});
     set(&world, "a", "old");
