@@ -200,5 +200,6 @@ pub(super) const STREAMS: &[Spec] =
         .fast()
         .since("5.0.0")
         .differs(&[
-            "The key names a table without other keys; the id is `*`, and the reply is `<position>-<lane>`.",
+            "The key names a table without other keys; the id is `*`, and the reply is `<position>-<lane>`. \
+             Events of one EXEC have one id.",
         ])];
