@@ -9,11 +9,15 @@ mod clients;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use landfall_resp::Value;
 use landfall_sim::chance::Chance;
 use landfall_sim::checker::Outcome;
+use landfall_sim::checker::positions::{Placed, check_positions};
+use landfall_sim::client::{Client, request};
 use landfall_sim::load::Scene;
 use landfall_sim::round::{CLIENTS, CONFIG, PROGRESS_WITHIN, Round, Tally, prepare, proof_time, told};
 use landfall_sim::servers::LandfallOptions;
@@ -196,6 +200,71 @@ fn redis_cli_loses_and_doubles_nothing_when_the_server_is_killed() {
 #[test]
 fn redis_py_loses_and_doubles_nothing_when_the_server_is_killed() {
     kills_with_only("redis_py_loses_and_doubles_nothing_when_the_server_is_killed", "redis-py");
+}
+
+/// Writes to its own key until it is told to stop, and asks for the position of each write that is acknowledged.
+fn write_and_ask(key: &str, scene: &Scene, answered: &AtomicU64) -> Vec<Placed> {
+    let mut placed = Vec::new();
+    while !scene.is_stopped() {
+        wait_until(Instant::now() + PROGRESS_WITHIN, || scene.is_stopped() || scene.address().is_some());
+        let connected = scene.address().and_then(|address| Client::connect(address, PROGRESS_WITHIN).ok());
+        let Some(mut client) = connected else { continue };
+        let mut before = BTreeMap::new();
+        while !scene.is_stopped() && !client.is_broken() {
+            let invoked_ns = scene.now_ns();
+            let answers = client.pipeline(&[request(&["INCR", key]), request(&["LANDFALL.POSITIONS"])]);
+            let returned_ns = scene.now_ns();
+            let [Some(Value::Integer(_)), Some(Value::Array(told))] =
+                [answers[0].value(), answers[1].value()]
+            else {
+                continue;
+            };
+            let Value::Bulk(lineage) = &told[0] else { panic!("{told:?}") };
+            for place in &told[1..] {
+                let Value::Array(place) = place else { panic!("{told:?}") };
+                let [Value::Integer(lane), Value::Integer(position)] = place[..] else { panic!("{told:?}") };
+                if before.insert(lane, position) != Some(position) {
+                    placed.push(Placed {
+                        lineage: String::from_utf8_lossy(lineage).into_owned(),
+                        lane: lane as u32,
+                        position: position as u64,
+                        invoked_ns,
+                        returned_ns,
+                    });
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+    placed
+}
+
+// shows: S5, S6
+#[test]
+fn a_position_is_given_once_and_in_the_order_of_the_answers_over_kills() {
+    const KEYS: [&str; 4] = ["a", "b", "c", "d"];
+    let seed = Chance::fresh_seed().unwrap();
+    told("positions", seed, begin(("everysec", "WAL"), &every_kind(), Chance::from_seed(seed)), |round| {
+        let (scene, answered) = (Scene::default(), AtomicU64::new(0));
+        scene.set_address(round.server.address());
+        let placed: Vec<Placed> = std::thread::scope(|scope| {
+            let writers: Vec<_> =
+                KEYS.iter().map(|key| scope.spawn(|| write_and_ask(key, &scene, &answered))).collect();
+            let kills = (0..4).try_for_each(|_| {
+                let target = answered.load(Ordering::Relaxed) + 500;
+                let enough = || answered.load(Ordering::Relaxed) >= target;
+                ensure!(wait_until(Instant::now() + PROGRESS_WITHIN, enough), "nothing is acknowledged");
+                kill_and_restart(round, &scene, &mut Count::default())
+            });
+            scene.stop();
+            let placed = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+            kills.map(|()| placed)
+        })?;
+        ensure!(placed.len() >= 2_000, "only {} writes were told their positions", placed.len());
+        let found = check_positions(&placed);
+        ensure!(found.is_empty(), "{found:#?}");
+        Ok(())
+    });
 }
 
 // shows: S1, S6

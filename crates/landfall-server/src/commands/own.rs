@@ -77,6 +77,23 @@ pub fn flush(_: &mut Session, engine: &Engine, request: &Request<'_>, reply: &mu
     Flow::Park(Wait::Landed { places, deadline: deadline(timeout_ms), answer: Answer::Flush })
 }
 
+/// LANDFALL.POSITIONS
+pub fn positions(
+    session: &mut Session,
+    engine: &Engine,
+    _: &Request<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Flow {
+    reply.array_header(1 + session.places.len());
+    reply.bulk(engine.lineage().to_string().as_bytes());
+    for (lane, position) in &session.places {
+        reply.array_header(2);
+        reply.integer(i64::from(lane.0));
+        reply.integer(*position as i64);
+    }
+    Flow::Done
+}
+
 /// WAIT numreplicas timeout: here the replica is the database.
 pub fn wait(
     session: &mut Session,

@@ -45,6 +45,7 @@ mod counter;
 mod events;
 mod group;
 mod order;
+pub mod positions;
 mod register;
 pub mod tail;
 

@@ -75,7 +75,8 @@ impl Scene {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
-    fn address(&self) -> Option<SocketAddr> {
+    /// Where the server is; none while it is gone.
+    pub fn address(&self) -> Option<SocketAddr> {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -84,7 +85,8 @@ impl Scene {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    fn is_stopped(&self) -> bool {
+    /// Whether the clients are to end.
+    pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 

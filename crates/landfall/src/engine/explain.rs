@@ -8,7 +8,7 @@ use super::unit::Unit;
 use crate::buffer::cache::View;
 use crate::buffer::log::Safety;
 use crate::model::mapping::Target;
-use crate::model::{LaneId, Position, RowKey};
+use crate::model::{LaneId, Lineage, Position, RowKey};
 
 /// Where a row stands, without the database.
 #[derive(Debug, Clone)]
@@ -116,6 +116,11 @@ impl Engine {
             crate::lander::Waited::Landed => Ok(()),
             _ => Err(Refusal::TryAgain(self.held_up(&places))),
         }
+    }
+
+    /// The identity of the log that positions belong to.
+    pub fn lineage(&self) -> Lineage {
+        self.core.log.lineage()
     }
 
     /// The last accepted position of every lane.

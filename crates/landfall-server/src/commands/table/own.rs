@@ -16,6 +16,13 @@ pub(super) const LANDFALL: &[Spec] = &[
         "Where a key stands between cache, log and database, as JSON.",
     )
     .alone(),
+    Spec::session(
+        "LANDFALL.POSITIONS",
+        1,
+        own::positions,
+        "Where this connection's writes stand: the log's lineage, then of each lane its number and the last position.",
+    )
+    .alone(),
     Spec::session("LANDFALL.FLUSH", -1, own::flush, "Lands everything accepted so far and waits for it.")
         .also(Flags::BLOCKING)
         .alone(),
