@@ -12,15 +12,13 @@
 //!   whoever watches it is still told. Two rows of one hash tell each other's watchers, which is a change too many.
 //! - What is known of a row may also give way to what the database has without a write of its own: when it is loaded again
 //!   after a write whose outcome only the database knows (a column that it computes, a dead letter that is dropped), and
-//!   when a delete cascades. Whoever lets it go for that tells as well ([`Shard::clean`], [`Shard::forget`]), and so does a
+//!   when a delete cascades. Whoever lets it go for that tells as well (`Shard::clean`, `Shard::forget`), and so does a
 //!   load that is ahead of the landings that were told ([`fill`](super::fill())).
 //!
 //! A row that another program changes in the database behind Landfall's back is no change here, as it is none for reads
 //! until the row is loaded again.
 //!
 //! [`Shard::write`]: super::Shard::write
-//! [`Shard::clean`]: super::Shard::clean
-//! [`Shard::forget`]: super::Shard::forget
 
 use std::collections::HashMap;
 use std::sync::Arc;
