@@ -1,11 +1,12 @@
 //! What every part of an open engine shares: the cache, the log, the lanes, and the numbers that travel back.
 //! It starts nothing and decides nothing but admission.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::cascades::Cascades;
 use super::lanes::Lanes;
 use super::load::Loads;
+use super::moved::Moved;
 use super::refusal::Refusal;
 use crate::buffer::cache::Cache;
 use crate::buffer::log::{Address, Log, LogError, Safety};
@@ -33,6 +34,7 @@ pub struct Core {
     pub(super) loads: Loads,
     /// By lane number: up to here rows were made clean, and may have been let go. It never goes back.
     pub(super) cleaned: Vec<AtomicU64>,
+    pub(super) moved: OnceLock<Moved>,
     pub(super) closing: AtomicBool,
     pub(super) counts: Counts,
     pub(super) cascades: Cascades,
@@ -141,6 +143,7 @@ impl Core {
         // First the number: whoever finds a row gone knows how new a load of it has to be.
         let behind = cleaned.fetch_max(landed, Ordering::AcqRel) < landed;
         if behind {
+            self.lets_go_of(lane);
             self.cache.landed(lane, landed);
             reach("keeper.cleaned");
         }
@@ -152,7 +155,7 @@ impl Core {
     pub(super) fn loads_from(&self, lane: LaneId) -> Position {
         let cleaned = self.cleaned.get(lane.0 as usize).map_or(0, |cleaned| cleaned.load(Ordering::Acquire));
         let cleaned = if planted(Bug::RewoundLoadBelieved) { 0 } else { cleaned };
-        cleaned.max(self.progress.landed(lane))
+        cleaned.max(self.progress.landed(lane)).max(self.moved_behind(lane))
     }
 
     /// Says that the log took so many changes of a lane, so that the lander wakes when it is time.

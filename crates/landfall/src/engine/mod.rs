@@ -27,6 +27,7 @@ mod lanes;
 pub mod letters;
 mod library;
 mod load;
+mod moved;
 mod open;
 pub mod ops;
 mod recover;

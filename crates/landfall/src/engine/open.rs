@@ -1,7 +1,7 @@
 //! Opening: the log, the database, the lanes, the take-over, and what is owed, before the first command runs.
 //! It refuses rather than guesses: a log and a database that do not belong together are never joined.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Engine;
 use super::cascades::Cascades;
@@ -165,6 +165,7 @@ impl Assembled {
             incidents: lander.incidents().clone(),
             loads: Loads::default(),
             cleaned: by_lane(&landed),
+            moved: OnceLock::new(),
             closing: AtomicBool::new(false),
             counts: Counts::default(),
             cascades,

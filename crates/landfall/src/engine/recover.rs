@@ -1,6 +1,8 @@
 //! After the take-over: what the log still owes becomes the view again, before anybody reads.
 //! It reads the log once, in order, and never asks the database for a row.
 
+use std::collections::BTreeSet;
+
 use super::core::Core;
 use crate::buffer::cache::View;
 use crate::buffer::cache::shard::After;
@@ -24,6 +26,7 @@ pub(super) fn recover(core: &Core) -> Result<Recovered, LogError> {
     let lanes: Vec<(LaneId, Position)> =
         core.log.lanes().into_iter().map(|(_, lane)| (lane, core.progress.landed(lane))).collect();
     let mut recovered = Recovered::default();
+    let (mut left, mut to) = (BTreeSet::new(), BTreeSet::new());
     let mut records = core.log.records(&lanes, core.log.accepted())?;
     while let Some(record) = records.next()? {
         recovered.records += 1;
@@ -35,6 +38,10 @@ pub(super) fn recover(core: &Core) -> Result<Recovered, LogError> {
         for (number, change) in changes {
             recovered.changes += 1;
             let Some(&(lane, position)) = record.lanes.get(usize::from(number)) else { continue };
+            if let Some(home) = core.home_of(&change).filter(|home| *home != lane) {
+                left.insert(lane);
+                to.insert(home);
+            }
             let (row, change) = match change {
                 LoggedChange::Row { row, change } => (row, change),
                 LoggedChange::Append { .. } => continue,
@@ -55,7 +62,25 @@ pub(super) fn recover(core: &Core) -> Result<Recovered, LogError> {
             }
         }
     }
+    drop(records);
+    core.rows_have_moved(left, to)?;
     Ok(recovered)
+}
+
+impl Core {
+    /// The lane that the row of a change has now; none for an event, and for a row of a table that is gone.
+    fn home_of(&self, change: &LoggedChange) -> Option<LaneId> {
+        let row = match change {
+            LoggedChange::Row { row, .. } => row.clone(),
+            LoggedChange::Letter { key, .. } => key.row()?,
+            LoggedChange::Append { .. } => return None,
+        };
+        let table = match row.decode().ok()? {
+            RowName::Table { table, .. } => Some(&**self.catalogue.table(table)?),
+            RowName::Key(_) => None,
+        };
+        Some(self.lanes.of_row(table, row.as_bytes()))
+    }
 }
 
 fn apply_to_cache(core: &Core, (row, lane): (&[u8], LaneId), position: Position, change: Change) {
