@@ -188,7 +188,7 @@ fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engi
     }
     // A file that went away must not be made anew, empty.
     let database = match has_database(&*log)? {
-        true => SqliteDatabase::open_existing(&options.database, SqliteSettings::default()),
+        true => SqliteDatabase::open_known(&options.database, SqliteSettings::default()),
         false => SqliteDatabase::open(&options.database, SqliteSettings::default()),
     };
     let database: Arc<dyn Database> = Arc::new(database?);
@@ -207,11 +207,15 @@ fn drain_before_reload<'a>(mut phases: impl Iterator<Item = &'a Phase>) -> Durat
     if is_held { Duration::ZERO } else { Duration::from_secs(5) }
 }
 
-/// Closes the engine and opens it anew, so that it reads the tables again.
+/// Closes the engine and opens it anew, so that it reads the tables again. Without the database it serves what is known.
 fn reopen(options: &ServeOptions, env: &Env, engine: Arc<Engine>, shared: Arc<Shared>) {
     let (mut options, env) = (options.clone(), env.clone());
     options.settings.paused = engine.paused();
-    let drain = drain_before_reload(engine.status().groups.iter().map(|group| &group.status.phase));
+    // One that was opened without the database and does not fit it lands nothing any more.
+    let drain = match engine.is_outdated() {
+        true => Duration::ZERO,
+        false => drain_before_reload(engine.status().groups.iter().map(|group| &group.status.phase)),
+    };
     let failed = shared.clone();
     let work = move || {
         // What does not land now stays in the log and is owed by the new engine.
@@ -292,8 +296,17 @@ fn greet(options: &ServeOptions, engine: &Engine, (opened, is_new): (&Opened, bo
     for warning in engine.status().warnings {
         say!("  WARNING       {warning}");
     }
+    if opened.database_away {
+        say!(
+            "  WARNING       {}",
+            wrapped(
+                "the database does not answer: what is in the log is served, writes are taken, and nothing lands before it is there; see landfall status",
+                16
+            )
+        );
+    }
     if opened.owed_changes > 0 {
-        say!("  recovered     {} changes that had not landed; they land now", opened.owed_changes);
+        say!("  recovered     {} changes that had not landed; they land next", opened.owed_changes);
     }
     say!("  can be lost   {}", loss_in_words(settings.fsync));
     // Without a URL it would be another server, if there is one at the usual address.

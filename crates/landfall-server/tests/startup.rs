@@ -80,7 +80,7 @@ fn a_copied_data_directory_is_refused_and_adopted_only_when_told_so() {
 }
 
 #[test]
-fn a_lost_log_an_empty_database_and_a_missing_one_are_refused() {
+fn a_lost_log_and_an_empty_database_are_refused() {
     let place = place();
     write_and_stop(place.serve(&[]), "a");
     copy(&place, "data", "kept");
@@ -94,8 +94,6 @@ fn a_lost_log_an_empty_database_and_a_missing_one_are_refused() {
             remove(&place.path().join(file));
         }
     }
-    assert!(refused(&place).contains("put it back"));
-    assert!(!place.path().join("app.db").exists(), "no empty file is made in its place");
     database(&place).execute_batch("CREATE TABLE other (id INTEGER PRIMARY KEY)").unwrap();
     let said = refused(&place);
     assert!(
@@ -157,4 +155,137 @@ fn a_database_file_that_goes_away_is_noticed_and_nothing_is_lost() {
         .query_row("SELECT value FROM landfall_key WHERE key = CAST('a' AS BLOB)", [], |row| row.get(0))
         .unwrap();
     assert_eq!(value, b"2");
+}
+
+/// Takes the database away, as a volume that is not mounted does.
+fn take_away(place: &Place) {
+    assert!(!place.path().join("app.db-wal").exists(), "a close in order leaves one file");
+    std::fs::rename(place.path().join("app.db"), place.path().join("away.db")).unwrap();
+}
+
+fn put_back(place: &Place) {
+    assert!(!place.path().join("app.db").exists(), "no empty file is made in its place");
+    std::fs::rename(place.path().join("away.db"), place.path().join("app.db")).unwrap();
+}
+
+fn value(place: &Place, key: &str) -> Option<String> {
+    let query = "SELECT CAST(value AS TEXT) FROM landfall_key WHERE key = CAST(?1 AS BLOB)";
+    use rusqlite::OptionalExtension;
+    database(place).query_row(query, [key], |row| row.get(0)).optional().unwrap()
+}
+
+// shows: S1
+#[test]
+fn with_the_database_away_at_the_start_writes_are_taken_and_land_once_when_it_is_back() {
+    let place = place();
+    database(&place).execute_batch("CREATE TABLE page (id INTEGER PRIMARY KEY, views INTEGER)").unwrap();
+    let server = place.serve(&[]);
+    server.cli(&["SET", "a", "v"]);
+    server.cli(&["LANDFALL.ADD", "page:1", "views", "1"]);
+    assert!(server.terminate().success());
+    take_away(&place);
+    let server = place.serve(&[]);
+    assert!(server.said().contains("the database does not answer"), "{}", server.said());
+    assert!(server.cli_ended(&["GET", "a"]).out.contains("MASTERDOWN"), "an unknown value is not made up");
+    assert!(server.cli_ended(&["LANDFALL.RELOAD"]).out.contains("MASTERDOWN"), "no tables were read");
+    assert_eq!(server.cli(&["SET", "b", "w"]), "OK");
+    server.cli(&["LANDFALL.ADD", "page:1", "views", "10"]);
+    assert_eq!(server.cli(&["GET", "b"]), "w");
+    let now = status(&server);
+    assert_eq!((&now["health"], &now["connection"]["met"]), (&Json::from("look"), &Json::from(false)));
+    server.kill();
+    let server = place.serve(&[]);
+    assert_eq!(server.cli(&["GET", "b"]), "w");
+    server.cli(&["LANDFALL.ADD", "page:1", "views", "100"]);
+    server.kill();
+    let server = place.serve(&[]);
+    put_back(&place);
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    assert_eq!(
+        (server.cli(&["GET", "a"]), server.cli(&["HGET", "page:1", "views"])),
+        ("v".into(), "111".into())
+    );
+    wait_until("all is well again", || status(&server)["health"] == "ok");
+    assert_eq!(value(&place, "b").as_deref(), Some("w"));
+    let views = "SELECT views FROM page WHERE id = 1";
+    assert_eq!(database(&place).query_row(views, [], |row| row.get::<_, i64>(0)).unwrap(), 111);
+    assert!(server.terminate().success());
+    assert_eq!(place.serve(&[]).cli(&["GET", "b"]), "w");
+}
+
+#[test]
+fn another_database_in_the_place_of_the_one_that_was_away_gets_nothing() {
+    let place = place();
+    write_and_stop(place.serve(&[]), "a");
+    take_away(&place);
+    let server = place.serve(&[]);
+    assert_eq!(server.cli(&["SET", "b", "w"]), "OK");
+    let other = database(&place);
+    other.execute_batch("CREATE TABLE other (id INTEGER PRIMARY KEY)").unwrap();
+    let mut told = String::new();
+    wait_until("landing has stopped", || {
+        let now = status(&server);
+        told = now["groups"][0]["error"].as_str().unwrap_or_default().to_owned();
+        now["groups"][0]["phase"] == "stopped: diverged"
+    });
+    assert!(told.contains("was emptied, or was put in the place"), "{told}");
+    let said = server.cli_ended(&["SET", "b", "x"]).out;
+    assert!(said.contains("stopped for good"), "{said}");
+    assert_eq!(server.cli(&["GET", "b"]), "w", "what is known is served");
+    assert_eq!(server.run(&["incidents", "list"]).code, Some(1));
+    assert!(server.terminate().success());
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    assert_eq!(other.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 1, "nothing was made there");
+    drop(other);
+    assert!(refused(&place).contains(&told), "a start says the same");
+    remove(&place.path().join("app.db"));
+    put_back(&place);
+    let server = place.serve(&[]);
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    assert_eq!(value(&place, "b").as_deref(), Some("w"));
+}
+
+#[test]
+fn tables_that_changed_while_the_database_was_away_are_read_anew_by_the_server_itself() {
+    let place = place();
+    database(&place)
+        .execute_batch("CREATE TABLE page (id INTEGER PRIMARY KEY, views INTEGER, title TEXT)")
+        .unwrap();
+    let server = place.serve(&[]);
+    server.cli(&["HSET", "page:1", "views", "1", "title", "t"]);
+    assert!(server.terminate().success());
+    database(&place)
+        .execute_batch(
+            "ALTER TABLE page DROP COLUMN title; CREATE TABLE later (id INTEGER PRIMARY KEY, n INTEGER)",
+        )
+        .unwrap();
+    take_away(&place);
+    let server = place.serve(&[]);
+    server.cli(&["HSET", "page:2", "views", "2"]);
+    server.cli(&["HSET", "page:3", "title", "t"]);
+    put_back(&place);
+    wait_until("the new tables are read", || server.run(&["status", "--json"]).out.contains("\"later\""));
+    assert_eq!(server.run(&["drain"]).code, Some(0), "{}", server.said());
+    let number = |query| database(&place).query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(number("SELECT views FROM page WHERE id = 2"), 2, "{:?}", status(&server));
+    assert_eq!(server.cli(&["HSET", "later:1", "n", "7"]), "1");
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    assert_eq!(number("SELECT n FROM later"), 7, "a new table is known");
+    wait_until("what has no column any more is a dead letter", || {
+        status(&server)["dead_letters"]["count"] == 1
+    });
+}
+
+#[test]
+fn a_first_start_without_the_database_is_refused_and_says_what_it_needs() {
+    let place = place();
+    let lock = database(&place);
+    lock.execute_batch("CREATE TABLE page (id INTEGER PRIMARY KEY, views INTEGER); BEGIN EXCLUSIVE").unwrap();
+    let said = refused(&place);
+    assert!(
+        said.contains("holds the lock") && said.contains("start again when the database answers"),
+        "{said}"
+    );
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(place.serve(&[]).cli(&["HSET", "page:1", "views", "1"]), "1");
 }

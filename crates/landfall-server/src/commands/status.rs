@@ -115,7 +115,11 @@ fn amounts_part(status: &Status, settings: &Settings) -> Json {
 fn landing_part(status: &Status, engine: &Engine) -> Json {
     json!({
         "groups": groups_document(status, &engine.paused()),
-        "connection": {"attempts": status.connection.attempts, "error": status.connection.error},
+        "connection": {
+            "met": status.database_met,
+            "attempts": status.connection.attempts,
+            "error": status.connection.error,
+        },
         "tables": tables_document(engine),
         "poisoned": status.poisoned,
         "troubles": status.troubles,

@@ -243,6 +243,12 @@ impl Front {
     fn adopt(&mut self, engine: Arc<Engine>) {
         let shared = self.shared.clone();
         engine.on_landed(Arc::new(move || shared.post(Post::Landed)));
+        let shared = self.shared.clone();
+        engine.on_outdated(Arc::new(move || shared.post(Post::Outdated)));
+        if engine.is_outdated() {
+            // It was found before anybody listened.
+            self.shared.post(Post::Outdated);
+        }
         self.engine = Some(engine);
     }
 

@@ -152,6 +152,7 @@ impl Front {
                 }
                 Post::Landed => {}
                 Post::Secured(stream, peer) => self.welcome_secured(stream, peer),
+                Post::Outdated => self.open_anew(),
                 Post::Loaded(who, outcome) => self.loaded(who, outcome),
                 Post::Reply(who, reply) => {
                     if let Some(connection) = self.parked(who) {
@@ -163,11 +164,17 @@ impl Front {
                     }
                 }
                 Post::Reloaded(engine) => {
+                    let met = engine.has_met_database();
                     self.adopt(engine);
                     for who in std::mem::take(&mut self.reloading) {
                         if let Some(connection) = self.parked(who) {
                             let start = connection.output.len();
-                            ReplyWriter::new(&mut connection.output, connection.session.protocol).ok();
+                            let mut reply =
+                                ReplyWriter::new(&mut connection.output, connection.session.protocol);
+                            match met {
+                                true => reply.ok(),
+                                false => reply.error("MASTERDOWN the database does not answer: its tables are served as they were last seen, and are read again when it does"),
+                            }
                             connection.keep_silence(start);
                             connection.wait = None;
                             self.go_on(who.token);

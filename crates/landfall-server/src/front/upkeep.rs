@@ -43,6 +43,17 @@ impl Upkeep {
 }
 
 impl Front {
+    /// Has the engine opened anew, unless it was already: an older one may have asked for it again and again.
+    pub(super) fn open_anew(&mut self) {
+        let Some(engine) = self.engine.take_if(|engine| engine.is_outdated()) else { return };
+        // What this turn has written is answered at its end, when this engine is no longer here. If that cannot be
+        // promised, the lander asks again, or the end of the turn ends the server.
+        match engine.commit() {
+            Ok(()) => (self.reopen)(engine, &self.shared),
+            Err(_) => self.engine = Some(engine),
+        }
+    }
+
     /// Looks at the connections, if it is time.
     pub(super) fn keep_up(&mut self) {
         let is_due = self.now >= self.upkeep.next;

@@ -140,6 +140,11 @@ impl Command {
         }
     }
 
+    /// Whether it is about a table, and not about a key-value key.
+    pub(super) fn is_of_table(&self) -> bool {
+        self.is_event() || self.key().contains(':')
+    }
+
     /// The row that it is about; none for an event.
     pub(super) fn row(&self) -> Option<RowKey> {
         if self.is_event() {

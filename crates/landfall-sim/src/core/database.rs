@@ -19,7 +19,7 @@ use super::context::Context;
 use super::history::{History, Rows, difference, event_id};
 pub(super) use super::snapshot::OwnTables;
 use super::snapshot::Snapshot;
-use super::tables::{catalogue, statement};
+use super::tables::{catalogue, statement, with_unique_page};
 
 /// How many committed states are kept, for a replica that lags.
 const PAST_STATES_MAX: usize = 12;
@@ -41,6 +41,8 @@ struct State {
     adopted: Option<BTreeMap<LaneId, Position>>,
     /// Rows were given up that later ones may depend on.
     lacks_rows: bool,
+    /// The tables are described in the other way.
+    tables_changed: bool,
     /// Statements on some rows are refused, as by a trigger that somebody added; the number chooses which rows.
     refuses: Option<u64>,
     /// A transaction whose COMMIT was sent and whose end nobody has seen.
@@ -104,6 +106,11 @@ impl SimulatedDatabase {
 
     pub(super) fn is_down(&self) -> bool {
         self.0.state.lock().is_down
+    }
+
+    /// Somebody changes a table: `page` gets a unique index, or loses it.
+    pub(super) fn change_tables(&self) {
+        self.0.state.lock().tables_changed ^= true;
     }
 
     pub(super) fn set_refusing(&self, is_refusing: bool) {
@@ -210,7 +217,14 @@ impl SimulatedDatabase {
             }
             Ok(_) => {}
         }
-        for (lane, _, to) in &steps {
+        let wrote = state.now.rows != after.rows;
+        for (lane, from, to) in &steps {
+            if to.0.saturating_sub(from.0) >= 1 << 32 {
+                context.reached(match wrote {
+                    false => "a lane passed a gap",
+                    true => "a lane passed a gap between records",
+                });
+            }
             context.mix(u64::from(lane.0) << 40 | to.0);
         }
         context.tell(|| format!("committed {steps:?}"));
@@ -270,7 +284,8 @@ impl Database for SimulatedDatabase {
 
     fn catalogue(&self) -> Result<Catalogue, SinkError> {
         self.connect()?;
-        Ok(self.0.catalogue.lock().clone())
+        let tables = self.0.catalogue.lock().clone();
+        Ok(if self.0.state.lock().tables_changed { with_unique_page(&tables) } else { tables })
     }
 
     fn sink(&self, _: LandingContext) -> Result<Box<dyn Sink>, SinkError> {

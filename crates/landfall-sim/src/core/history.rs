@@ -1,7 +1,7 @@
 //! What was ever appended to the log, by its chained hashes, and what rows follow from it.
 //! It applies changes by itself and never asks the product what a change means.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use landfall::model::{
@@ -31,11 +31,12 @@ pub(super) struct Record {
     pub(super) changes: Vec<(u8, LoggedChange)>,
 }
 
-/// A step of a lane: the anchor before, and the record (none: a gap).
+/// A step of a lane: the anchor before, the record (none: a gap), and how many positions it takes.
 #[derive(Clone)]
 struct Link {
     before: Anchor,
     record: Option<usize>,
+    positions: u64,
 }
 
 /// Everything that was appended in a run.
@@ -44,7 +45,7 @@ pub(super) struct History {
     records: Vec<Record>,
     links: HashMap<(LaneId, Anchor), Link>,
     /// Where a log goes on behind records that it does not have.
-    gaps: HashSet<(LaneId, Anchor)>,
+    gaps: HashMap<(LaneId, Anchor), Link>,
     /// The records of the log as it is now, in the order of their appending.
     pub(super) order: Vec<usize>,
     /// What readers have to see: the fold of `order`.
@@ -63,6 +64,8 @@ pub(super) struct History {
     partly: BTreeMap<usize, Vec<LaneId>>,
     /// `order` before a disaster, as far as it was acknowledged.
     remembered: Vec<usize>,
+    /// Another copy of the log has written.
+    has_copies: bool,
     lineage: Option<Lineage>,
     lineages: BTreeSet<Lineage>,
 }
@@ -139,23 +142,46 @@ pub(super) fn difference(expected: &Rows, found: &Rows) -> String {
 impl History {
     /// Notes an appended record; `links` are each lane's anchors before and behind it.
     pub(super) fn append(&mut self, record: Record, links: &[(LaneId, Anchor, Anchor)]) {
-        let number = self.records.len();
-        for &(lane, before, behind) in links {
-            self.links.insert((lane, behind), Link { before, record: Some(number) });
-        }
-        self.order.push(number);
+        self.order.push(self.records.len());
         for (_, change) in &record.changes {
             self.view.apply(change);
             if let LoggedChange::Row { row, .. } = change {
                 self.touched.insert(row.clone(), self.order.len());
             }
         }
+        // A copy may have gone the same way before.
+        links.iter().for_each(|&(lane, _, behind)| drop(self.links.remove(&(lane, behind))));
+        self.link(record, links);
+    }
+
+    /// Notes a record that another copy of the log has: it may land, and nobody here knows of it.
+    pub(super) fn append_to_copy(&mut self, record: Record, links: &[(LaneId, Anchor, Anchor)]) {
+        self.has_copies = true;
+        self.link(record, links);
+    }
+
+    fn link(&mut self, record: Record, links: &[(LaneId, Anchor, Anchor)]) {
+        let number = self.records.len();
+        for &(lane, before, behind) in links {
+            let link = Link { before, record: Some(number), positions: 1 };
+            self.links.entry((lane, behind)).or_insert(link);
+        }
         self.records.push(record);
     }
 
-    pub(super) fn gap(&mut self, lane: LaneId, before: Anchor, behind: Anchor) {
-        self.links.entry((lane, behind)).or_insert(Link { before, record: None });
-        self.gaps.insert((lane, behind));
+    pub(super) fn gap(&mut self, lane: LaneId, before: Anchor, behind: Anchor, positions: u64) {
+        let gap = Link { before, record: None, positions };
+        // It may end where a record was that the log has lost.
+        self.links.entry((lane, behind)).or_insert_with(|| gap.clone());
+        self.gaps.insert((lane, behind), gap);
+    }
+
+    /// Where a lane that ends here ended before the gaps at its end.
+    fn before_gaps(&self, lane: LaneId, (mut position, mut anchor): (Position, Anchor)) -> Position {
+        while let Some(Link { before, positions, .. }) = self.gaps.get(&(lane, anchor)) {
+            (position, anchor) = (position.saturating_sub(*positions), *before);
+        }
+        position
     }
 
     /// The place behind the last record that touched one of these rows; 0: none did.
@@ -163,25 +189,40 @@ impl History {
         rows.iter().filter_map(|row| self.touched.get(row)).copied().max().unwrap_or(0)
     }
 
-    /// The records of a lane from one anchor to another, newest first; none when the one does not lead to the other.
-    fn between(&self, lane: LaneId, from: Anchor, to: Anchor) -> Option<Vec<usize>> {
-        let (mut at, mut found) = (to, Vec::new());
-        while at != from {
+    /// The records of a lane from one place to another, newest first, and how many positions they and the gaps between
+    /// them take; none when the one does not lead to the other. Where a volume went back, a step may begin within a gap, at
+    /// the place of a record that is gone.
+    fn between(
+        &self,
+        lane: LaneId,
+        from: (Position, Anchor),
+        to: (Position, Anchor),
+    ) -> Option<(Vec<usize>, u64)> {
+        let (mut at, mut found, mut positions) = (to.1, Vec::new(), 0);
+        let wanted = to.0.saturating_sub(from.0);
+        let first = self.links.get(&(lane, from.1));
+        let is_kept = |link: &Link| link.record.is_some_and(|number| self.order.contains(&number));
+        let is_gone = || first.is_some_and(|link| !is_kept(link));
+        while at != from.1 {
             let link = self.links.get(&(lane, at))?;
             found.extend(link.record);
+            positions += link.positions;
+            if link.record.is_none() && positions > wanted && is_gone() {
+                return Some((found, wanted));
+            }
             at = link.before;
         }
-        Some(found)
+        Some((found, positions))
     }
 
     /// The view of a database after the lanes moved like this; `bare` are its rows without their letters.
     pub(super) fn land(&mut self, rows: &Rows, bare: &Rows, steps: &[Step]) -> Result<Rows, String> {
         let mut times: BTreeMap<usize, usize> = BTreeMap::new();
         for (lane, from, to) in steps {
-            let passed = self.between(*lane, from.1, to.1).ok_or_else(|| {
+            let (passed, positions) = self.between(*lane, *from, *to).ok_or_else(|| {
                 format!("lane {lane} landed from {} to {}, which the log never held like that", from.0, to.0)
             })?;
-            if passed.len() as u64 != to.0 - from.0 {
+            if positions != to.0 - from.0 {
                 return Err(format!(
                     "lane {lane} landed {} to {} with {} records",
                     from.0,
@@ -196,7 +237,9 @@ impl History {
         let (mut rows, mut gave_up) = (rows.clone(), false);
         for (number, times) in times {
             let lanes = self.records[number].lanes.len() - self.partly.get(&number).map_or(0, Vec::len);
-            if times != lanes {
+            // In a lane where nothing was written since, the mark of a copy's start is the same as that of a start here.
+            let is_mark = self.has_copies && self.records[number].changes.is_empty();
+            if times != lanes && !is_mark {
                 return Err(format!("a record of {lanes} lanes landed for {times} of them"));
             }
             let changes: Vec<LoggedChange> = self.owed(number).cloned().collect();
@@ -258,9 +301,9 @@ impl History {
             let last = self.order[..kept].iter().rev().find_map(|&number| {
                 self.records[number].lanes.iter().find(|(have, _)| have == lane).map(|found| found.1)
             });
-            let is_gap = self.gaps.contains(&(*lane, *anchor));
-            let last = last.or(self.base.1.get(lane).copied()).unwrap_or(0);
-            if last != *position && !is_gap && !(self.expects_gaps && *position < last) {
+            let last = last.max(self.base.1.get(lane).copied()).unwrap_or(0);
+            let ended = self.before_gaps(*lane, (*position, *anchor));
+            if !(ended..=*position).contains(&last) && !(self.expects_gaps && ended < last) {
                 return Err(format!("lane {lane} came back at {position}, and its last record is {last}"));
             }
             if *position > 0 && !self.links.contains_key(&(*lane, *anchor)) {

@@ -40,6 +40,8 @@ const KINDS: &[(&str, u64)] = &[
     ("volume: an older copy", 60),
     ("volume: damage", 30),
     ("db: restored from long ago", 80),
+    ("db: down at start", 2500),
+    ("db: tables change while down", 400),
 ];
 
 /// A kind may come so many times as often: what needs two or three faults in a row is met there.

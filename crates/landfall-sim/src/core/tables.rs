@@ -64,6 +64,15 @@ pub(super) fn catalogue(hidden: &[&str]) -> Catalogue {
     Catalogue::new(tables.into_iter().filter(|table| !hidden.contains(&&*table.name)), Vec::new())
 }
 
+/// The same tables, with another unique index of `page`: it lands in another number of lanes then.
+pub(super) fn with_unique_page(tables: &Catalogue) -> Catalogue {
+    let change = |table: &Arc<Table>| match &*table.name {
+        "page" => Table { unique: vec![vec![1, 2]], ..(**table).clone() },
+        _ => (**table).clone(),
+    };
+    Catalogue::new(tables.tables().into_iter().map(change), tables.unmapped().to_vec())
+}
+
 fn refused(table: &str, reason: &str) -> SinkError {
     SinkError::Refused { table: table.into(), reason: reason.into() }
 }

@@ -6,13 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use landfall::buffer::log::local::LocalLog;
-use landfall::buffer::log::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety, Usage};
+use landfall::buffer::log::{
+    Address, Appended, Gap, Head, LaneName, Log, LogError, Owed, Records, Safety, Usage,
+};
 use landfall::model::codec::decode_body;
 use landfall::model::{Anchor, Change, LaneId, Lineage, LoggedChange, Name, Position, Value};
 use parking_lot::Mutex;
 
 use super::context::Context;
 use super::history::{History, Record};
+
+/// A start without the database leaves out at least so many positions of each lane.
+const JUMP: Position = 1 << 32;
 
 pub(super) struct TracedLog {
     pub(super) log: LocalLog,
@@ -24,6 +29,8 @@ pub(super) struct TracedLog {
     pub(super) only_syncs: Arc<AtomicBool>,
     /// The volume is an older one: the database may be ahead of it.
     pub(super) may_be_behind: bool,
+    /// It is another copy of the log.
+    pub(super) is_copy: bool,
 }
 
 impl TracedLog {
@@ -55,7 +62,8 @@ impl TracedLog {
             }
         }
         self.context.mix(appended.end);
-        history.append(Record { lanes: places, changes }, &links);
+        let record = Record { lanes: places, changes };
+        if self.is_copy { history.append_to_copy(record, &links) } else { history.append(record, &links) }
     }
 }
 
@@ -135,22 +143,31 @@ impl Log for TracedLog {
     fn anchor_at(&self, lane: LaneId, position: Position) -> Result<Option<Anchor>, LogError> {
         self.log.anchor_at(lane, position)
     }
-    fn gap(&self, lane: LaneId, to: Head) -> Result<(), LogError> {
-        let before = self.log.head(lane);
-        let made = self.log.gap(lane, to);
-        if before != to {
+    fn gap(&self, ends: &[(LaneId, Head)]) -> Result<(), LogError> {
+        let before: Vec<Head> = ends.iter().map(|(lane, _)| self.log.head(*lane)).collect();
+        let made = self.log.gap(ends);
+        for (&(lane, to), before) in ends.iter().zip(before) {
+            if before == to {
+                continue;
+            }
             // Only what is durable lands, so an honest volume never comes back behind its database.
+            let positions = to.position.saturating_sub(before.position);
             let mut history = self.history.lock();
-            if history.expects_gaps || self.may_be_behind {
-                self.context.reached("a log went on behind a gap");
-            } else {
-                self.context
-                    .violation(format!("lane {lane}: the database is ahead of the log, {before:?} {to:?}"));
+            if positions < JUMP {
+                match history.expects_gaps || self.may_be_behind {
+                    true => self.context.reached("a log went on behind a gap"),
+                    false => self.context.violation(format!(
+                        "lane {lane}: the database is ahead of the log, {before:?} {to:?}"
+                    )),
+                }
             }
             // It may be there after a failure too.
-            history.gap(lane, before.anchor, to.anchor);
+            history.gap(lane, before.anchor, to.anchor, positions);
         }
         made
+    }
+    fn gap_over(&self, lane: LaneId, position: Position) -> Option<Gap> {
+        self.log.gap_over(lane, position)
     }
     fn landed(&self, lane: LaneId, position: Position) {
         self.log.landed(lane, position);

@@ -67,6 +67,8 @@ pub(super) struct World {
     poisoned_ms: Cell<Option<u64>>,
     /// What a person has to set right.
     disaster: Cell<Option<Disaster>>,
+    /// Whether there was anything that only a person can set right: it is declared as an incident.
+    had_disaster: Cell<bool>,
     backup: RefCell<Option<Backup>>,
     /// Whether the disk was full at any time.
     was_full: Cell<bool>,
@@ -74,11 +76,15 @@ pub(super) struct World {
     gave_up: Cell<bool>,
     /// Rows whose letters were given up, and where that was logged: what they are is known once it has landed.
     loose: RefCell<Vec<(RowKey, (LaneId, Position))>>,
+    /// All of them: a start without the database may not know yet what has landed.
+    ever_loose: RefCell<Vec<(RowKey, (LaneId, Position))>>,
     /// The file, the byte and the bit that have changed.
     damaged: RefCell<Option<(PathBuf, usize, u8)>>,
     operations: Cell<u64>,
     /// The number of lanes from the next start on, when somebody changed it.
     lanes: Cell<Option<u32>>,
+    /// The engine that runs has asked to be opened anew.
+    outdated: Arc<AtomicBool>,
 }
 
 /// A running process.
@@ -148,13 +154,16 @@ impl World {
             power_lost_ms: Cell::new(None),
             poisoned_ms: Cell::new(None),
             disaster: Cell::new(None),
+            had_disaster: Cell::new(false),
             backup: RefCell::default(),
             damaged: RefCell::default(),
             was_full: Cell::new(false),
             gave_up: Cell::new(false),
             loose: RefCell::default(),
+            ever_loose: RefCell::default(),
             operations: Cell::new(0),
             lanes: Cell::new(None),
+            outdated: Arc::default(),
         }
     }
 
@@ -253,8 +262,12 @@ impl World {
     }
 
     fn lander_move(&self) -> Option<Turn> {
-        self.with(|process| {
+        let turn = self.with(|process| {
+            let had_met = process.steps.engine().has_met_database();
             let turn = process.steps.lander_turn();
+            if !had_met && process.steps.engine().has_met_database() {
+                self.context.reached("the database was met after a start without it");
+            }
             let is_held = || {
                 let groups = process.steps.engine().status().groups;
                 groups.iter().any(|group| matches!(group.status.phase, Phase::Held { .. }))
@@ -263,8 +276,11 @@ impl World {
                 self.context.reached("a group was held");
             }
             turn
-        })
-        .flatten()
+        });
+        if self.outdated.load(Ordering::Relaxed) && !self.context.is_crashed() {
+            self.open_anew();
+        }
+        turn.flatten()
     }
 
     fn keeper_move(&self) {

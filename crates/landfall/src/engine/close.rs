@@ -8,7 +8,6 @@ use super::core::Core;
 use super::keeper::Threads;
 use crate::buffer::log::LogError;
 use crate::env::failpoint::reach;
-use crate::lander::notes::write_landed;
 use crate::sync::atomic::Ordering;
 
 /// What was still in the log when the engine closed.
@@ -55,7 +54,7 @@ pub(super) fn close(
         .filter_map(|group| group.error.map(|error| (group.name, error)))
         .collect();
     let changes = core.log.owed_records();
-    write_landed(&*core.log, &core.landed())?;
+    core.note_landed()?;
     reach("close.noted");
     core.log.close()?;
     reach("close.closed");

@@ -13,6 +13,7 @@ use crate::buffer::log::{Address, Log, LogError, Safety};
 use crate::env::Env;
 use crate::env::failpoint::reach;
 use crate::env::planted::{Bug, planted};
+use crate::lander::notes::write_landed;
 use crate::lander::{Incidents, Progress};
 use crate::model::{Catalogue, LaneId, Position};
 use crate::settings::{Fsync, Settings};
@@ -71,22 +72,37 @@ impl Core {
         }
     }
 
+    /// The last position of a lane that somebody was given. A gap at its end was given to nobody, and does not land before
+    /// the database is met.
+    pub(super) fn last_accepted(&self, lane: LaneId) -> Position {
+        let landed = self.progress.landed(lane);
+        let only_gaps = self.log.gap_over(lane, landed).is_some() && self.log.owed_by(lane).records == 0;
+        if only_gaps { landed } else { self.log.head(lane).position }
+    }
+
     /// How far every lane has landed.
     pub(super) fn landed(&self) -> Vec<(LaneId, Position)> {
         self.log.lanes().into_iter().map(|(_, lane)| (lane, self.progress.landed(lane))).collect()
     }
 
+    /// Keeps beside the log how far every lane has landed. Before the database was met, what is kept is all that is known,
+    /// and a lane that it does not have yet must not seem to be there.
+    pub(super) fn note_landed(&self) -> Result<(), LogError> {
+        if self.progress.is_joined() { write_landed(&*self.log, &self.landed()) } else { Ok(()) }
+    }
+
     /// What makes less of a promise than it seems.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let kind = self.env.disk.doubtful(&self.settings.data_dir);
-        kind.into_iter()
-            .map(|kind| {
-                format!(
-                    "the data directory {} is on {kind}: what was acknowledged and has not landed can be lost with it, whatever fsync says. Put it on a local disk with --data-dir",
-                    self.settings.data_dir.display()
-                )
-            })
-            .collect()
+        let doubtful = self.env.disk.doubtful(&self.settings.data_dir).map(|kind| {
+            format!(
+                "the data directory {} is on {kind}: what was acknowledged and has not landed can be lost with it, whatever fsync says. Put it on a local disk with --data-dir",
+                self.settings.data_dir.display()
+            )
+        });
+        let outdated = self.progress.is_outdated().then(|| {
+            "the database was away at the start, and its tables have changed since they were last seen; close and open again to use them as they are now".to_owned()
+        });
+        doubtful.into_iter().chain(outdated).collect()
     }
 
     /// Makes everything up to `end` as safe as an acknowledgement promises.

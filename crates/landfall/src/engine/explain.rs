@@ -126,7 +126,7 @@ impl Engine {
     /// The last accepted position of every lane.
     pub fn accepted_places(&self) -> Vec<(LaneId, Position)> {
         let lanes = self.core.log.lanes().into_iter().map(|(_, lane)| lane);
-        lanes.map(|lane| (lane, self.core.log.head(lane).position)).collect()
+        lanes.map(|lane| (lane, self.core.last_accepted(lane))).collect()
     }
 
     /// What keeps these writes from landing, in one sentence.

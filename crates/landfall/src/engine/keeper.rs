@@ -11,7 +11,6 @@ use crate::buffer::cache::View;
 use crate::buffer::log::{LogError, Safety};
 use crate::env::planted::{Bug, planted};
 use crate::lander::Lander;
-use crate::lander::notes::write_landed;
 use crate::model::mapping::Target;
 use crate::settings::Fsync;
 use crate::sync::atomic::Ordering;
@@ -176,7 +175,7 @@ impl Keeping {
         let now = core.env.clock.monotonic();
         if self.unnoted && now >= self.noted_at + NOTE_EVERY {
             (self.noted_at, self.unnoted) = (now, false);
-            let noted = write_landed(&*core.log, &core.landed());
+            let noted = core.note_landed();
             *core.note_trouble.lock() = noted.err().map(|error| error.to_string());
         }
         if now >= self.expired_at + EXPIRE_EVERY {

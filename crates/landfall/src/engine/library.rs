@@ -107,7 +107,7 @@ impl Landfall {
                 let own = SqliteSettings::default();
                 // A file that went away must not be made anew, empty.
                 let database = match has_database(log)? {
-                    true => SqliteDatabase::open_existing(file, own)?,
+                    true => SqliteDatabase::open_known(file, own)?,
                     false => SqliteDatabase::open(file, own)?,
                 };
                 Ok(Arc::new(database))

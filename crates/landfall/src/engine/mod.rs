@@ -158,6 +158,22 @@ impl Engine {
         self.core.progress.subscribe(wake);
     }
 
+    /// Has `reopen` called when this engine, which was opened without the database, turns out to be outdated: the tables
+    /// changed, or the database is ahead of the log. Nothing lands before it is closed and opened anew.
+    pub fn on_outdated(&self, reopen: Arc<dyn Fn() + Send + Sync>) {
+        self.core.progress.on_outdated(reopen);
+    }
+
+    /// Whether the database was found to be other than this engine, which was opened without it, knew it.
+    pub fn is_outdated(&self) -> bool {
+        self.core.progress.is_outdated()
+    }
+
+    /// Whether the database was met since the engine was opened.
+    pub fn has_met_database(&self) -> bool {
+        self.core.progress.is_joined()
+    }
+
     /// Lands what is pending without waiting for the interval or the count.
     pub fn flush(&self) {
         self.core.progress.request_flush();

@@ -7,8 +7,8 @@
 //! owed before. A load that is not behind it is not taken any more as soon as one such row was let go: of a database that
 //! lost commits it might lack that row's.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::core::Core;
 use crate::buffer::log::LogError;

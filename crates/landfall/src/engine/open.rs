@@ -15,9 +15,9 @@ use crate::buffer::cache::Cache;
 use crate::buffer::log::{LaneName, Log, LogError};
 use crate::env::Env;
 use crate::env::failpoint::reach;
-use crate::lander::notes::{has_database, read_landed};
-use crate::lander::{self, Lander, LanderParts, LanderSettings, RETIRED};
-use crate::model::{LaneId, Position, Unmapped, landing_groups};
+use crate::lander::notes::{has_database, read_catalogue, read_landed, write_catalogue};
+use crate::lander::{self, Lander, LanderParts, LanderSettings, LaneNote, RETIRED};
+use crate::model::{Catalogue, LaneId, Position, Unmapped, landing_groups};
 use crate::settings::Settings;
 use crate::sink::{Database, SinkError};
 use crate::sync::Mutex;
@@ -51,6 +51,11 @@ pub enum OpenError {
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] SinkError),
+    /// The database does not answer, and nothing of its tables is kept beside the log.
+    #[error(
+        "{0}. A start without the database needs its tables as an earlier start has seen them, and none has yet: start again when the database answers"
+    )]
+    NeverMet(SinkError),
     /// A table that the settings name is not there.
     #[error("{0}")]
     Table(String),
@@ -86,6 +91,8 @@ pub struct Opened {
     pub tables: Vec<String>,
     /// The tables that no key leads to.
     pub unmapped: Vec<Unmapped>,
+    /// The database did not answer: its tables are those that it described last, and nothing lands before it is there.
+    pub database_away: bool,
 }
 
 impl Engine {
@@ -128,27 +135,10 @@ impl Assembled {
         database: Arc<dyn Database>,
     ) -> Result<Assembled, OpenError> {
         reach("start.log");
-        let notes = read_landed(&*log)?;
-        if notes.is_empty() && !has_database(&*log)? {
-            database.set_up()?;
-        }
-        let catalogue = Arc::new(database.catalogue()?);
-        check_tables(&settings, &catalogue)?;
-        let groups = landing_groups(&catalogue, settings.lanes);
-        let numbers = log.add_lanes(&Lanes::names(&groups))?;
-        reach("start.lanes");
-        let lanes = Lanes::new(groups, &numbers);
-        let context = landing_context(&catalogue, &settings);
-        let lander::Opened { lander, landed, .. } = Lander::open(LanderParts {
-            log: log.clone(),
-            database: database.clone(),
-            context: context.clone(),
-            env: env.clone(),
-            settings: lander_settings(&settings),
-            groups: lanes.groups().iter().map(|(group, _)| group.clone()).collect(),
-            notes,
-        })?;
-        reach("start.joined");
+        let start = Start { env, settings, log, database };
+        let (ground, database_away) = start.ground()?;
+        let Start { env, settings, log, database } = start;
+        let Ground { catalogue, lanes, lander, landed, is_complete } = ground;
         let mut seed = [0; 32];
         env.random.fill(&mut seed);
         begin_paused(&settings, &lander, &lanes, &*log);
@@ -173,17 +163,89 @@ impl Assembled {
             upkeep_trouble: Mutex::default(),
             note_trouble: Mutex::default(),
         });
-        // Nobody lands yet, so an empty database and what the log owes are all there is.
-        let empty = core.database.source(context)?.key_values_are_empty()?;
-        core.cache.set_complete(empty);
+        core.cache.set_complete(is_complete);
         let recovered = recover(&core)?;
         reach("start.recovered");
         let opened = Opened {
             owed_changes: recovered.changes,
             tables: core.catalogue.tables().iter().map(|table| table.name.to_string()).collect(),
             unmapped: core.catalogue.unmapped().to_vec(),
+            database_away,
         };
         Ok(Assembled { core, commits: Arc::default(), lander, opened })
+    }
+}
+
+/// What an engine is opened with.
+struct Start {
+    env: Env,
+    settings: Settings,
+    log: Arc<dyn Log>,
+    database: Arc<dyn Database>,
+}
+
+/// What an engine stands on: the tables, their lanes, and a lander that knows how far each has landed.
+struct Ground {
+    catalogue: Arc<Catalogue>,
+    lanes: Lanes,
+    lander: Lander,
+    landed: Vec<(LaneId, Position)>,
+    /// Key-value keys that the log does not owe exist nowhere.
+    is_complete: bool,
+}
+
+impl Start {
+    /// From the database, or, while it is away, from what is kept beside the log; and whether it is away.
+    fn ground(&self) -> Result<(Ground, bool), OpenError> {
+        let away = match self.with_database() {
+            Err(OpenError::Database(error) | OpenError::Lander(lander::OpenError::Sink(error)))
+                if error.is_transient() =>
+            {
+                error
+            }
+            met => return Ok((met?, false)),
+        };
+        let known = read_catalogue(&*self.log)?.ok_or(OpenError::NeverMet(away))?;
+        Ok((self.ground_of(known, read_landed(&*self.log)?, Lander::open_alone)?, true))
+    }
+
+    fn with_database(&self) -> Result<Ground, OpenError> {
+        let notes = read_landed(&*self.log)?;
+        if notes.is_empty() && !has_database(&*self.log)? {
+            self.database.set_up()?;
+        }
+        let ground = self.ground_of(self.database.catalogue()?, notes, Lander::open)?;
+        reach("start.joined");
+        // Only now: it is the database of this log.
+        write_catalogue(&*self.log, &ground.catalogue)?;
+        let context = landing_context(&ground.catalogue, &self.settings);
+        // Nobody lands yet, so an empty database and what the log owes are all there is.
+        let is_complete = self.database.source(context)?.key_values_are_empty()?;
+        Ok(Ground { is_complete, ..ground })
+    }
+
+    fn ground_of(
+        &self,
+        catalogue: Catalogue,
+        notes: Vec<LaneNote>,
+        open: fn(LanderParts) -> Result<lander::Opened, lander::OpenError>,
+    ) -> Result<Ground, OpenError> {
+        let catalogue = Arc::new(catalogue);
+        check_tables(&self.settings, &catalogue)?;
+        let groups = landing_groups(&catalogue, self.settings.lanes);
+        let numbers = self.log.add_lanes(&Lanes::names(&groups))?;
+        reach("start.lanes");
+        let lanes = Lanes::new(groups, &numbers);
+        let lander::Opened { lander, landed } = open(LanderParts {
+            log: self.log.clone(),
+            database: self.database.clone(),
+            context: landing_context(&catalogue, &self.settings),
+            env: self.env.clone(),
+            settings: lander_settings(&self.settings),
+            groups: lanes.groups().iter().map(|(group, _)| group.clone()).collect(),
+            notes,
+        })?;
+        Ok(Ground { catalogue, lanes, lander, landed, is_complete: false })
     }
 }
 
@@ -215,7 +277,7 @@ fn begin_paused(settings: &Settings, lander: &Lander, lanes: &Lanes, log: &dyn L
     }
 }
 
-fn check_tables(settings: &Settings, catalogue: &crate::model::Catalogue) -> Result<(), OpenError> {
+fn check_tables(settings: &Settings, catalogue: &Catalogue) -> Result<(), OpenError> {
     for (name, table) in &settings.tables {
         if catalogue.table(name).is_none() {
             return Err(OpenError::Table(format!(

@@ -39,11 +39,13 @@ pub struct Status {
     pub groups: Vec<GroupNow>,
     /// The lander's connection.
     pub connection: ConnectionStatus,
+    /// Whether the database was met since the start; until then nothing lands.
+    pub database_met: bool,
     /// The reason, once the log is poisoned.
     pub poisoned: Option<String>,
     /// How many incidents nobody has acknowledged.
     pub incidents_open: usize,
-    /// What makes less of a promise than it seems; known from the start.
+    /// What makes less of a promise than it seems.
     pub warnings: Vec<String>,
     /// What the log or its notes cannot do at the moment; nothing acknowledged is lost by it.
     pub troubles: Vec<String>,
@@ -59,6 +61,7 @@ impl Status {
             && self.poisoned.is_none()
             && self.troubles.is_empty()
             && self.connection.attempts == 0
+            && self.database_met
             && !self.groups.iter().any(stuck)
     }
 }
@@ -119,7 +122,7 @@ impl Engine {
         let read = |counter: &crate::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let lane_now = |lane: LaneId| LaneNow {
             lane,
-            accepted: core.log.head(lane).position,
+            accepted: core.last_accepted(lane),
             landed: core.progress.landed(lane),
             epoch: core.progress.epoch(lane),
         };
@@ -154,6 +157,7 @@ impl Engine {
             parked: core.progress.parked(),
             groups: groups.collect(),
             connection: core.progress.connection(),
+            database_met: core.progress.is_joined(),
             poisoned: core.log.poisoned().map(|error| error.to_string()),
             incidents_open: core.incidents.open_count(),
             warnings: core.warnings(),

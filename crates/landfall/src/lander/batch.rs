@@ -12,7 +12,7 @@ use super::plan::{Origin, Plan, Planner};
 use super::progress::status::StopReason;
 use super::retry::Mark;
 use super::{Lander, Lane};
-use crate::buffer::log::{Address, Record, Records, Safety};
+use crate::buffer::log::{Address, Log, Record, Records, Safety};
 use crate::env::planted::{Bug, planted};
 use crate::model::codec::decode_body;
 use crate::model::{Anchor, LaneId, Lineage, LoggedChange, Position};
@@ -60,6 +60,7 @@ enum End {
 
 /// What reading has found so far.
 struct Reading<'a> {
+    log: &'a dyn Log,
     lanes: &'a BTreeMap<LaneId, Lane>,
     set: &'a BTreeSet<usize>,
     lineage: Lineage,
@@ -88,6 +89,7 @@ impl Lander {
         let none = Parked::default();
         let parked = self.parked.as_ref().unwrap_or(&none);
         let mut reading = Reading {
+            log: &*self.log,
             lanes: &self.lanes,
             set,
             lineage: self.lineage,
@@ -119,6 +121,7 @@ impl Lander {
             }
         };
         drop(records);
+        reading.cross_to_cuts();
         let batch = reading.finish();
         self.check_end(set, upto, &end, &batch.attempt)?;
         if let End::Joint(groups) = end {
@@ -188,12 +191,21 @@ impl Reading<'_> {
             let Some(mark) = self.marks.get_mut(&lane) else {
                 return Err(self.stop(record, "it belongs to a lane that is not known"));
             };
+            *mark = cross(self.log, lane, *mark, position - 1);
             if position != mark.position + 1 {
                 return Err(self.stop(record, "the record before it is missing"));
             }
             *mark = Mark { position, anchor: mark.anchor.next(&self.lineage, lane, position, body_hash) };
         }
         Ok(())
+    }
+
+    /// Behind the last record of a lane a gap may lie, which nobody owes and the watermark passes all the same.
+    fn cross_to_cuts(&mut self) {
+        for (&id, mark) in &mut self.marks {
+            let cut = self.lanes.get(&id).map_or(0, |lane| lane.cut);
+            *mark = cross(self.log, id, *mark, cut);
+        }
     }
 
     fn plan(&mut self, record: &Record, changes: Vec<(u8, LoggedChange)>) -> Result<(), Failure> {
@@ -255,6 +267,16 @@ impl Reading<'_> {
             },
         }
     }
+}
+
+/// Where a lane is once it has passed the gaps that lie before it, none of which may end above `upto`.
+pub(super) fn cross(log: &dyn Log, lane: LaneId, mut mark: Mark, upto: Position) -> Mark {
+    while mark.position < upto
+        && let Some(gap) = log.gap_over(lane, mark.position).filter(|gap| gap.to.position <= upto)
+    {
+        mark = Mark { position: gap.to.position, anchor: gap.to.anchor };
+    }
+    mark
 }
 
 fn stop(group: usize, what: String) -> Failure {

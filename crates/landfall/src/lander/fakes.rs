@@ -168,13 +168,17 @@ impl World {
 
     /// Another lander of the same log, as a restart or a second process would have it.
     pub(super) fn reopen(&self) -> Result<Lander, OpenError> {
-        let notes: Vec<LaneNote> = self
-            .log
-            .lanes()
-            .into_iter()
-            .map(|(_, lane)| LaneNote { lane, landed: self.lander.progress().landed(lane) })
-            .collect();
-        open(&self.env, &self.log, &self.database, &self.settings, &self.groups, &notes)
+        open(&self.env, &self.log, &self.database, &self.settings, &self.groups, &self.notes())
+    }
+
+    /// Another lander of the same log, as a restart while the database is away would have it.
+    pub(super) fn reopen_alone(&self) -> Lander {
+        open_alone(self, &self.notes())
+    }
+
+    fn notes(&self) -> Vec<LaneNote> {
+        let lanes = self.log.lanes().into_iter();
+        lanes.map(|(_, lane)| LaneNote { lane, landed: self.lander.progress().landed(lane) }).collect()
     }
 
     /// Appends one record of these changes, each of them in a lane, as the engine does.
@@ -250,8 +254,26 @@ pub(super) fn open(
     groups: &[Group],
     notes: &[LaneNote],
 ) -> Result<Lander, OpenError> {
+    Ok(Lander::open(parts(env, log, database, settings, groups, notes))?.lander)
+}
+
+/// Opens a lander of a world while its database is away.
+pub(super) fn open_alone(world: &World, notes: &[LaneNote]) -> Lander {
+    let World { env, log, database, settings, groups, .. } = world;
+    let opened = Lander::open_alone(parts(env, log, database, settings, groups, notes));
+    opened.expect("a log in memory").lander
+}
+
+fn parts(
+    env: &Env,
+    log: &Arc<impl Log + 'static>,
+    database: &Arc<Failover>,
+    settings: &LanderSettings,
+    groups: &[Group],
+    notes: &[LaneNote],
+) -> LanderParts {
     let catalogue = Arc::new(Catalogue::new(tables(), Vec::new()));
-    let opened = Lander::open(LanderParts {
+    LanderParts {
         log: log.clone(),
         database: Arc::new(database.clone()),
         context: LandingContext { catalogue, audits: Arc::new(Vec::new()) },
@@ -259,8 +281,7 @@ pub(super) fn open(
         settings: settings.clone(),
         groups: groups.to_vec(),
         notes: notes.to_vec(),
-    })?;
-    Ok(opened.lander)
+    }
 }
 
 pub(super) fn page(id: i64) -> RowKey {

@@ -64,6 +64,9 @@ impl Incidents {
             one.acknowledged_ms.is_none() && (one.kind, one.lane, one.positions) == (kind, lane, positions)
         };
         if state.all.iter().any(same) {
+            if state.trouble.is_some() {
+                self.keep(&mut state);
+            }
             return;
         }
         let incident = Incident {
@@ -152,7 +155,7 @@ impl Incidents {
         }
     }
 
-    /// An incident that cannot be kept beside the log is told in `status`, and tried again with the next.
+    /// An incident that cannot be kept beside the log is told in `status`, and tried again when one is declared.
     fn keep(&self, state: &mut State) {
         let kept = self.log.set_note(NOTE, &written(&state.all));
         state.trouble = kept.err().map(|error| format!("incidents cannot be kept beside the log: {error}"));
@@ -161,9 +164,13 @@ impl Incidents {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::buffer::log::local::{LocalLog, LocalLogSettings};
     use crate::buffer::log::memory::{MemoryLog, MemoryLogSettings};
     use crate::env;
+    use crate::env::strict_disk::StrictDisk;
 
     #[test]
     fn an_incident_outlives_the_process_until_it_is_acknowledged_and_in_the_database() {
@@ -184,5 +191,22 @@ mod tests {
         assert_eq!((again.unsent().len(), again.open_count()), (1, 1));
         assert_eq!(again.acknowledge(None).unwrap(), 1);
         assert_eq!(open().open_count(), 0);
+    }
+
+    #[test]
+    fn an_incident_that_could_not_be_kept_is_kept_when_it_is_declared_again() {
+        let disk = StrictDisk::default();
+        let log: Arc<dyn Log> =
+            Arc::new(LocalLog::open(disk.env(1), Path::new("data"), LocalLogSettings::default()).unwrap().0);
+        let incidents = Incidents::open(log.clone(), env::real()).unwrap();
+        let declare =
+            || incidents.declare(IncidentKind::LogBehind, Some(LaneId(3)), (4, 9), "the end is gone");
+        disk.limit_room(Some(disk.bytes()));
+        declare();
+        assert!(incidents.trouble().is_some());
+        disk.limit_room(None);
+        declare();
+        assert_eq!(incidents.trouble(), None);
+        assert_eq!(Incidents::open(log, env::real()).unwrap().all(), incidents.all());
     }
 }

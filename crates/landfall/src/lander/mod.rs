@@ -71,6 +71,7 @@ pub(crate) use take_over::anchor_of;
 use batch::Attempt;
 use choose::Choice;
 use dead_letter::{Parked, Streak};
+use join::Alone;
 use plan::Rules;
 use retry::{Backoff, Mark};
 use trigger::{Decision, Pending};
@@ -137,6 +138,8 @@ pub struct Lander {
     connection: Backoff,
     /// A take-over has to tell where the lanes are before anything lands.
     unsure: bool,
+    /// It was opened without the database, and what was served since has to be compared with it.
+    alone: Option<Alone>,
     /// The landing whose outcome a take-over has to tell.
     attempt: Option<Attempt>,
     /// The group that is looked at first in the next turn.

@@ -2,11 +2,11 @@
 //! belongs to (docs/format.md, "META and notes"). A note only ever tells what was true; nothing is landed because of one.
 
 use super::LaneNote;
-use crate::buffer::log::{Log, LogError};
+use crate::buffer::log::{Log, LogError, NOTE_BYTES_MAX};
 use crate::env::Env;
 use crate::env::planted::{Bug, planted};
 use crate::error::SinkError;
-use crate::model::{LaneId, Owner, Position, Start};
+use crate::model::{Catalogue, LaneId, Owner, Position, Start, catalogue_note};
 use crate::sink::Database;
 
 /// Which lanes have a row in the database, and how far each is known to have landed.
@@ -110,6 +110,30 @@ pub fn write_database(log: &dyn Log, database: &dyn Database) -> Result<(), supe
         log.set_note(DATABASE, &note)?;
     }
     Ok(())
+}
+
+/// Keeps how the database of this log describes its tables, for a start while it is away.
+///
+/// # Errors
+/// [`LogError`] when the note cannot be read or kept.
+pub fn write_catalogue(log: &dyn Log, catalogue: &Catalogue) -> Result<(), LogError> {
+    let mut note = catalogue_note::written(catalogue);
+    if note.len() as u64 > NOTE_BYTES_MAX {
+        // So many tables are not known to a start without the database, and an older note must not pass for them.
+        note.clear();
+    }
+    if log.note(catalogue_note::NOTE)?.as_ref() == Some(&note) {
+        return Ok(());
+    }
+    log.set_note(catalogue_note::NOTE, &note)
+}
+
+/// The tables as the database of this log described them last; none when that is not known.
+///
+/// # Errors
+/// [`LogError`] when the note cannot be read.
+pub fn read_catalogue(log: &dyn Log) -> Result<Option<Catalogue>, LogError> {
+    Ok(log.note(catalogue_note::NOTE)?.and_then(|note| catalogue_note::read(&note)))
 }
 
 /// Whether the log belongs to another database than this one.

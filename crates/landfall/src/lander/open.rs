@@ -48,7 +48,7 @@ pub struct LaneNote {
 pub struct Opened {
     /// The lander.
     pub lander: Lander,
-    /// Where each lane of the log is in the database, sorted by lane. To be noted: all of them exist now.
+    /// Where each lane of the log is in the database, as far as it is known, sorted by lane.
     pub landed: Vec<(LaneId, Position)>,
 }
 
@@ -99,6 +99,16 @@ impl Lander {
         Ok(Opened { landed: lander.landed(), lander })
     }
 
+    /// Opens a lander while the database is away. It meets it, with all checks of a start, before it lands anything.
+    ///
+    /// # Errors
+    /// [`OpenError::Log`].
+    pub fn open_alone(parts: LanderParts) -> Result<Opened, OpenError> {
+        let mut lander = Lander::apart(parts)?;
+        lander.stand_alone()?;
+        Ok(Opened { landed: lander.landed(), lander })
+    }
+
     /// A lander that has not talked to the database yet: it joins it before it lands anything.
     fn apart(parts: LanderParts) -> Result<Lander, OpenError> {
         let owner = begin_start(&*parts.log, &parts.env)?;
@@ -135,6 +145,7 @@ impl Lander {
             parked: None,
             connection: Backoff::default(),
             unsure: false,
+            alone: None,
             attempt: None,
             next: 0,
             pending_since: None,

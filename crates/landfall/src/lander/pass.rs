@@ -31,6 +31,12 @@ pub(super) enum Failure {
     Stop { groups: BTreeSet<usize>, reason: StopReason, what: String },
 }
 
+/// Whether a first meeting that ends like this leaves nothing to wait for.
+fn is_for_good(error: &SinkError) -> bool {
+    use SinkError::{ForeignLineage, LaneMissing, WrongDatabase};
+    matches!(error, ForeignLineage { .. } | LaneMissing { .. } | WrongDatabase { .. })
+}
+
 impl Lander {
     /// Lands the next batch of these groups.
     pub(super) fn land_set(&mut self, set: &BTreeSet<usize>) {
@@ -71,10 +77,12 @@ impl Lander {
         Ok(())
     }
 
-    /// What follows when log and database could not be joined: waiting, unless they will never fit.
+    /// What follows when log and database could not be joined: waiting, unless they never fitted since the start.
     fn not_joined(&self, error: OpenError) -> Failure {
         match error {
-            OpenError::Sink(error) => Failure::Connection(error),
+            OpenError::Sink(error) if self.progress.is_joined() || !is_for_good(&error) => {
+                Failure::Connection(error)
+            }
             OpenError::Log(error) => Failure::Log { error, groups: (0..self.groups.len()).collect() },
             never => Failure::Stop {
                 groups: (0..self.groups.len()).collect(),
@@ -89,6 +97,7 @@ impl Lander {
         if !self.progress.is_joined() {
             self.join().map_err(|error| self.not_joined(error))?;
         }
+        self.compare()?;
         if self.sink.is_none() {
             notes::check_database(&*self.log, &*self.database).map_err(|error| self.not_joined(error))?;
             let sink = self.database.sink(self.context.clone()).map_err(Failure::Connection)?;

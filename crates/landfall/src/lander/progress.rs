@@ -2,6 +2,7 @@
 //! requests that go in: flush, pause, resume, stop. Numbers only: it must never hold a row, a value or a lock
 //! while somebody else's code runs.
 
+mod meeting;
 mod parked;
 mod wake;
 
@@ -16,6 +17,7 @@ use ahash::RandomState;
 use super::counters::Counters;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
+use meeting::Meeting;
 pub use parked::ParkedNow;
 use parked::ParkedPlaces;
 use status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};
@@ -61,8 +63,7 @@ pub struct Progress {
     /// The end of a requested close in nanoseconds of the monotonic clock; `u64::MAX`: none.
     stop_at_nanos: AtomicU64,
     ended: AtomicBool,
-    /// Whether the database was found to be the one of this log.
-    joined: AtomicBool,
+    meeting: Meeting,
     /// What was landed and retried, summed once.
     pub counters: Counters,
 }
@@ -103,7 +104,7 @@ impl Progress {
             flush_requests: AtomicU64::new(0),
             stop_at_nanos: AtomicU64::new(u64::MAX),
             ended: AtomicBool::new(false),
-            joined: AtomicBool::new(false),
+            meeting: Meeting::default(),
             counters: Counters::default(),
         }
     }
@@ -128,11 +129,6 @@ impl Progress {
     /// How often the lane's landed position went back, because the database lost commits.
     pub fn rewinds(&self, lane: LaneId) -> u64 {
         self.lanes.get(&lane).map_or(0, |numbers| numbers.rewinds.load(Ordering::Acquire))
-    }
-
-    /// Whether the database was reached and found to be the one of this log.
-    pub fn is_joined(&self) -> bool {
-        self.joined.load(Ordering::Acquire)
     }
 
     /// The dead letters.
@@ -364,10 +360,6 @@ impl Progress {
 
     pub(super) fn set_connection(&self, status: ConnectionStatus) {
         *self.connection.lock() = status;
-    }
-
-    pub(super) fn set_joined(&self) {
-        self.joined.store(true, Ordering::Release);
     }
 
     pub(super) fn set_ended(&self) {

@@ -1,5 +1,6 @@
 //! The landing protocol against a log and a database in memory.
 
+mod alone;
 mod durable;
 mod faults;
 mod flow;

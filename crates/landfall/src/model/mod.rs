@@ -2,6 +2,7 @@
 //! Pure data and pure functions; nothing here may touch a clock, a disk or a database.
 
 pub mod catalogue;
+pub mod catalogue_note;
 pub mod change;
 pub mod codec;
 pub mod group;

@@ -107,6 +107,9 @@ impl World {
         } else if !database.is_down() && context.fault("db: down") {
             database.set_down(true);
         }
+        if database.is_down() && context.fault("db: tables change while down") {
+            database.change_tables();
+        }
         if context.fault("db: drops connections") {
             database.drop_connections();
         }

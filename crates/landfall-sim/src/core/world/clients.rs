@@ -159,6 +159,12 @@ impl World {
                 Err(refusal) => return self.context.violation(format!("{key} was refused: {refusal}")),
             }
         }
+        let is_unknown =
+            |(command, target): (&Command, &Target)| command.is_of_table() && matches!(target, Target::Key);
+        if commands.iter().zip(&targets).any(is_unknown) {
+            // A table that is new since the last start with the database: its client waits.
+            return self.context.reached("a table was not known yet");
+        }
         let named: Vec<(&[u8], &Target)> = keys.iter().map(|key| key.as_bytes()).zip(&targets).collect();
         let mut unit = engine.unit(&named, commands.len() > 1);
         let mut rows = self.history.lock().view.clone();

@@ -60,9 +60,7 @@ impl World {
             }
             return;
         }
-        // Once the number of lanes has changed, a load may believe a database that lost commits of a lane that its row was in
-        // before: a known flaw (docs/guarantees.md).
-        let may_go_back = !self.gave_up.get() && self.lanes.get().is_none();
+        let may_go_back = !self.gave_up.get();
         if self.setup.keeps_much
             && may_go_back
             && self.context.chance("db: failover")
@@ -104,6 +102,7 @@ impl World {
     pub(super) fn begin_disaster(&self, disaster: Disaster) {
         self.context.tell(|| format!("disaster: {disaster:?}"));
         self.disaster.set(Some(disaster));
+        self.had_disaster.set(true);
         self.history.lock().remember();
         self.database.set_waits_for_person(true);
     }
@@ -137,9 +136,11 @@ impl World {
         let env = Env { clock: self.context.clone(), random, disk: Arc::new(disk) };
         let opened = LocalLog::open(env.clone(), Path::new("/data"), self.setup.log.clone());
         let Ok((log, _)) = opened else { return };
-        let log = Arc::new(self.traced(log, true));
+        let log = Arc::new(TracedLog { is_copy: true, ..self.traced(log, true) });
         let database = Arc::new(self.database.clone());
-        if let Ok((steps, _)) = Stepwise::open(env, self.settings(), log, database) {
+        let opened = Stepwise::open(env, self.settings(), log, database);
+        // Without the database it would do nothing before it is ended.
+        if let Some((steps, _)) = opened.ok().filter(|(_, opened)| !opened.database_away) {
             self.context.tell(|| "a copy runs".into());
             for _ in 0..self.context.below(30) {
                 steps.lander_turn();
@@ -280,12 +281,17 @@ impl World {
         if disaster == Disaster::LostVolume {
             // Its positions are of a log that is gone.
             self.loose.borrow_mut().clear();
+            self.ever_loose.borrow_mut().clear();
         }
         // A copy from before belongs to another story.
         self.backup.borrow_mut().take();
         let lanes = history.lost_lanes(&before);
         let declared = steps.engine().incidents();
-        let is_declared = |lane| declared.iter().any(|incident| incident.lane.is_none_or(|of| of == lane));
+        // Of a lane that the database has never seen and the log has not either, nobody knows which it was.
+        let is_declared = |lane| {
+            let is_known = before.contains_key(&lane);
+            declared.iter().any(|incident| !is_known || incident.lane.is_none_or(|of| of == lane))
+        };
         if let Some(lane) = lanes.into_iter().find(|lane| !is_declared(*lane)) {
             self.context
                 .violation(format!("acknowledged records of lane {lane} are lost, and no incident tells"));

@@ -58,6 +58,11 @@ impl World {
             }
         }
         self.compare("landed");
+        let incidents = self.with(|process| process.steps.engine().incidents()).unwrap_or_default();
+        let is_expected = self.had_disaster.get() || self.history.lock().expects_gaps;
+        if let Some(incident) = incidents.first().filter(|_| !is_expected) {
+            self.context.violation(format!("an incident was declared: {}", incident.what));
+        }
         if !self.retry_letters() {
             return;
         }
@@ -88,7 +93,8 @@ impl World {
             self.segments_move();
             self.pass(ROUND_MS);
             let status = self.with(|process| process.steps.engine().status());
-            let is_quiet = status.is_some_and(|now| now.owed.records == 0 && now.connection.attempts == 0);
+            let is_quiet = status
+                .is_some_and(|now| now.owed.records == 0 && now.connection.attempts == 0 && now.database_met);
             quiet = if is_quiet && self.clients_are_quiet() { quiet + 1 } else { 0 };
             if quiet == QUIET_ROUNDS {
                 return true;
@@ -171,6 +177,7 @@ impl World {
                 self.gave_up.set(true);
                 self.backup.borrow_mut().take();
                 let places = written.places.into_iter().filter_map(|place| Some((letter.key.row()?, place)));
+                self.ever_loose.borrow_mut().extend(places.clone());
                 self.loose.borrow_mut().extend(places);
             }
             Some(Err(refusal)) if !self.explains(&refusal) => {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use landfall::Settings;
 use landfall::buffer::log::Log;
@@ -25,8 +26,7 @@ const EVERYSEC_LOSS_MS: u64 = 2_000;
 impl World {
     /// Starts the process, again and again while the faults forbid it.
     pub(super) fn start(&self) {
-        let went_back = self.database.went_back();
-        if self.disaster.get().is_none() && !went_back && self.context.fault("lanes change") {
+        if self.disaster.get().is_none() && self.context.fault("lanes change") {
             self.lanes.set(Some(1 + self.context.below(4) as u32));
         }
         for attempt in 0..STARTS_MAX {
@@ -52,7 +52,28 @@ impl World {
         self.context.violation("the process does not start although nothing is broken any more".into());
     }
 
+    /// As the server does when the engine asks for it: everything is answered, and another engine takes over.
+    pub(super) fn open_anew(&self) {
+        self.context.reached("an outdated engine was opened anew");
+        self.commit_move();
+        let closed = self.with(|process| {
+            process.steps.end_loads();
+            process.steps.engine().close(Duration::ZERO)
+        });
+        if let Some(Err(error)) = closed {
+            self.context.tell(|| format!("no close in order: {error}"));
+        }
+        if !self.context.is_crashed() {
+            self.note_poison();
+            self.crash(super::Crash::Kill);
+        }
+    }
+
     pub(super) fn try_start(&self) -> Result<Process, String> {
+        self.outdated.store(false, Ordering::Relaxed);
+        if self.context.fault("db: down at start") {
+            self.database.set_down(true);
+        }
         let opened = LocalLog::open(self.env.clone(), Path::new("/data"), self.setup.log.clone());
         let (log, recovery) = match opened {
             Ok(opened) => opened,
@@ -78,18 +99,29 @@ impl World {
         match Stepwise::open(self.env.clone(), self.settings(), log.clone(), database) {
             Ok((steps, opened)) => {
                 steps.limit_batches(self.setup.batch_records_max);
+                if opened.database_away {
+                    self.context.reached("a start without the database");
+                    self.loose.borrow_mut().clone_from(&self.ever_loose.borrow());
+                    if self.disaster.get().is_some() {
+                        // Whoever sets a disaster right looks at the database too, and starts again when it is there.
+                        return Err("a person waits for the database".into());
+                    }
+                }
                 self.watch_landed(steps.engine());
                 self.disaster_is_over(&steps);
-                self.context.tell(|| format!("started, {} changes owed", opened.owed_changes));
+                let (owed, away) = (opened.owed_changes, opened.database_away);
+                self.context.tell(|| format!("started, {owed} changes owed, without the database: {away}"));
+                let outdated = self.outdated.clone();
+                steps.engine().on_outdated(Arc::new(move || outdated.store(true, Ordering::Relaxed)));
                 Ok(Process { steps: Rc::new(steps), log })
             }
             Err(error) if self.set_right(&error, &log) => Err(error.to_string()),
             Err(error) => {
-                use landfall::OpenError::{Database, Lander, Log};
+                use landfall::OpenError::{Database, Lander, Log, NeverMet};
                 use landfall::lander::OpenError as LanderError;
                 let expected = matches!(
                     &error,
-                    Database(error) | Lander(LanderError::Sink(error)) if error.is_transient()
+                    Database(error) | Lander(LanderError::Sink(error)) | NeverMet(error) if error.is_transient()
                 ) || matches!(&error, Log(_) | Lander(LanderError::Log(_)));
                 if !expected {
                     self.context.violation(format!("the start was refused: {error}"));
@@ -114,6 +146,7 @@ impl World {
             in_unit: self.in_unit.clone(),
             only_syncs: self.only_syncs.clone(),
             may_be_behind,
+            is_copy: false,
         }
     }
 

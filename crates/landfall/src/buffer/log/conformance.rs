@@ -33,6 +33,7 @@ macro_rules! tests {
             a_record_beyond_its_limit_is_refused
             what_every_lane_has_landed_is_let_go_and_asking_for_it_is_refused
             a_gap_moves_the_end_of_a_lane_and_nothing_else
+            a_gap_is_kept_until_its_lane_has_passed_it
             lanes_keep_their_numbers
             a_note_is_replaced_as_a_whole
             a_closed_log_accepts_nothing
@@ -285,10 +286,20 @@ pub(super) fn a_gap_moves_the_end_of_a_lane_and_nothing_else(subject: &dyn Subje
     log.append(&l[..1], b"before").unwrap();
     log.append(&l[1..], b"other").unwrap();
     let to = Head { position: 10, anchor: Anchor([9; 16]) };
-    log.gap(l[0], to).unwrap();
-    log.gap(l[0], to).unwrap();
+    let from = log.head(l[0]);
+    let other = Head { position: 12, anchor: Anchor([8; 16]) };
+    log.gap(&[(l[0], to)]).unwrap();
+    log.gap(&[(l[0], to)]).unwrap();
     assert_eq!(log.head(l[0]), to);
-    assert!(log.gap(l[0], Head { position: 9, anchor: Anchor::START }).is_err());
+    let back = Head { position: 9, anchor: Anchor::START };
+    assert!(log.gap(&[(l[1], other), (l[0], back)]).is_err());
+    assert_eq!(log.head(l[1]).position, 1, "all of them or none");
+    let over = |position| log.gap_over(l[0], position);
+    assert_eq!(
+        [0, 1, 5, 9, 10].map(over),
+        [None, Some(Gap { from, to }), Some(Gap { from, to }), Some(Gap { from, to }), None]
+    );
+    assert_eq!(log.gap_over(l[1], 1), None);
     assert_eq!(log.append(&l, b"after").unwrap().places[0].position, 11);
     let next = to.anchor.next(&log.lineage(), l[0], 11, Anchor::body_hash(b"after"));
     for position in [1, 10, 11] {
@@ -302,4 +313,28 @@ pub(super) fn a_gap_moves_the_end_of_a_lane_and_nothing_else(subject: &dyn Subje
     assert_eq!(log.owed_records(), 4, "a gap is not owed");
     log.landed(l[0], 10);
     assert_eq!((log.owed_records(), log.owed_by(l[0]).records), (3, 1));
+}
+
+pub(super) fn a_gap_is_kept_until_its_lane_has_passed_it(subject: &dyn Subject) {
+    let log = subject.open(ROOMY);
+    let l = lanes(&*log, 2);
+    let body = [7; 4000];
+    log.append(&l, &body).unwrap();
+    let from = log.head(l[0]);
+    let gap = Gap { from, to: Head { position: 1 << 40, anchor: Anchor([9; 16]) } };
+    log.gap(&[(l[0], gap.to)]).unwrap();
+    log.landed(l[0], 1);
+    for _ in 0..200 {
+        let appended = log.append(&l[1..], &body).unwrap();
+        log.commit(appended.end, Safety::Durable).unwrap();
+        log.landed(l[1], appended.places[0].position);
+    }
+    log.upkeep().unwrap();
+    assert_eq!((log.owed().records, log.owed().oldest_ms), (0, 0), "a gap is not owed");
+    assert!(log.oldest(l[1]).position > 0, "what lies before the gap goes");
+    assert_eq!((log.gap_over(l[0], 1), log.gap_over(l[0], 9)), (Some(gap), Some(gap)));
+    assert_eq!(log.anchor_at(l[0], 1).unwrap(), Some(from.anchor));
+    assert_eq!(read(&*log, &[(l[0], 1)]).unwrap(), []);
+    log.landed(l[0], gap.to.position);
+    assert_eq!(log.gap_over(l[0], gap.to.position), None);
 }

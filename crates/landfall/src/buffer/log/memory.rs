@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Address, Appended, Head, LaneName, Log, LogError, NOTE_BYTES_MAX, Owed, Place, Record, Records, Safety,
+    Address, Appended, Gap, Head, LaneName, Log, LogError, NOTE_BYTES_MAX, Owed, Place, Record, Records,
+    Safety,
 };
 use crate::env::Env;
 use crate::model::{Anchor, LaneId, Lineage, Position};
@@ -259,19 +260,32 @@ impl Log for MemoryLog {
         Ok(at.ok().map(|at| lane.kept[at].0.anchor))
     }
 
-    fn gap(&self, lane: LaneId, to: Head) -> Result<(), LogError> {
+    fn gap(&self, ends: &[(LaneId, Head)]) -> Result<(), LogError> {
+        let state = &mut *self.state.lock();
+        for &(lane, to) in ends {
+            let head = state.lane(lane).head;
+            if to != head && to.position <= head.position {
+                return Err(backward_gap(head.position, to.position));
+            }
+        }
+        for &(lane, to) in ends {
+            let lane = state.lane(lane);
+            if to != lane.head {
+                lane.head = to;
+                lane.kept.push_back((to, None));
+                lane.gaps.push(to.position);
+            }
+        }
+        Ok(())
+    }
+
+    fn gap_over(&self, lane: LaneId, position: Position) -> Option<Gap> {
         let state = &mut *self.state.lock();
         let lane = state.lane(lane);
-        if to == lane.head {
-            return Ok(());
-        }
-        if to.position <= lane.head.position {
-            return Err(backward_gap(lane.head.position, to.position));
-        }
-        lane.head = to;
-        lane.kept.push_back((to, None));
-        lane.gaps.push(to.position);
-        Ok(())
+        let at = lane.kept.partition_point(|(head, _)| head.position <= position);
+        let &(to, None) = lane.kept.get(at)? else { return None };
+        let from = at.checked_sub(1).map_or(lane.oldest, |before| lane.kept[before].0);
+        (from.position <= position).then_some(Gap { from, to })
     }
 
     fn landed(&self, lane: LaneId, position: Position) {

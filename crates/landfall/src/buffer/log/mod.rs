@@ -15,7 +15,8 @@
 //! - After a restart every durable record is there, and so is the position and anchor of every lane. Records that
 //!   were not durable may be there or not, but what is there is a prefix of the total order, and a record of
 //!   several lanes is there for all of them or for none.
-//! - A record is kept until every one of its lanes has landed it ([`Log::landed`]), and then for the retention.
+//! - A record is kept until every one of its lanes has landed it ([`Log::landed`]), and then for the retention; a gap, until
+//!   its lane has landed up to its end.
 //! - A note ([`Log::set_note`]) is replaced as a whole or not at all, and is durable when the call returns.
 //!
 //! # What the owner of a log owes
@@ -92,6 +93,15 @@ pub struct Head {
     pub position: Position,
     /// The chained hash there.
     pub anchor: Anchor,
+}
+
+/// Positions of a lane that have no record and never will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The lane's end before it.
+    pub from: Head,
+    /// The lane's end behind it.
+    pub to: Head,
 }
 
 /// A record read back.
@@ -229,12 +239,16 @@ pub trait Log: Send + Sync {
     /// [`LogError`] when the disk cannot be read.
     fn anchor_at(&self, lane: LaneId, position: Position) -> Result<Option<Anchor>, LogError>;
 
-    /// Sets the end of a lane to a position that the database has and this log does not: a durable gap. The end
-    /// that the lane has already is fine and does nothing.
+    /// Moves the ends of these lanes (distinct) up, past positions that no record of this log will ever have: a durable gap
+    /// in each. The end that a lane has already is fine and does nothing.
     ///
     /// # Errors
-    /// [`LogError`] when the gap cannot be made durable, or when `to` is below the lane's end.
-    fn gap(&self, lane: LaneId, to: Head) -> Result<(), LogError>;
+    /// [`LogError`] when the gaps cannot be made durable, or when one would move an end down; then there is none.
+    fn gap(&self, ends: &[(LaneId, Head)]) -> Result<(), LogError>;
+
+    /// The gap that begins at this position of a lane or reaches over it: the next record, if there is one, comes behind
+    /// it. None when the next record follows at once, when nothing follows, and at the end of a gap.
+    fn gap_over(&self, lane: LaneId, position: Position) -> Option<Gap>;
 
     /// Says that a lane has landed up to `position`, so that older segments may be let go. It never goes
     /// back except by [`Log::rewind`]. Cheap: no I/O, [`Log::upkeep`] does the work.

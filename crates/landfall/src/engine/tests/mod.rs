@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::{Engine, Opened, Refusal, Stop, Unit, Written};
+use super::{Engine, OpenError, Opened, Refusal, Stop, Unit, Written};
 use crate::buffer::log::Log;
 use crate::buffer::log::local::{LocalLog, LocalLogSettings};
 use crate::buffer::log::memory::{MemoryLog, MemoryLogSettings};
@@ -19,6 +19,7 @@ use crate::sink::Database;
 use crate::sink::memory::MemoryDatabase;
 
 mod adopt;
+mod alone;
 mod buffer;
 mod bugs;
 #[cfg(feature = "sqlite")]
@@ -156,6 +157,10 @@ impl World {
     }
 
     fn open(&mut self) -> Opened {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&mut self) -> Result<Opened, OpenError> {
         let log: Arc<dyn Log> = match self.disk {
             Some(_) => {
                 let settings = LocalLogSettings::from(&self.settings);
@@ -169,9 +174,9 @@ impl World {
         };
         let fatal = Arc::new(|name: &str| panic!("the thread {name} panicked"));
         let (engine, opened) =
-            Engine::open(self.env.clone(), self.settings.clone(), log, self.database.clone(), fatal).unwrap();
+            Engine::open(self.env.clone(), self.settings.clone(), log, self.database.clone(), fatal)?;
         self.engine = Some(engine);
-        opened
+        Ok(opened)
     }
 
     /// Ends the engine without landing what is left, and opens it again.

@@ -35,6 +35,7 @@ fn read(records: Vec<Record>) -> Option<String> {
     let set = BTreeSet::from([lander.lanes[&PAGE].group]);
     let parked = Parked::default();
     let mut reading = Reading {
+        log: &*lander.log,
         lanes: &lander.lanes,
         set: &set,
         lineage: lander.lineage,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::buffer::log::memory::MemoryLog;
-use crate::buffer::log::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety};
+use crate::buffer::log::{Address, Appended, Gap, Head, LaneName, Log, LogError, Owed, Records, Safety};
 use crate::lander::fakes::{PAGE, World, groups, open, page, put_firm, view};
 use crate::lander::{LaneNote, OpenError, Phase, StopReason, Waited};
 use crate::model::{Anchor, IncidentKind, LaneId, Lineage, Position};
@@ -86,8 +86,12 @@ impl Log for Lazy {
         self.inner.anchor_at(lane, position)
     }
 
-    fn gap(&self, lane: LaneId, to: Head) -> Result<(), LogError> {
-        self.inner.gap(lane, to)
+    fn gap(&self, ends: &[(LaneId, Head)]) -> Result<(), LogError> {
+        self.inner.gap(ends)
+    }
+
+    fn gap_over(&self, lane: LaneId, position: Position) -> Option<Gap> {
+        self.inner.gap_over(lane, position)
     }
 
     fn landed(&self, lane: LaneId, position: Position) {

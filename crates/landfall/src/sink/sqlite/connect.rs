@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::SqliteSettings;
 use super::errors::classify;
+use super::place::Place;
 use crate::error::SinkError;
 
 /// Makes sure that the file is there, is a database and can be written. A new file gets a write-ahead log.
@@ -51,6 +52,7 @@ pub(super) fn reader(path: &Path, settings: &SqliteSettings) -> Result<Connectio
 }
 
 fn connect(path: &Path, settings: &SqliteSettings, busy_timeout_ms: u32) -> Result<Connection, SinkError> {
+    Place::of(path)?;
     let connection = open(path, OpenFlags::empty())?;
     wait_at_most(&connection, busy_timeout_ms)?;
     connection.set_prepared_statement_cache_capacity(settings.statements_max);

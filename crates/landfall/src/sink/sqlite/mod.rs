@@ -106,16 +106,17 @@ impl SqliteDatabase {
         lanes::watermark(&connect::reader(&self.path, &self.settings)?, lane)
     }
 
-    /// Opens a file that has to be there.
+    /// A file that was there before, and is never made anew: while it is away, every call answers
+    /// [`SinkError::Unavailable`].
     ///
     /// # Errors
-    /// [`SinkError::Unavailable`] when it is not there, and as [`SqliteDatabase::open`].
-    pub fn open_existing(
-        path: impl AsRef<Path>,
-        settings: SqliteSettings,
-    ) -> Result<SqliteDatabase, SinkError> {
-        place::Place::of(path.as_ref())?;
-        SqliteDatabase::open(path, settings)
+    /// As [`SqliteDatabase::open`], when it is there.
+    pub fn open_known(path: impl AsRef<Path>, settings: SqliteSettings) -> Result<SqliteDatabase, SinkError> {
+        let path = path.as_ref();
+        match place::Place::of(path).and_then(|_| SqliteDatabase::open(path, settings.clone())) {
+            Err(error) if error.is_transient() => Ok(SqliteDatabase { path: path.to_path_buf(), settings }),
+            opened => opened,
+        }
     }
 
     /// The file.

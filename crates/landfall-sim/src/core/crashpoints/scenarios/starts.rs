@@ -9,7 +9,7 @@ use crate::core::world::Crash;
 use crate::core::world::scripted::Script;
 
 pub(super) fn all() -> Vec<Scenario> {
-    [starts(), changes(), closes()].into_iter().flatten().collect()
+    [starts(), alone(), lanes(), tables(), closes()].into_iter().flatten().collect()
 }
 
 fn starts() -> Vec<Scenario> {
@@ -57,7 +57,61 @@ fn starts() -> Vec<Scenario> {
     ]
 }
 
-fn changes() -> Vec<Scenario> {
+/// The database is away when the process starts.
+fn alone() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            before: |script| {
+                leave_a_backlog(script);
+                script.end(Crash::Kill);
+                script.set_database_down(true);
+            },
+            reaches: &[
+                "a start without the database",
+                "the database was met after a start without it",
+                "a lane passed a gap between records",
+            ],
+            ..Scenario::new(
+                "start-without-database",
+                "starts without the database take writes, which land when it is back",
+                |script| {
+                    script.start();
+                    script.unit(&[set(0, "away"), put(1, "away")]);
+                    script.end(Crash::Kill);
+                    script.start();
+                    script.unit(&[set(1, "away")]);
+                    script.set_database_down(false);
+                    script.land();
+                },
+            )
+        },
+        Scenario {
+            before: |script| {
+                script.hide_tables(&["account", "reading"]);
+                leave_a_backlog(script);
+                script.end(Crash::Kill);
+                script.set_database_down(true);
+                script.hide_tables(&[]);
+            },
+            reaches: &["an outdated engine was opened anew"],
+            ..Scenario::new(
+                "tables-changed-while-away",
+                "the database comes back with other tables than the start knew",
+                |script| {
+                    script.start();
+                    script.unit(&[put(1, "away")]);
+                    script.set_database_down(false);
+                    script.land();
+                    script.unit(&[Command::Account(1, "e1".into(), "new".into()), reading("new")]);
+                    script.land();
+                },
+            )
+        },
+    ]
+}
+
+/// Other lanes than the log has.
+fn lanes() -> Vec<Scenario> {
     vec![
         Scenario {
             before: |script| {
@@ -80,6 +134,28 @@ fn changes() -> Vec<Scenario> {
                 start_and_write,
             )
         },
+        Scenario {
+            before: |script| {
+                leave_a_backlog(script);
+                script.end(Crash::Kill);
+                script.set_lanes(3);
+                script.start();
+                script.unit(&[set(0, "moved"), set(1, "moved"), put(1, "moved")]);
+                script.end(Crash::Kill);
+                script.set_lanes(1);
+            },
+            ..Scenario::new(
+                "lanes-and-back",
+                "rows have left a lane and come back, and it owes them older changes",
+                start_and_write,
+            )
+        },
+    ]
+}
+
+/// Other tables than before, the application's or Landfall's own.
+fn tables() -> Vec<Scenario> {
+    vec![
         Scenario {
             before: |script| {
                 script.hide_tables(&["account", "reading"]);

@@ -97,7 +97,7 @@ pub(in super::super) fn everything_durable_is_there_after_a_restart(subject: &dy
     for n in 0..300u32 {
         log.append(&l[..1 + (n % 2) as usize], &n.to_le_bytes()).unwrap();
     }
-    log.gap(l[1], Head { position: 1000, anchor: Anchor([3; 16]) }).unwrap();
+    log.gap(&[(l[1], Head { position: 1000, anchor: Anchor([3; 16]) })]).unwrap();
     log.append(&l, b"last").unwrap();
     let before = read(&*log, &[(l[0], 0), (l[1], 0)]).unwrap();
     let heads = [log.head(l[0]), log.head(l[1])];

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::{Address, Head};
+use super::super::{Address, Gap, Head};
 use crate::model::Position;
 use crate::model::codec::put_varint;
 
@@ -23,7 +23,9 @@ pub(super) struct LaneIndex {
 
 /// A run of records with dense positions, in one segment.
 struct Chunk {
-    /// The lane's end before the first record here. Above the end of the chunk before when a gap lies between.
+    /// The lane's end where the chunk before ended. Below `before` when a gap lies between.
+    from: Head,
+    /// The lane's end before the first record here.
     before: Head,
     /// Where the first address is counted from: the first record itself, or the gap's record.
     start: Address,
@@ -69,7 +71,7 @@ impl LaneIndex {
     /// Adds the record at `address`, which follows `before`.
     pub(super) fn push(&mut self, address: Address, before: Head) {
         if !self.open {
-            self.start_chunk(address, before);
+            self.start_chunk(address, before, before);
         }
         let Some(chunk) = self.chunks.back_mut() else { return };
         put_varint(&mut chunk.steps, address - chunk.last);
@@ -80,10 +82,17 @@ impl LaneIndex {
         }
     }
 
-    /// Adds a gap, whose record is at `address`, up to the end `to`.
-    pub(super) fn gap(&mut self, address: Address, to: Head) {
+    /// Adds a gap, whose record is at `address`, between the lane's end `from` and its new end `to`.
+    pub(super) fn gap(&mut self, address: Address, from: Head, to: Head) {
         self.close_chunk();
-        self.start_chunk(address, to);
+        self.start_chunk(address, from, to);
+    }
+
+    /// The gap that begins at `position` or reaches over it, as far as it is kept, and the address of its record.
+    pub(super) fn gap_over(&self, position: Position) -> Option<(Gap, Address)> {
+        let at = self.chunks.partition_point(|chunk| chunk.before.position <= position);
+        let chunk = self.chunks.get(at).filter(|chunk| chunk.from.position <= position)?;
+        Some((Gap { from: chunk.from, to: chunk.before }, chunk.start))
     }
 
     /// Makes the next record begin a chunk; called when it begins a segment.
@@ -94,8 +103,9 @@ impl LaneIndex {
         self.open = false;
     }
 
-    fn start_chunk(&mut self, address: Address, before: Head) {
-        self.chunks.push_back(Chunk { before, start: address, last: address, count: 0, steps: Vec::new() });
+    fn start_chunk(&mut self, address: Address, from: Head, before: Head) {
+        let chunk = Chunk { from, before, start: address, last: address, count: 0, steps: Vec::new() };
+        self.chunks.push_back(chunk);
         self.open = true;
     }
 
@@ -104,7 +114,7 @@ impl LaneIndex {
         while self.chunks.front().is_some_and(|chunk| chunk.last < base) {
             self.chunks.pop_front();
             self.dropped += 1;
-            self.oldest = self.chunks.front().map_or(head, |next| next.before);
+            self.oldest = self.chunks.front().map_or(head, |next| next.from);
         }
         self.open &= !self.chunks.is_empty();
     }
@@ -309,10 +319,15 @@ mod tests {
                 }
                 if dice.one_in(5000) {
                     both.address += 44;
-                    let position = both.head.position + 1 + dice.below(1 << 50);
+                    let from = both.head;
+                    let position = from.position + 1 + dice.below(1 << 50);
                     both.head = Head { position, anchor: Anchor([7; 16]) };
-                    both.index.gap(both.address, both.head);
+                    both.index.gap(both.address, from, both.head);
                     both.check(position - 1);
+                    let found = Some((Gap { from, to: both.head }, both.address));
+                    let over = |position| both.index.gap_over(position);
+                    assert_eq!([over(from.position), over(position - 1)], [found, found]);
+                    assert_eq!([over(from.position.wrapping_sub(1)), over(position)], [None, None]);
                 }
             }
             assert_eq!(both.index.count(), 30_000);

@@ -31,7 +31,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::memory::backward_gap;
-use super::{Address, Appended, Head, LaneName, Log, LogError, Owed, Records, Safety, Usage};
+use super::{Address, Appended, Gap, Head, LaneName, Log, LogError, Owed, Records, Safety, Usage};
 use crate::env::Env;
 use crate::env::failpoint::reach;
 use crate::model::{Anchor, LaneId, Lineage, Position};
@@ -270,22 +270,30 @@ impl Log for LocalLog {
         read::anchor_at(self, lane, position)
     }
 
-    fn gap(&self, lane: LaneId, to: Head) -> Result<(), LogError> {
+    fn gap(&self, ends: &[(LaneId, Head)]) -> Result<(), LogError> {
         let time_ms = self.env.clock.unix_ms();
         self.with_tail(|tail| {
             if let Some(reason) = tail.refusal() {
                 return Err(reason);
             }
-            let head = tail.lane(lane).head;
-            if to != head && to.position <= head.position {
-                return Err(backward_gap(head.position, to.position));
+            for &(lane, to) in ends {
+                let head = tail.lane(lane).head;
+                if to != head && to.position <= head.position {
+                    return Err(backward_gap(head.position, to.position));
+                }
             }
-            if to != head {
-                tail.push_gap(lane, to, time_ms);
+            for &(lane, to) in ends {
+                if to != tail.lane(lane).head {
+                    tail.push_gap(lane, to, time_ms);
+                }
             }
             Ok(())
         })?;
         self.commit_all()
+    }
+
+    fn gap_over(&self, lane: LaneId, position: Position) -> Option<Gap> {
+        self.tail.lock().lane(lane).index.gap_over(position).map(|(gap, _)| gap)
     }
 
     fn landed(&self, lane: LaneId, position: Position) {

@@ -58,6 +58,7 @@ impl Tail {
 
     fn sum_up(&mut self) {
         self.oldest_owed = self.lanes.iter().map(|lane| lane.first_owed).min().unwrap_or(Address::MAX);
+        self.oldest_gap = self.lanes.iter().map(|lane| lane.first_gap).min().unwrap_or(Address::MAX);
         self.owed_records = self.lanes.iter().map(|lane| lane.owed).sum();
     }
 
@@ -66,9 +67,10 @@ impl Tail {
         self.accepted().saturating_sub(self.oldest_owed)
     }
 
-    /// The address that everything before has landed.
+    /// The address that everything before has landed. A gap that a lane has not passed yet counts: the watermark at its
+    /// foot means something only as long as the gap is known.
     pub(super) fn landed_address(&self) -> Address {
-        self.oldest_owed.min(self.accepted())
+        self.oldest_owed.min(self.oldest_gap).min(self.accepted())
     }
 
     pub(super) fn owed(&self) -> Owed {
@@ -109,5 +111,6 @@ impl super::tail::Lane {
         let mut place = self.landed;
         let next = self.index.next(&mut place).ok().flatten();
         self.first_owed = next.map_or(Address::MAX, |(_, address)| address);
+        self.first_gap = self.index.gap_over(self.landed_to).map_or(Address::MAX, |(_, address)| address);
     }
 }

@@ -287,11 +287,11 @@ impl Replay {
         if position <= head.position {
             return Err("a gap goes back");
         }
-        *head = Head { position, anchor };
+        let from = std::mem::replace(head, Head { position, anchor });
         if self.copying.is_some() {
             self.copied.push(Copied::Gap { lane, to: *head, time_ms: view.time_ms });
         } else {
-            self.indexes[lane.0 as usize].gap(address, *head);
+            self.indexes[lane.0 as usize].gap(address, from, *head);
         }
         Ok(())
     }

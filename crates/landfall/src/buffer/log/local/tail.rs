@@ -35,6 +35,8 @@ pub(super) struct Tail {
     finished: VecDeque<Batch>,
     /// The first address that some lane owes; the greatest number when nothing is owed.
     pub(super) oldest_owed: Address,
+    /// The first gap that some lane stands before or in; the greatest number when none does.
+    pub(super) oldest_gap: Address,
     pub(super) owed_records: u64,
     /// Now and then the time of a record.
     pub(super) times: VecDeque<(Address, u64)>,
@@ -55,6 +57,7 @@ pub(super) struct Lane {
     pub(super) landed_to: Position,
     pub(super) owed: u64,
     pub(super) first_owed: Address,
+    pub(super) first_gap: Address,
 }
 
 /// Bytes for the writer, all of one segment.
@@ -96,6 +99,7 @@ impl Tail {
             begun: false,
             finished: VecDeque::new(),
             oldest_owed: Address::MAX,
+            oldest_gap: Address::MAX,
             owed_records: 0,
             times,
             lane_map_end: 0,
@@ -114,9 +118,19 @@ impl Tail {
         let id = LaneId(self.lanes.len() as u32);
         let landed = Cursor::default();
         let landed_to = index.oldest().position;
-        let first_owed = Address::MAX;
+        let (first_owed, first_gap) = (Address::MAX, Address::MAX);
         self.numbers.insert(name.clone(), id);
-        self.lanes.push(Lane { name, head, cut: 0, index, landed, landed_to, owed: 0, first_owed });
+        self.lanes.push(Lane {
+            name,
+            head,
+            cut: 0,
+            index,
+            landed,
+            landed_to,
+            owed: 0,
+            first_owed,
+            first_gap,
+        });
         id
     }
 
@@ -226,8 +240,12 @@ impl Tail {
         let at = [(lane, to.position)].into_iter();
         record::encode(&mut self.pending, self.seed, Kind::Gap, time_ms, at, &to.anchor.0);
         let lane = &mut self.lanes[lane.0 as usize];
-        lane.index.gap(address, to);
+        lane.index.gap(address, lane.head, to);
         lane.head = to;
+        if lane.owed == 0 {
+            lane.first_gap = lane.first_gap.min(address);
+            self.oldest_gap = self.oldest_gap.min(address);
+        }
     }
 
     /// The numbers of these lanes; new ones are added, and with them a lane map.

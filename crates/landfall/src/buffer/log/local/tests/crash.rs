@@ -112,7 +112,7 @@ fn step(log: &LocalLog, model: &mut Model, dice: &mut Dice) -> Result<(), LogErr
             let position = log.head(LaneId(lane as u32)).position + 1 + dice.below(10);
             let to = Head { position, anchor: Anchor([dice.next() as u8; 16]) };
             model.entries.push(Entry::Gap(lane, to));
-            log.gap(LaneId(lane as u32), to)?;
+            log.gap(&[(LaneId(lane as u32), to)])?;
             model.acknowledged = model.entries.len();
             // The database is there already.
             log.landed(LaneId(lane as u32), position);

@@ -1,0 +1,97 @@
+//! A lander that is opened while the database is away: it takes no lane, lands nothing, and passes its gaps when it has met it.
+
+use crate::lander::fakes::{FIRM, KEYS, PAGE, World, open_alone, page, put_firm, set_key, view};
+use crate::lander::{LaneNote, Turn};
+use crate::model::Position;
+
+/// A world whose lander was opened again without the database, with these positions noted as landed.
+fn alone() -> World {
+    let mut world = World::new();
+    world.write(&[view(1)]);
+    assert!(world.settle());
+    // Owed already, and not landed before the database goes away.
+    world.write(&[put_firm(1, &[("need", 1)])]);
+    world.database.each(|database| database.set_down(true));
+    world.lander = world.reopen_alone();
+    world
+}
+
+fn come_back(world: &World) {
+    world.database.each(|database| database.set_down(false));
+}
+
+fn heads(world: &World) -> Vec<Position> {
+    use crate::buffer::log::Log;
+    [KEYS[0], KEYS[1], FIRM, PAGE].map(|lane| world.log.head(lane).position).to_vec()
+}
+
+fn watermarks(world: &World) -> Vec<Position> {
+    [KEYS[0], KEYS[1], FIRM, PAGE].map(|lane| world.watermark(lane)).to_vec()
+}
+
+#[test]
+fn positions_begin_far_above_everything_and_no_lane_is_taken_before_the_database_is_met() {
+    let mut world = alone();
+    let epochs = |world: &World| {
+        [KEYS[0], FIRM, PAGE].map(|lane| world.database.primary.lock().watermark(lane).map(|at| at.epoch))
+    };
+    let before = epochs(&world);
+    let places = world.write(&[view(1)]);
+    assert_eq!(places[0].1, (1 << 32) + 2);
+    assert!(matches!(world.turns(), Turn::Wait { until: Some(_), .. }));
+    assert_eq!((epochs(&world), watermarks(&world)), (before, vec![0, 0, 0, 1]));
+    assert!(!world.lander.progress().is_joined());
+    come_back(&world);
+    assert!(world.settle());
+    assert_eq!(world.number(&page(1), "views"), Some(2));
+    assert_ne!(epochs(&world), before);
+}
+
+#[test]
+fn every_lane_passes_its_gap_when_the_database_is_met_paused_or_not() {
+    let mut world = alone();
+    world.lander.progress().pause(None).expect("all groups");
+    come_back(&world);
+    world.turns();
+    let (heads, found) = (heads(&world), watermarks(&world));
+    // What is owed before a gap has to land first.
+    assert_eq!((found[2], [found[0], found[1], found[3]]), (0, [heads[0], heads[1], heads[3]]));
+    world.lander.progress().resume(None).expect("all groups");
+    assert!(world.settle());
+    assert_eq!(watermarks(&world), heads, "a gap behind the last record is passed with it");
+    // And nothing is wrong with a start behind it.
+    world.lander = world.reopen().expect("a start with the database");
+    world.write(&[set_key(0, "a", "1")]);
+    world.write(&[put_firm(2, &[("need", 1)])]);
+    assert!(world.settle());
+    assert_eq!(world.lander.incidents().all(), []);
+}
+
+#[test]
+fn several_starts_without_the_database_leave_gaps_that_one_landing_passes() {
+    let mut world = alone();
+    for id in 2..5 {
+        world.write(&[view(id)]);
+        world.lander = world.reopen_alone();
+        world.lander = world.reopen_alone();
+    }
+    world.write(&[view(9)]);
+    come_back(&world);
+    assert!(world.settle());
+    assert_eq!(watermarks(&world), heads(&world));
+    for id in [1, 2, 3, 4, 9] {
+        assert_eq!(world.number(&page(id), "views"), Some(1), "{id}");
+    }
+}
+
+#[test]
+fn a_note_that_is_older_than_what_has_landed_lands_nothing_twice() {
+    let mut world = alone();
+    // As after a kill: the note of what has landed is written now and then.
+    world.lander =
+        open_alone(&world, &[KEYS[0], KEYS[1], FIRM, PAGE].map(|lane| LaneNote { lane, landed: 0 }));
+    world.write(&[view(1)]);
+    come_back(&world);
+    assert!(world.settle());
+    assert_eq!(world.number(&page(1), "views"), Some(2));
+}
