@@ -222,3 +222,36 @@ fn a_data_directory_in_memory_is_told_at_the_start_and_in_status() {
     assert!(server.said().contains("WARNING") && server.said().contains("tmpfs"), "{}", server.said());
     assert!(server.run(&["status"]).out.contains("tmpfs"), "status says it too");
 }
+
+// shows: S10
+#[test]
+fn a_paused_group_leaves_half_of_the_bound_to_the_others_and_its_writers_hear_why() {
+    let place = Place::new();
+    let tables = "CREATE TABLE page (id INTEGER PRIMARY KEY, views INTEGER)";
+    Connection::open(place.path().join("app.db")).unwrap().execute_batch(tables).unwrap();
+    let settings = ["--database", "sqlite:app.db", "--max-pending", "4000", "--throttle-at", "2000"];
+    let server = place.serve_with(&settings, &[]);
+    assert_eq!(server.run(&["pause", "page"]).code, Some(0));
+    let mut client = connect(&server);
+    let refused = |client: &mut Client, words: &[&str]| {
+        call(client, words).as_error().map(|error| String::from_utf8_lossy(error.message).into_owned())
+    };
+    let taken = (1..).find_map(|n| {
+        let said = refused(&mut client, &["HSET", &format!("page:{n}"), "views", "1"])?;
+        assert!(said.contains("the landing group page does not land now (paused)"), "{said}");
+        Some(n - 1)
+    });
+    assert!((2000..4000).contains(&taken.unwrap()), "{taken:?}");
+    for n in 0..6000 {
+        assert_eq!(refused(&mut client, &["SET", &format!("k{}", n % 100), "v"]), None, "key {n}");
+    }
+    let warned = server.run(&["status", "--json"]).out;
+    assert!(warned.contains("takes half of max-pending"), "{warned}");
+    assert_eq!(server.run(&["resume", "page"]).code, Some(0));
+    wait_until("the group takes writes again", || {
+        refused(&mut client, &["HSET", "page:1", "views", "2"]).is_none()
+    });
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    let rows: i64 = lock(&place).query_row("SELECT count(*) FROM page", [], |row| row.get(0)).unwrap();
+    assert_eq!(Some(rows), taken);
+}

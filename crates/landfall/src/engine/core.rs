@@ -8,6 +8,7 @@ use super::lanes::Lanes;
 use super::load::Loads;
 use super::moved::Moved;
 use super::refusal::Refusal;
+use super::shares::Shares;
 use crate::buffer::cache::Cache;
 use crate::buffer::log::{Address, Log, LogError, Safety};
 use crate::env::Env;
@@ -38,6 +39,7 @@ pub struct Core {
     pub(super) moved: OnceLock<Moved>,
     pub(super) closing: AtomicBool,
     pub(super) counts: Counts,
+    pub(super) shares: Shares,
     pub(super) cascades: Cascades,
     pub(super) cleaning: Mutex<()>,
     /// Why the log's upkeep fails, while it does.
@@ -102,7 +104,7 @@ impl Core {
         let outdated = self.progress.is_outdated().then(|| {
             "the database was away at the start, and its tables have changed since they were last seen; close and open again to use them as they are now".to_owned()
         });
-        doubtful.into_iter().chain(outdated).collect()
+        doubtful.into_iter().chain(outdated).chain(self.share_warning()).collect()
     }
 
     /// Makes everything up to `end` as safe as an acknowledgement promises.
@@ -122,8 +124,8 @@ impl Core {
         Some(Refusal::Fenced(format!("the landing group {} has stopped for good: {why}", group.name)))
     }
 
-    /// Whether one more write may be accepted.
-    pub(super) fn admit(&self) -> Result<(), Refusal> {
+    /// Whether one more write to these lanes may be accepted.
+    pub(super) fn admit(&self, lanes: &[LaneId]) -> Result<(), Refusal> {
         let refusal = if self.closing.load(Ordering::Relaxed) {
             Refusal::Closing
         } else if let Some(refusal) = self.stopped() {
@@ -133,11 +135,13 @@ impl Core {
                 "{} changes have not landed, which is the bound (max-pending); see `landfall status`, and try again when rows have landed",
                 self.settings.max_pending
             ))
-        } else if self.cache.bytes().dirty_bytes() >= self.settings.memory_bytes_max / 2 {
+        } else if self.cache.bytes().dirty_bytes() >= self.dirty_bytes_max() {
             Refusal::OutOfMemory(
                 "the rows that have not landed fill half of maxmemory; try again when rows have landed"
                     .into(),
             )
+        } else if let Some(refusal) = self.refused_share(lanes) {
+            refusal
         } else {
             return Ok(());
         };

@@ -172,6 +172,7 @@ impl Keeping {
             self.unnoted |= core.clean_landed(lane);
         }
         core.cascades.landed(&core.cache, |lane| core.progress.landed(lane));
+        core.look_at_shares();
         let now = core.env.clock.monotonic();
         if self.unnoted && now >= self.noted_at + NOTE_EVERY {
             (self.noted_at, self.unnoted) = (now, false);

@@ -33,6 +33,7 @@ pub mod ops;
 mod recover;
 pub mod refusal;
 mod rest;
+mod shares;
 pub mod status;
 #[cfg(feature = "simulation")]
 pub mod stepwise;

@@ -11,6 +11,7 @@ use super::keeper::Threads;
 use super::lanes::Lanes;
 use super::load::{Loads, landing_context};
 use super::recover::recover;
+use super::shares::Shares;
 use crate::buffer::cache::Cache;
 use crate::buffer::log::{LaneName, Log, LogError};
 use crate::env::Env;
@@ -158,6 +159,7 @@ impl Assembled {
             moved: OnceLock::new(),
             closing: AtomicBool::new(false),
             counts: Counts::default(),
+            shares: Shares::default(),
             cascades,
             cleaning: Mutex::default(),
             upkeep_trouble: Mutex::default(),

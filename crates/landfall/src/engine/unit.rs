@@ -315,7 +315,6 @@ impl<'e> Unit<'e> {
             self.touch();
             return Ok(Written::default());
         }
-        self.core.admit()?;
         let mut lanes: SmallVec<[LaneId; 4]> = SmallVec::new();
         let touched = self.rows.iter().filter(|row| !row.effects.is_empty()).map(|row| row.lane);
         for lane in touched.chain(self.events.iter().map(|(lane, _, _)| *lane)) {
@@ -324,6 +323,7 @@ impl<'e> Unit<'e> {
             }
         }
         lanes.sort_unstable();
+        self.core.admit(&lanes)?;
         if lanes.len() > 255 {
             return Err(Refusal::invalid("one command or transaction may touch at most 255 lanes; split it"));
         }

@@ -4,6 +4,7 @@
 
 mod meeting;
 mod parked;
+mod stuck;
 mod wake;
 
 pub(super) mod status;
@@ -21,6 +22,7 @@ use meeting::Meeting;
 pub use parked::ParkedNow;
 use parked::ParkedPlaces;
 use status::{ConnectionStatus, GroupStatus, Phase, StopReason, UnknownGroup, Waited};
+use stuck::Stuck;
 use wake::Wake;
 
 use crate::env::Clock;
@@ -41,6 +43,7 @@ struct GroupNumbers {
     paused: AtomicBool,
     resumes: AtomicU64,
     stopped: AtomicBool,
+    stuck: Stuck,
     status: Mutex<GroupStatus>,
 }
 
@@ -79,6 +82,7 @@ impl Progress {
             paused: AtomicBool::new(false),
             resumes: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
+            stuck: Stuck::default(),
             status: Mutex::new(GroupStatus { name, phase: Phase::Idle, since, attempts: 0, error: None }),
         };
         let lane = |group| LaneNumbers {
@@ -337,6 +341,7 @@ impl Progress {
     }
 
     pub(super) fn set_phase(&self, group: usize, phase: Phase) {
+        self.note_stuck(group, &phase);
         let mut status = self.groups[group].status.lock();
         if status.phase != phase {
             status.phase = phase;

@@ -9,3 +9,4 @@ mod interleavings;
 mod park;
 mod park_model;
 mod start;
+mod stuck;

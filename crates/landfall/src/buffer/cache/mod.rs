@@ -22,6 +22,7 @@ use crate::model::{LaneId, Position};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 
+mod dirty;
 pub mod edits;
 pub mod entry;
 pub mod fill;
@@ -146,6 +147,11 @@ impl Cache {
     /// Who watches rows.
     pub fn watches(&self) -> &Arc<Watches> {
         &self.watches
+    }
+
+    /// What the dirty rows of a lane hold, in bytes. It locks one shard after the other: not for the path of a write.
+    pub fn dirty_bytes(&self, lane: LaneId) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().dirty_bytes(lane)).sum()
     }
 
     /// How many shards there are.

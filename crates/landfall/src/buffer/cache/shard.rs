@@ -1,9 +1,10 @@
 //! One shard: a hash table of rows, a queue of dirty rows a lane, and the eviction list of the clean ones.
 //! Every change of an entry goes through here, so that sizes and lists agree with it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use crate::buffer::cache::Cache;
+use crate::buffer::cache::dirty::Dirty;
 use crate::buffer::cache::edits::FieldEdits;
 use crate::buffer::cache::entry::{Entry, RowBytes};
 use crate::buffer::cache::index::Index;
@@ -27,8 +28,7 @@ pub struct Shard {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     sieve: Sieve,
-    /// Dirty rows by lane number, oldest first.
-    dirty: Vec<VecDeque<u32>>,
+    dirty: Dirty,
     /// Key-value keys that expire.
     expiring: BTreeSet<(u64, u32)>,
     /// Key-value keys that are known to be there.
@@ -67,7 +67,7 @@ impl Shard {
             entries: Vec::new(),
             free: Vec::new(),
             sieve: Sieve::new(),
-            dirty: Vec::new(),
+            dirty: Dirty::default(),
             expiring: BTreeSet::new(),
             keys: 0,
             bytes: 0,
@@ -220,16 +220,16 @@ impl Shard {
     /// Makes rows of `lane` clean that have landed, looking at `left` rows at most, and returns how many are
     /// still to be looked at.
     pub(super) fn clean(&mut self, lane: LaneId, landed: Position, left: usize, cache: &Cache) -> usize {
-        let queued = self.dirty.get(lane.0 as usize).map_or(0, VecDeque::len);
-        let left = left.min(queued);
+        let left = left.min(self.dirty.len(lane));
         for _ in 0..left.min(CLEANED_AT_ONCE) {
-            let Some(at) = self.dirty[lane.0 as usize].pop_front() else { break };
+            let Some(at) = self.dirty.take(lane) else { break };
             let Some(Some(entry)) = self.entries.get_mut(at as usize) else { continue };
             if entry.position > landed && !planted(Bug::CleanedTooEarly) {
-                self.dirty[lane.0 as usize].push_back(at);
+                self.dirty.put_back(lane, at);
                 continue;
             }
             entry.dirty = false;
+            self.dirty.resize(lane, entry.bytes, 0);
             // Nothing is owed any more. What was never read, or what the database has completed, is loaded
             // again by the next read.
             let let_go = entry.view.is_unknown() || entry.reload;
@@ -273,10 +273,11 @@ impl Shard {
         clean.sort_unstable();
         listed.sort_unstable();
         assert_eq!(listed, clean, "the eviction list");
-        for (lane, queue) in self.dirty.iter().enumerate() {
-            let of_lane = numbered().filter(|(_, entry)| entry.dirty && entry.lane.0 as usize == lane);
-            let mut dirty: Vec<u32> = of_lane.map(|(at, _)| at).collect();
-            let mut queued: Vec<u32> = queue.iter().copied().collect();
+        for (lane, mut queued, bytes) in self.dirty.all() {
+            let of_lane = || numbered().filter(|(_, entry)| entry.dirty && entry.lane == lane);
+            let held: u64 = of_lane().map(|(_, entry)| u64::from(entry.bytes)).sum();
+            assert_eq!(bytes, held, "the bytes of lane {lane}");
+            let mut dirty: Vec<u32> = of_lane().map(|(at, _)| at).collect();
             dirty.sort_unstable();
             queued.sort_unstable();
             assert_eq!(queued, dirty, "the queue of lane {lane}");
@@ -344,6 +345,7 @@ impl Shard {
         let (expires_ms, bytes, key_value) = (entry.expires_ms, entry.bytes, entry.is_key_value());
         if entry.dirty {
             add(&cache.bytes.dirty, bytes_before, bytes);
+            self.dirty.resize(entry.lane, bytes_before, bytes);
         }
         add(&cache.bytes.all, bytes_before, bytes);
         self.bytes = self.bytes + u64::from(bytes) - u64::from(bytes_before);
@@ -366,16 +368,12 @@ impl Shard {
         if let Some(owed) = &mut entry.owed {
             owed.change_lane(position);
         }
-        self.dirty[before.0 as usize].retain(|queued| *queued != at);
-        self.queue(at, lane);
+        self.dirty.change_lane(at, before, lane, entry.bytes);
     }
 
-    fn queue(&mut self, at: u32, lane: LaneId) {
-        let lane = lane.0 as usize;
-        if self.dirty.len() <= lane {
-            self.dirty.resize_with(lane + 1, VecDeque::new);
-        }
-        self.dirty[lane].push_back(at);
+    /// What the dirty rows of a lane hold, in bytes.
+    pub(super) fn dirty_bytes(&self, lane: LaneId) -> u64 {
+        self.dirty.bytes(lane)
     }
 
     /// Puts a row that was just written into the queue of its lane.
@@ -384,7 +382,7 @@ impl Shard {
         if entry.dirty {
             return;
         }
-        let lane = entry.lane;
+        let (lane, bytes) = (entry.lane, entry.bytes);
         let listed = entry.older != NONE || entry.newer != NONE;
         entry.dirty = true;
         cache.bytes.dirty.fetch_add(u64::from(entry.bytes), Ordering::Relaxed);
@@ -392,7 +390,7 @@ impl Shard {
         if listed || self.sieve.holds_only(at) {
             self.sieve.remove(&mut self.entries, at);
         }
-        self.queue(at, lane);
+        self.dirty.push(lane, at, bytes);
     }
 
     /// Lets clean rows go while the shard holds too much.

@@ -314,8 +314,9 @@ impl Log for MemoryLog {
     fn owed_by(&self, lane: LaneId) -> Owed {
         let state = self.state.lock();
         let lane = &state.lanes[lane.0 as usize];
-        let oldest_ms = lane.owed().next().map_or(0, |number| state.record(number).time_ms);
-        Owed { records: lane.owed_records(), bytes: 0, oldest_ms }
+        let oldest = lane.owed().next().map(|number| state.record(number));
+        let bytes = oldest.map_or(0, |record| state.end - record.address);
+        Owed { records: lane.owed_records(), bytes, oldest_ms: oldest.map_or(0, |record| record.time_ms) }
     }
 
     fn owed_records(&self) -> u64 {

@@ -263,7 +263,7 @@ pub trait Log: Send + Sync {
     /// What has not landed.
     fn owed(&self) -> Owed;
 
-    /// What has not landed of one lane (`bytes` is 0).
+    /// What has not landed of one lane; what is kept for it is kept from its oldest record on.
     fn owed_by(&self, lane: LaneId) -> Owed;
 
     /// [`Owed::records`] alone, without any lock: cheap enough to ask before every write.

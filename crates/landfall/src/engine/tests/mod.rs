@@ -39,6 +39,7 @@ mod model;
 mod panics;
 mod parked;
 mod relane;
+mod shares;
 mod threads;
 #[cfg(feature = "interleavings")]
 mod watch_interleavings;

@@ -83,7 +83,8 @@ impl Tail {
 
     pub(super) fn owed_by(&self, lane: LaneId) -> Owed {
         let lane = self.lane(lane);
-        Owed { records: lane.owed, bytes: 0, oldest_ms: self.time_of(lane.first_owed) }
+        let bytes = self.accepted().saturating_sub(lane.first_owed);
+        Owed { records: lane.owed, bytes, oldest_ms: self.time_of(lane.first_owed) }
     }
 
     /// When the record at this address was appended, or a quarter of a second before; 0 for no record.

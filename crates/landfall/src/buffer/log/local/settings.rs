@@ -44,7 +44,7 @@ impl Default for LocalLogSettings {
 
 impl LocalLogSettings {
     /// The bound of owed bytes, by the bytes and by the files that hold them.
-    pub(super) fn owed_bytes_max(&self) -> u64 {
+    pub(crate) fn owed_bytes_max(&self) -> u64 {
         self.log_bytes_max.min(SEGMENTS_MAX.saturating_mul(self.segment_bytes))
     }
 
