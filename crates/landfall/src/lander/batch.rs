@@ -178,19 +178,27 @@ impl Reading<'_> {
         if self.sealed && self.counts.records > 0 {
             return Ok(Some(End::Full));
         }
+        let landed = self.landed(&record);
+        if !landed.is_empty() && landed.len() == record.lanes.len() {
+            return Err(self.stop(&record, "it has landed before"));
+        }
         self.follow(&record)?;
-        self.plan(&record, changes)?;
+        self.plan(&record, changes, &landed)?;
         self.counts.records += 1;
         Ok(None)
     }
 
-    /// Moves the record's lanes over it. Every lane has to be right before it.
+    /// Moves the record's lanes over it. Every lane has to be right before it, or behind it: where a person let the lanes of
+    /// two copies of the log go on, one of them may have landed it in some lanes.
     fn follow(&mut self, record: &Record) -> Result<(), Failure> {
         let body_hash = Anchor::body_hash(&record.body);
         for &(lane, position) in &record.lanes {
             let Some(mark) = self.marks.get_mut(&lane) else {
                 return Err(self.stop(record, "it belongs to a lane that is not known"));
             };
+            if position <= mark.position {
+                continue;
+            }
             *mark = cross(self.log, lane, *mark, position - 1);
             if position != mark.position + 1 {
                 return Err(self.stop(record, "the record before it is missing"));
@@ -208,11 +216,27 @@ impl Reading<'_> {
         }
     }
 
-    fn plan(&mut self, record: &Record, changes: Vec<(u8, LoggedChange)>) -> Result<(), Failure> {
+    /// The lanes in which it has landed.
+    fn landed(&self, record: &Record) -> Vec<LaneId> {
+        let is_behind = |(lane, position): &&(LaneId, Position)| {
+            self.marks.get(lane).is_some_and(|mark| *position <= mark.position)
+        };
+        record.lanes.iter().filter(is_behind).map(|(lane, _)| *lane).collect()
+    }
+
+    fn plan(
+        &mut self,
+        record: &Record,
+        changes: Vec<(u8, LoggedChange)>,
+        landed: &[LaneId],
+    ) -> Result<(), Failure> {
         for (at, (number, change)) in changes.into_iter().enumerate() {
             let Some(&(lane, position)) = record.lanes.get(usize::from(number)) else {
                 return Err(self.stop(record, "a change names a lane that the record does not have"));
             };
+            if landed.contains(&lane) {
+                continue;
+            }
             let ordered = self.ordered(lane);
             self.planner.add(Origin { lane, position, number: at as u32 }, ordered, change);
             self.counts.changes += 1;

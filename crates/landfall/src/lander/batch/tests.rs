@@ -76,6 +76,35 @@ fn a_record_that_comes_twice_stops_the_group() {
 }
 
 #[test]
+fn a_record_that_has_landed_in_one_of_its_lanes_lands_in_the_others() {
+    let world = World::new();
+    let lander = &world.lander;
+    let set = [PAGE, KEYS[0]].iter().map(|lane| lander.lanes[lane].group).collect();
+    let parked = Parked::default();
+    let ahead = Mark { position: 5, ..lander.lanes[&KEYS[0]].at };
+    let mut reading = Reading {
+        log: &*lander.log,
+        lanes: &lander.lanes,
+        set: &set,
+        lineage: lander.lineage,
+        marks: BTreeMap::from([(PAGE, lander.lanes[&PAGE].at), (KEYS[0], ahead)]),
+        planner: Planner::new(&lander.rules, &lander.settings, &parked, false),
+        counts: BatchCounts::default(),
+        changes: BTreeMap::new(),
+        sealed: false,
+    };
+    let mut both = Vec::new();
+    let mut writer = BodyWriter::new(&mut both, 2);
+    writer.row(0, RowKey::of_key(b"k").as_bytes(), &Change::Delete);
+    writer.row(1, RowKey::of_key(b"l").as_bytes(), &Change::Delete);
+    let mut scripted = Scripted([record(&[(KEYS[0], 3), (PAGE, 1)], both)].into());
+    assert!(matches!(reading.next(&mut scripted), Ok(None)));
+    let ends: Vec<u64> = [PAGE, KEYS[0]].iter().map(|lane| reading.marks[lane].position).collect();
+    assert_eq!(ends, [1, 5]);
+    assert_eq!(reading.changes, BTreeMap::from([(PAGE, 1)]));
+}
+
+#[test]
 fn a_body_that_cannot_be_read_stops_the_group() {
     assert!(read(vec![record(&[(PAGE, 1)], vec![200])]).is_some());
     assert!(read(vec![record(&[(PAGE, 1)], body(1))]).is_some_and(|what| what.contains("names a lane")));
