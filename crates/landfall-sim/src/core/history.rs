@@ -8,6 +8,8 @@ use landfall::model::{
     Anchor, Change, Intent, LaneId, Lineage, LoggedChange, Name, Op, Position, RowKey, Value,
 };
 
+mod disasters;
+
 /// A row: its columns or parts that are not NULL, without the key.
 pub(super) type Row = BTreeMap<Name, Value>;
 
@@ -150,7 +152,9 @@ impl History {
             }
         }
         // A copy may have gone the same way before.
-        links.iter().for_each(|&(lane, _, behind)| drop(self.links.remove(&(lane, behind))));
+        for &(lane, _, behind) in links {
+            self.links.remove(&(lane, behind));
+        }
         self.link(record, links);
     }
 
@@ -303,7 +307,7 @@ impl History {
             });
             let last = last.max(self.base.1.get(lane).copied()).unwrap_or(0);
             let ended = self.before_gaps(*lane, (*position, *anchor));
-            if !(ended..=*position).contains(&last) && !(self.expects_gaps && ended < last) {
+            if !((ended..=*position).contains(&last) || self.expects_gaps && ended < last) {
                 return Err(format!("lane {lane} came back at {position}, and its last record is {last}"));
             }
             if *position > 0 && !self.links.contains_key(&(*lane, *anchor)) {
@@ -345,61 +349,6 @@ impl History {
             landed.is_none_or(|landed| lane.is_none_or(|lane| !landed.contains(lane)))
         };
         record.changes.iter().filter(move |(lane, _)| is_owed(*lane)).map(|(_, change)| change)
-    }
-
-    /// The log is gone. The next one has to be another.
-    pub(super) fn lose_log(&mut self) {
-        self.lineage = None;
-        self.order.clear();
-        self.acks.clear();
-        self.base.1.clear();
-    }
-
-    /// A log is opened; whether it is the same as before, or one that nobody has ever seen.
-    pub(super) fn open_log(&mut self, lineage: Lineage) -> bool {
-        let before = self.lineage.replace(lineage);
-        before == Some(lineage) || self.lineages.insert(lineage)
-    }
-
-    /// Remembers what was acknowledged: a disaster begins, and some of it may be lost.
-    pub(super) fn remember(&mut self) {
-        let acknowledged = self.acks.iter().map(|(place, _)| *place).max().unwrap_or(0);
-        self.remembered = self.order[..acknowledged.min(self.order.len())].to_vec();
-    }
-
-    /// The lanes of acknowledged records that neither the log has nor the database, which is at `marks`.
-    pub(super) fn lost_lanes(&self, marks: &BTreeMap<LaneId, Position>) -> BTreeSet<LaneId> {
-        let kept: BTreeSet<usize> = self.order.iter().copied().collect();
-        let lost = self.remembered.iter().filter(|number| !kept.contains(number));
-        let places = lost.flat_map(|&number| &self.records[number].lanes);
-        places
-            .filter(|(lane, at)| marks.get(lane).is_none_or(|mark| mark < at))
-            .map(|(lane, _)| *lane)
-            .collect()
-    }
-
-    /// The history as it goes on from what the database holds: of `order` that is left which lies above `marks`.
-    pub(super) fn rebased(&self, rows: Rows, marks: BTreeMap<LaneId, Position>) -> History {
-        let landed = |(lane, at): &(LaneId, Position)| marks.get(lane).is_some_and(|mark| mark >= at);
-        let (mut order, mut partly) = (Vec::new(), BTreeMap::new());
-        let mut places = vec![0];
-        for &number in &self.order {
-            let lanes = &self.records[number].lanes;
-            let done: Vec<LaneId> =
-                lanes.iter().filter(|place| landed(place)).map(|(lane, _)| *lane).collect();
-            if done.len() < lanes.len() {
-                order.push(number);
-                if !done.is_empty() {
-                    partly.insert(number, done);
-                }
-            }
-            places.push(order.len());
-        }
-        let mut acks = self.acks.clone();
-        acks.iter_mut().for_each(|(place, _)| *place = places[(*place).min(places.len() - 1)]);
-        let mut rebased = History { order, partly, acks, base: (rows, marks), ..self.clone() };
-        rebased.fold();
-        rebased
     }
 }
 
