@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::core::Core;
 use crate::buffer::log::LogError;
+use crate::lander::awaits_lanes_that_were_left;
 use crate::model::codec::BodyWriter;
 use crate::model::{LaneId, Position};
 
@@ -35,7 +36,8 @@ impl Core {
         to: BTreeSet<LaneId>,
     ) -> Result<(), LogError> {
         let lanes: Vec<LaneId> = left.union(&to).copied().collect();
-        let Some((&common, rest)) = lanes.split_first() else { return Ok(()) };
+        let wanted = lanes.split_first().filter(|_| awaits_lanes_that_were_left());
+        let Some((&common, rest)) = wanted else { return Ok(()) };
         let mut behind = BTreeMap::new();
         // Too many for one record: what is behind the second record of the common lane is behind the first one of them all.
         let rounds = if rest.len() < LANES_AT_ONCE { 1 } else { 2 };

@@ -19,12 +19,18 @@ pub(super) enum Choice {
     Nothing,
 }
 
+/// Rows wait for what they are owed in lanes that they have left. Each of the two that see to it is enough for the order in which
+/// changes land: the choice of groups, and the record that these lanes land together.
+pub(crate) fn awaits_lanes_that_were_left() -> bool {
+    !planted(Bug::RetiredNotAwaited)
+}
+
 impl Lander {
     /// The next groups in turn that can land, or when some can.
     pub(super) fn choose(&mut self, now: Duration) -> Choice {
         let mut joint: Vec<BTreeSet<usize>> = self.groups.iter().map(|group| group.joint.clone()).collect();
         let owes = |at: usize| self.groups[at].lanes.iter().any(|&lane| self.log.owed_by(lane).records > 0);
-        let retired = self.retired.filter(|_| !planted(Bug::RetiredNotAwaited));
+        let retired = self.retired.filter(|_| awaits_lanes_that_were_left());
         let retired = retired.filter(|&at| self.has_work(at) || owes(at));
         if let Some(retired) = retired {
             let together: BTreeSet<usize> = self.relatives.iter().copied().chain([retired]).collect();

@@ -66,6 +66,7 @@ pub use progress::status::{ConnectionStatus, GroupStatus, Phase, StopReason, Unk
 pub use progress::{ParkedNow, Progress, Subscriber};
 pub use settings::LanderSettings;
 
+pub(crate) use choose::awaits_lanes_that_were_left;
 pub(crate) use take_over::anchor_of;
 
 use batch::Attempt;
