@@ -112,11 +112,7 @@ fn expected(protocol: &str) -> Vec<String> {
         if listening { "PONG".into() } else { "*pong ".into() },
         if listening { "hi".into() } else { "*pong hi".into() },
         if listening { "nil".into() } else { refused.into() },
-        if listening {
-            "Map([(Bulk([110, 101, 119, 115]), Integer(1)), (Bulk([120]), Integer(0))])".into()
-        } else {
-            "*news 1 x 0".into()
-        },
+        "*news 1 x 0".into(),
         "1".into(),
         "*other".into(),
         "OK".into(),
@@ -147,11 +143,7 @@ fn messages_come_as_from_redis_in_both_protocols() {
     }
     let redis = Redis::start(Appendfsync::No, &[]).unwrap();
     for protocol in ["2", "3"] {
-        let mut theirs = conversation(&redis.address().to_string(), protocol);
-        // In RESP3 Redis 7.0 answers NUMSUB with an array.
-        theirs.iter_mut().filter(|line| *line == "*news 1 x 0" && protocol == "3").for_each(|line| {
-            *line = expected("3")[9].clone();
-        });
+        let theirs = conversation(&redis.address().to_string(), protocol);
         assert_eq!(theirs, expected(protocol), "Redis, RESP{protocol}");
     }
 }

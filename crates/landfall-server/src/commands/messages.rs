@@ -103,7 +103,8 @@ pub fn channels(session: &mut Session, _: &Engine, request: &Request<'_>, reply:
 
 /// `PUBSUB NUMSUB [channel ..]`
 pub fn numsub(session: &mut Session, _: &Engine, request: &Request<'_>, reply: Reply<'_, '_>) -> Flow {
-    reply.map_header(request.arg_count() - 2);
+    // In RESP3 too: Redis gives no map here, and clients take pairs out of an array.
+    reply.array_header(2 * (request.arg_count() - 2));
     for channel in request.args().skip(2) {
         reply.bulk(channel);
         reply.integer(session.shared.messages.listening(channel) as i64);

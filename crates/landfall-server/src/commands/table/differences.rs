@@ -28,7 +28,7 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         name: "order of fields",
-        text: "The fields of a hash come in the order in which they were set until one is removed or the hash is loaded again; Redis gives another order to a large hash.",
+        text: "The fields of a hash come in the order of the commands that set them, and those of one command by their names, until one is removed or the hash is loaded again; Redis gives another order to a large hash.",
     },
     Difference {
         name: "decimals",
