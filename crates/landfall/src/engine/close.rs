@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::commits::Commits;
 use super::core::Core;
-use super::keeper::Threads;
+use super::keeper::{self, Threads};
 use crate::buffer::log::LogError;
 use crate::env::failpoint::reach;
+use crate::settings::Fsync;
 use crate::sync::atomic::Ordering;
 
 /// What was still in the log when the engine closed.
@@ -36,15 +37,24 @@ pub struct Remaining {
     pub failed: Vec<String>,
 }
 
+/// Takes nothing more, syncs what was taken, and asks the lander to land what is left within `drain`. That may last, and the
+/// thread that syncs every second ends before it: what `everysec` has acknowledged must not wait for the end of the drain.
+pub(super) fn begin(core: &Core, drain: Duration) {
+    core.closing.store(true, Ordering::Relaxed);
+    reach("close.begin");
+    core.progress.stop(core.env.clock.monotonic() + drain);
+    if core.settings.fsync == Fsync::Everysec {
+        keeper::sync(core);
+    }
+}
+
 pub(super) fn close(
     core: &Core,
     commits: &Commits,
     threads: Option<Threads>,
     drain: Duration,
 ) -> Result<Remaining, LogError> {
-    core.closing.store(true, Ordering::Relaxed);
-    reach("close.begin");
-    core.progress.stop(core.env.clock.monotonic() + drain);
+    begin(core, drain);
     let failed = threads.map(|threads| threads.end(core, commits)).unwrap_or_default();
     reach("close.drained");
     let reasons = core

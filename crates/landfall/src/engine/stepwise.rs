@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::close;
 use super::keeper::{self, Keeping};
 use super::load::Loader;
 use super::open::Assembled;
@@ -132,9 +133,7 @@ impl Stepwise {
     /// Asks the lander to land what is left within `drain`; go on with [`Stepwise::lander_turn`] until it has ended, then
     /// close the engine.
     pub fn begin_close(&self, drain: Duration) {
-        let core = &self.engine.core;
-        core.closing.store(true, Ordering::Relaxed);
-        core.progress.stop(core.env.clock.monotonic() + drain);
+        close::begin(&self.engine.core, drain);
     }
 
     /// Refuses whoever waits for a load, as the end of the threads does.
