@@ -153,3 +153,35 @@ fn a_large_hash_comes_in_pages_and_every_field_that_stays_is_met() {
     assert!(few.contains("new1") && !few.contains("f1") && pages > 1);
     assert_eq!(scanned(&mut client, &["HSCAN", "nosuch"], &[]), (BTreeSet::new(), 1));
 }
+
+#[test]
+fn flushall_takes_all_keys_and_leaves_the_rows_also_through_a_restart() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut client = connect(&server);
+    client.call(&["SET", "stored", "1"]).unwrap();
+    forget(&mut client);
+    client.call(&["LANDFALL.PAUSE"]).unwrap();
+    client.call(&["SET", "pending", "1"]).unwrap();
+    client.call(&["WATCH", "stored"]).unwrap();
+    let ok = Value::Simple(b"OK".to_vec());
+    assert_eq!(client.call(&["FLUSHALL", "ASYNC"]).unwrap(), ok);
+    client.call(&["MULTI"]).unwrap();
+    client.call(&["SET", "no", "1"]).unwrap();
+    assert_eq!(client.call(&["EXEC"]).unwrap(), Value::Null, "a watched key was cleared");
+    client.call(&["SET", "new", "1"]).unwrap();
+    client.call(&["LANDFALL.EVICT"]).unwrap();
+    let left = BTreeSet::from(["new".to_owned()]);
+    assert_eq!(texts(&client.call(&["KEYS", "*"]).unwrap()), left);
+    assert_eq!(client.call(&["EXISTS", "stored", "pending"]).unwrap(), Value::Integer(0));
+    server.kill();
+    let server = place.serve(&[]);
+    let mut client = connect(&server);
+    assert_eq!(texts(&client.call(&["KEYS", "*"]).unwrap()), left);
+    client.call(&["LANDFALL.RESUME"]).unwrap();
+    forget(&mut client);
+    assert_eq!(texts(&client.call(&["KEYS", "*"]).unwrap()), left);
+    assert_eq!(client.call(&["FLUSHDB"]).unwrap(), ok);
+    assert_eq!(client.call(&["DBSIZE"]).unwrap(), Value::Integer(0));
+    client.call(&["FLUSHALL", "NOSUCH"]).unwrap_err();
+}

@@ -17,6 +17,7 @@ pub(crate) fn run(input: &[u8]) {
             }
             LoggedChange::Append { table, columns } => writer.append(*lane, table, columns),
             LoggedChange::Letter { key, intent } => writer.letter(*lane, key, intent),
+            LoggedChange::Clear => writer.clear(*lane),
         }
     }
     // Numbers have one spelling when written, and may have had another.

@@ -1,4 +1,4 @@
-//! SCAN, KEYS, DBSIZE and RANDOMKEY: walks over the key-value keys, cached, pending and stored.
+//! SCAN, KEYS, DBSIZE and RANDOMKEY: walks over the key-value keys, cached, pending and stored; and FLUSHALL, which clears them.
 //! The meaning is the engine's; a walk that needs the database answers later, and the loop serves the others meanwhile.
 
 use landfall::engine::keyspace::{Cursor, Found, Wanted, Wish};
@@ -119,6 +119,28 @@ pub fn randomkey(
     answer(session, engine, reply, (Wish::One, wanted), |reply, found| {
         reply.bulk_or_null(found.keys.first().map(Vec::as_slice));
     })
+}
+
+/// `FLUSHALL [ASYNC | SYNC]`, and FLUSHDB, of which there is one
+pub fn flushall(
+    session: &mut Session,
+    engine: &Engine,
+    request: &Request<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Flow {
+    let is_known = |word: &[u8]| word.eq_ignore_ascii_case(b"ASYNC") || word.eq_ignore_ascii_case(b"SYNC");
+    if request.arg_count() > 2 || !request.arg(1).is_none_or(is_known) {
+        reply.error("ERR syntax error");
+        return Flow::Done;
+    }
+    match engine.clear() {
+        Ok(written) => {
+            session.wrote(&written);
+            reply.ok();
+        }
+        Err(refusal) => refuse(reply, &refusal),
+    }
+    Flow::Done
 }
 
 fn list(reply: &mut ReplyWriter<'_>, keys: &[Vec<u8>]) {

@@ -190,7 +190,7 @@ fn document(letter: &Letter, full: bool) -> Json {
                 "event",
                 columns.iter().map(|(name, value)| column(name, &Op::Assign(value.clone()))).collect(),
             ),
-            LoggedChange::Letter { .. } => ("unknown", Vec::new()),
+            LoggedChange::Letter { .. } | LoggedChange::Clear => ("unknown", Vec::new()),
         };
         document["change"] = json!({"kind": kind, "columns": columns});
     }

@@ -308,7 +308,8 @@ pub(crate) fn command(chance: &mut Chance, prefix: &str) -> Request {
 
 /// A command over many keys, which stands in no transaction.
 pub(crate) fn walk(chance: &mut Chance, prefix: &str) -> Request {
-    match chance.below(2) {
+    match chance.below(3) {
+        2 => vec![chance.of(&["FLUSHALL", "FLUSHDB"]).into()],
         0 => vec![b"KEYS".to_vec(), format!("{prefix}[sx]?").into_bytes()],
         _ => vec![b"KEYS".to_vec(), format!("{prefix}*").into_bytes()],
     }

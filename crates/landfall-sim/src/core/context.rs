@@ -35,6 +35,8 @@ pub(super) struct Context {
     /// Whether faults may happen now.
     chaos: AtomicBool,
     rates: Mutex<BTreeMap<&'static str, u64>>,
+    /// Whether clients clear all keys in this run.
+    pub(super) clears: bool,
     told: Mutex<Told>,
 }
 
@@ -60,6 +62,8 @@ impl Context {
             answer_lost: AtomicBool::new(false),
             chaos: AtomicBool::new(false),
             rates: Mutex::default(),
+            // Not by the dice: runs without it stay what they were.
+            clears: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0,
             told: Mutex::new(Told { trace: trace.then(Vec::new), ..Told::default() }),
         })
     }

@@ -262,6 +262,7 @@ fn is_refused(op: &LandingOp, salt: u64) -> bool {
     let bytes = match op {
         LandingOp::Row { row, .. } => row.as_bytes().to_vec(),
         LandingOp::Append { columns, .. } => event_id(columns).into_bytes(),
+        LandingOp::Clear => Vec::new(),
     };
     let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
     (sum + salt).is_multiple_of(3)

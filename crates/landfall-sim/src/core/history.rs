@@ -91,6 +91,7 @@ impl Rows {
             }
             // What is asked of a letter changes where a change is kept; what is seen changes when one is given up.
             LoggedChange::Letter { .. } => {}
+            LoggedChange::Clear => self.rows.retain(|row, _| !row.is_key_value()),
             LoggedChange::Append { table, columns } => {
                 let id = event_id(columns);
                 let count = self.events.entry((table.clone(), id)).or_default();
@@ -147,9 +148,7 @@ impl History {
         self.order.push(self.records.len());
         for (_, change) in &record.changes {
             self.view.apply(change);
-            if let LoggedChange::Row { row, .. } = change {
-                self.touched.insert(row.clone(), self.order.len());
-            }
+            touch(&mut self.touched, change, self.order.len());
         }
         // A copy may have gone the same way before.
         for &(lane, _, behind) in links {
@@ -329,9 +328,7 @@ impl History {
         for (place, &number) in self.order.iter().enumerate() {
             for change in self.owed(number) {
                 view.apply(change);
-                if let LoggedChange::Row { row, .. } = change {
-                    touched.insert(row.clone(), place + 1);
-                }
+                touch(&mut touched, change, place + 1);
             }
             for (row, kept) in self.given_up.get(&number).into_iter().flatten() {
                 set(&mut view, row, kept.as_ref());
@@ -349,6 +346,18 @@ impl History {
             landed.is_none_or(|landed| lane.is_none_or(|lane| !landed.contains(lane)))
         };
         record.changes.iter().filter(move |(lane, _)| is_owed(*lane)).map(|(_, change)| change)
+    }
+}
+
+/// Notes the place behind a change for each row that it touches. A key that nobody has touched is not cleared: it was absent.
+fn touch(touched: &mut BTreeMap<RowKey, usize>, change: &LoggedChange, place: usize) {
+    match change {
+        LoggedChange::Row { row, .. } => drop(touched.insert(row.clone(), place)),
+        LoggedChange::Clear => {
+            let keys = touched.iter_mut().filter(|(row, _)| row.is_key_value());
+            keys.for_each(|(_, last)| *last = place);
+        }
+        LoggedChange::Append { .. } | LoggedChange::Letter { .. } => {}
     }
 }
 

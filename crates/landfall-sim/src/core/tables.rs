@@ -80,6 +80,10 @@ fn refused(table: &str, reason: &str) -> SinkError {
 /// Runs one statement.
 pub(super) fn statement(rows: &mut Rows, op: &LandingOp) -> Result<(), SinkError> {
     match op {
+        LandingOp::Clear => {
+            rows.apply(&LoggedChange::Clear);
+            Ok(())
+        }
         LandingOp::Append { table, columns } => {
             let count = rows.events.entry((table.clone(), event_id(columns))).or_default();
             *count = if &**table == "click" { 1 } else { *count + 1 };

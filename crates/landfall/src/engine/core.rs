@@ -37,6 +37,10 @@ pub struct Core {
     /// By lane number: up to here rows were made clean, and may have been let go. It never goes back.
     pub(super) cleaned: Vec<AtomicU64>,
     pub(super) moved: OnceLock<Moved>,
+    /// By lane number: the position of the last clear. A load that is older finds keys which are gone.
+    pub(super) cleared: Vec<AtomicU64>,
+    /// The last clear that the log owed at the start. Keys may have other lanes now than it has.
+    pub(super) owed_clear: Mutex<Option<(LaneId, Position)>>,
     pub(super) closing: AtomicBool,
     pub(super) counts: Counts,
     pub(super) shares: Shares,

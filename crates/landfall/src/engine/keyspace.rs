@@ -97,6 +97,8 @@ pub(super) struct Walk {
     wrapped: bool,
     loads: u32,
     deadline: Option<Duration>,
+    /// Whether a clear from before this start had landed when it was read.
+    clear_landed: bool,
     /// What was read and not taken in yet.
     read: Option<Result<Read, SinkError>>,
     refusal: Option<Refusal>,
@@ -177,6 +179,7 @@ impl Walk {
             wrapped: false,
             loads: 0,
             deadline: None,
+            clear_landed: true,
             read: None,
             refusal: None,
         }

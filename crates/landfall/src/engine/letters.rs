@@ -47,7 +47,7 @@ impl Core {
                 _ => None,
             },
             LoggedChange::Append { table, .. } => self.catalogue.table(table).cloned(),
-            LoggedChange::Letter { .. } => None,
+            LoggedChange::Letter { .. } | LoggedChange::Clear => None,
         }
     }
 

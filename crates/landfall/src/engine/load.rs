@@ -89,6 +89,8 @@ struct Flight {
     deadline: Duration,
     /// The database held a part of what the row was owed up to here; the log has to tell the rest.
     in_part: Option<(LaneId, Position)>,
+    /// Whether a clear from before this start had landed when it was read.
+    clear_landed: bool,
     /// What was read and not taken in yet, with the watermark of which lane.
     read: Option<(LaneId, Result<Loaded, SinkError>)>,
 }
@@ -120,7 +122,8 @@ impl Core {
         match job {
             Job::Load(row, home) => {
                 let deadline = self.env.clock.monotonic() + self.settings.load_timeout;
-                loader.flight = Some(Flight { row, home, deadline, in_part: None, read: None });
+                loader.flight =
+                    Some(Flight { row, home, deadline, in_part: None, clear_landed: true, read: None });
             }
             Job::Look(row, lane, done) => {
                 let looked = self.read(&mut loader.source, &row, lane);
@@ -151,6 +154,7 @@ impl Core {
             return self.read_for_walk(&mut loader.source, walk);
         }
         let Some(flight) = &mut loader.flight else { return };
+        flight.clear_landed = self.owed_clear_landed();
         let lane = lane_to_load(&self.cache, flight.row.as_bytes(), flight.home);
         flight.read = Some((lane, self.read(&mut loader.source, &flight.row, lane)));
     }
@@ -260,7 +264,14 @@ impl Core {
         let oldest = || self.loads_from(lane);
         // A parked row stays in the view. Its letter is of the same snapshot, so what is owed above the watermark
         // comes on top of it.
+        let key_value = flight.row.is_key_value();
+        let is_gone = || key_value && (watermark < self.cleared(lane) || !self.owed_clear_landed());
+        let was_gone = is_gone();
+        // A clear that comes or lands now is seen by the next look.
+        let tells_nothing = key_value && !was_gone && !flight.clear_landed;
+        let oldest = || if is_gone() == was_gone && !tells_nothing { oldest() } else { Position::MAX };
         let columns = match &loaded.letter {
+            _ if was_gone => None,
             Some(letter) if !planted(Bug::ParkedOutOfView) => apply(loaded.row, letter),
             _ => loaded.row,
         };

@@ -16,6 +16,7 @@ use crate::sync::Mutex;
 
 pub mod adopt;
 mod cascades;
+mod clear;
 mod close;
 mod commits;
 pub mod core;

@@ -155,6 +155,8 @@ impl Assembled {
             progress: lander.progress().clone(),
             incidents: lander.incidents().clone(),
             loads: Loads::default(),
+            owed_clear: Mutex::default(),
+            cleared: by_lane(&landed).iter().map(|_| AtomicU64::new(0)).collect(),
             cleaned: by_lane(&landed),
             moved: OnceLock::new(),
             closing: AtomicBool::new(false),

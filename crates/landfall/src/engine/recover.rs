@@ -45,6 +45,13 @@ pub(super) fn recover(core: &Core) -> Result<Recovered, LogError> {
             let (row, change) = match change {
                 LoggedChange::Row { row, change } => (row, change),
                 LoggedChange::Append { .. } => continue,
+                LoggedChange::Clear => {
+                    // The first of a record does it for all its lanes, and the others find nothing.
+                    if position > core.progress.landed(lane) {
+                        core.recover_clear(lane, position);
+                    }
+                    continue;
+                }
                 LoggedChange::Letter { key, .. } => {
                     if let Some(row) = key.row().filter(|_| position > core.progress.landed(lane)) {
                         core.let_go_when_landed(row.as_bytes(), lane, position);
@@ -73,7 +80,7 @@ impl Core {
         let row = match change {
             LoggedChange::Row { row, .. } => row.clone(),
             LoggedChange::Letter { key, .. } => key.row()?,
-            LoggedChange::Append { .. } => return None,
+            LoggedChange::Append { .. } | LoggedChange::Clear => return None,
         };
         let table = match row.decode().ok()? {
             RowName::Table { table, .. } => Some(&**self.catalogue.table(table)?),

@@ -62,6 +62,9 @@ impl Core {
             })?;
             for (_, change) in changes.into_iter().filter(|(number, _)| usize::from(*number) == at) {
                 // What is asked of a dead letter shows when it has landed, as for a row that is owed nothing.
+                if change == LoggedChange::Clear && row.is_key_value() {
+                    rest = Some(Change::Delete);
+                }
                 let LoggedChange::Row { row: of, change } = change else { continue };
                 match &mut rest {
                     _ if of != *row => {}

@@ -203,16 +203,20 @@ impl<'e> Unit<'e> {
         }
         let key_value = row.table.is_none();
         let (guard, place) = (row.guard, row.place);
-        match place.and_then(|place| self.guards[guard].entry(place)) {
-            Some(entry) if entry.view.is_unknown() => false,
-            Some(entry) if !key_value && !entry.is_dirty() && entry.expires_ms <= self.now_ms => false,
-            Some(entry) => {
-                self.read_dirty |= entry.is_dirty() && !planted(Bug::ReplyBeforeSafe);
-                self.rows[slot].seen = true;
-                true
+        let dirty = match place.and_then(|place| self.guards[guard].entry(place)) {
+            Some(entry) if entry.view.is_unknown() => return false,
+            Some(entry) if !key_value && !entry.is_dirty() && entry.expires_ms <= self.now_ms => {
+                return false;
             }
-            None => key_value && self.core.cache.is_complete(),
-        }
+            Some(entry) if entry.is_dirty() => true,
+            // That a key is absent may be what a clear says, which leaves nothing behind that is dirty.
+            Some(entry) => key_value && matches!(entry.view, View::Absent) && self.core.clear_pends(row.lane),
+            None if key_value && self.core.cache.is_complete() => self.core.clear_pends(row.lane),
+            None => return false,
+        };
+        self.read_dirty |= dirty && !planted(Bug::ReplyBeforeSafe);
+        self.rows[slot].seen = true;
+        true
     }
 
     fn known(&self, at: usize) -> Seen<'_> {

@@ -174,7 +174,9 @@ impl Reading<'_> {
             return Ok(Some(End::Joint(joint)));
         }
         let changes = decode_body(&record.body).map_err(|error| self.stop(&record, &error.to_string()))?;
-        self.sealed = changes.iter().any(|(_, change)| matches!(change, LoggedChange::Letter { .. }));
+        self.sealed = changes
+            .iter()
+            .any(|(_, change)| matches!(change, LoggedChange::Letter { .. } | LoggedChange::Clear));
         if self.sealed && self.counts.records > 0 {
             return Ok(Some(End::Full));
         }

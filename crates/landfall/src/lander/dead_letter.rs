@@ -21,6 +21,10 @@ impl Parked {
         self.letters.get(key)
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = &LetterKey> {
+        self.letters.keys()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.letters.is_empty()
     }
@@ -120,6 +124,8 @@ pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
                     source.event.clone().unwrap_or_else(|| LetterKey::of_event(source.lane, source.first, 0));
                 park(key, LoggedChange::Append { table, columns }, source, reason.clone());
             }
+            // A refused clear is held and never parked.
+            (LandingOp::Clear, _) => parted.ops.push(LandingOp::Clear),
             (event, None) => parted.ops.push(event),
         }
     }
@@ -160,6 +166,13 @@ pub(super) fn judge(
     parted: &Parted,
     (parked, streak, anyway): (&Parked, &Streak, bool),
 ) -> Verdict {
+    let clear = |one: &&RefusedOp| matches!(plan.ops.get(one.op), Some(LandingOp::Clear));
+    if let Some(RefusedOp { reason, .. }) = refused.iter().find(clear) {
+        return Verdict::Hold(format!(
+            "held: the database does not let the key-value keys be cleared. Table {}: {}. Repair the table and they are cleared by themselves",
+            reason.table, reason.text
+        ));
+    }
     let mut by_reason: BTreeMap<&Reason, u64> = BTreeMap::new();
     for one in refused.iter().filter(|one| is_news(plan, one)) {
         // No repair of the rows or the table helps these; they would be held for ever.

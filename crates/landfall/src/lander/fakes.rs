@@ -194,6 +194,7 @@ impl World {
                 LoggedChange::Row { row, change } => writer.row(number, row.as_bytes(), change),
                 LoggedChange::Append { table, columns } => writer.append(number, table, columns),
                 LoggedChange::Letter { key, intent } => writer.letter(number, key, intent),
+                LoggedChange::Clear => writer.clear(number),
             }
         }
         let appended = self.log.append(&lanes, &body).expect("room in the log");

@@ -206,6 +206,7 @@ impl<'a> Planner<'a> {
                 }
                 self.row(source, ordered, row, change);
             }
+            LoggedChange::Clear => self.clear(source(None)),
             LoggedChange::Letter { key, intent } => match intent {
                 Intent::Retry => drop(self.try_again(&key, ordered)),
                 Intent::Drop => {
@@ -235,9 +236,21 @@ impl<'a> Planner<'a> {
         match letter.change.clone() {
             LoggedChange::Row { row, change } => self.row(source, ordered, row, change),
             LoggedChange::Append { table, columns } => self.event(source, ordered, table, columns),
-            LoggedChange::Letter { .. } => {}
+            LoggedChange::Letter { .. } | LoggedChange::Clear => {}
         }
         true
+    }
+
+    /// All key-value keys are gone, those in dead letters included. Who reads the log ends a batch before and behind it.
+    fn clear(&mut self, source: Source) {
+        for key in self.parked.keys().filter(|key| key.row().is_some_and(|row| row.is_key_value())) {
+            self.tried.insert(key.clone(), Tried::Dropped);
+        }
+        // Each lane of the record has it.
+        if !self.ops.contains(&LandingOp::Clear) {
+            self.ops.push(LandingOp::Clear);
+            self.sources.push(source);
+        }
     }
 
     fn event(&mut self, source: Source, ordered: bool, table: Arc<str>, columns: Vec<(Name, Value)>) {
@@ -364,7 +377,7 @@ fn edit(columns: &mut Vec<(Name, Value)>, edits: Vec<(Name, Value)>) {
 fn row_of(op: &LandingOp) -> Option<&RowKey> {
     match op {
         LandingOp::Row { row, .. } => Some(row),
-        LandingOp::Append { .. } => None,
+        LandingOp::Append { .. } | LandingOp::Clear => None,
     }
 }
 

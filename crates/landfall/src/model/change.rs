@@ -64,6 +64,8 @@ pub enum LoggedChange {
         /// The columns that are given.
         columns: Vec<(Name, Value)>,
     },
+    /// All key-value keys are gone. A record has it once for each lane of theirs, and all of these lanes.
+    Clear,
     /// What a person asks of a dead letter.
     Letter {
         /// Which letter.

@@ -25,6 +25,7 @@ const UPSERT: u8 = 2;
 const REPLACE: u8 = 3;
 const APPEND: u8 = 4;
 const LETTER: u8 = 5;
+const CLEAR: u8 = 6;
 
 const RETRY: u8 = 1;
 const DROP: u8 = 2;
@@ -145,6 +146,11 @@ impl<'a> BodyWriter<'a> {
     pub fn append(&mut self, lane: u8, table: &str, columns: &[(Name, Value)]) {
         self.start(lane, APPEND, table.as_bytes());
         self.columns(columns);
+    }
+
+    /// All key-value keys are gone.
+    pub fn clear(&mut self, lane: u8) {
+        self.start(lane, CLEAR, &[]);
     }
 
     /// What is asked of a dead letter.
@@ -318,6 +324,7 @@ impl<'a> Reader<'a> {
                 };
                 LoggedChange::Letter { key: LetterKey::from_bytes(subject), intent }
             }
+            CLEAR if subject.is_empty() => LoggedChange::Clear,
             _ => return Err(CodecError::Malformed("kind of change")),
         };
         Ok((lane, logged))
@@ -360,6 +367,7 @@ mod tests {
         let op = prop_oneof![value().prop_map(Op::Assign), any::<i64>().prop_map(|n| Op::Add(Value::Int(n)))];
         let key = prop::collection::vec(any::<u8>(), 0..9).prop_map(|key| RowKey::of_key(&key));
         prop_oneof![
+            Just(LoggedChange::Clear),
             key.clone().prop_map(|row| LoggedChange::Row { row, change: Change::Delete }),
             (key, any::<bool>(), prop::collection::vec((name.clone(), op), 0..4)).prop_map(
                 |(row, replace, columns)| LoggedChange::Row { row, change: Change::upsert(replace, columns) }
@@ -394,6 +402,7 @@ mod tests {
                     LoggedChange::Row { row, change } => writer.row(*lane, row.as_bytes(), change),
                     LoggedChange::Append { table, columns } => writer.append(*lane, table, columns),
                     LoggedChange::Letter { key, intent } => writer.letter(*lane, key, intent),
+                    LoggedChange::Clear => writer.clear(*lane),
                 }
             }
             prop_assert_eq!(decode_body(&body).unwrap(), changes);

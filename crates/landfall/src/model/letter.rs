@@ -124,6 +124,7 @@ impl Letter {
             LoggedChange::Row { row, change } => writer.row(0, row.as_bytes(), change),
             LoggedChange::Append { table, columns } => writer.append(0, table, columns),
             LoggedChange::Letter { key, intent } => writer.letter(0, key, intent),
+            LoggedChange::Clear => writer.clear(0),
         }
         out
     }
@@ -135,7 +136,7 @@ impl Letter {
     pub fn decoded(bytes: &[u8]) -> Result<LoggedChange, CodecError> {
         let mut changes = decode_body(bytes)?;
         match (changes.pop(), changes.is_empty()) {
-            (Some((_, LoggedChange::Letter { .. })), _) | (None, _) | (_, false) => {
+            (Some((_, LoggedChange::Letter { .. } | LoggedChange::Clear)), _) | (None, _) | (_, false) => {
                 Err(CodecError::Malformed("a dead letter holds one change"))
             }
             (Some((_, change)), true) => Ok(change),
@@ -149,7 +150,7 @@ impl Letter {
             LoggedChange::Append { columns, .. } => columns
                 .iter()
                 .fold(32, |sum, (name, value)| sum + name.as_bytes().len() + 24 + value.memory_bytes()),
-            LoggedChange::Letter { .. } => 0,
+            LoggedChange::Letter { .. } | LoggedChange::Clear => 0,
         };
         (change + 2 * self.key.as_bytes().len() + 256) as u64
     }
@@ -162,7 +163,7 @@ impl Letter {
                 Ok(RowName::Table { table, .. }) => table.into(),
                 _ => "landfall_key".into(),
             },
-            LoggedChange::Letter { .. } => "".into(),
+            LoggedChange::Letter { .. } | LoggedChange::Clear => "".into(),
         }
     }
 
@@ -190,7 +191,7 @@ impl Letter {
                     }
                 }
             }
-            LoggedChange::Letter { .. } => {}
+            LoggedChange::Letter { .. } | LoggedChange::Clear => {}
         }
         cut(&mut text, DISPLAY_BYTES_MAX);
         text

@@ -25,7 +25,7 @@ pub fn isolate(
                 whole.merge(change.clone());
                 LandingOp::Row { lane: *lane, row: row.clone(), change: whole }
             }),
-            LandingOp::Append { .. } => None,
+            LandingOp::Append { .. } | LandingOp::Clear => None,
         };
         let tried = merged.as_ref().unwrap_or(op);
         match attempt(number, tried) {

@@ -363,6 +363,7 @@ impl State {
             return Err(super::parts::refused(&super::parts::table_of(op), words));
         }
         match op {
+            LandingOp::Clear => self.tables.clear_keys(),
             LandingOp::Append { table, columns } => self.tables.append(catalogue, table, columns),
             LandingOp::Row { row, change, .. } => match row_name(row)? {
                 RowName::Key(_) => self.tables.change_key(row, change),

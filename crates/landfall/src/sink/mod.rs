@@ -307,6 +307,8 @@ pub enum LandingOp {
         /// What happens to it.
         change: Change,
     },
+    /// All key-value keys are gone. It is alone in its landing.
+    Clear,
     /// An event.
     Append {
         /// The table.

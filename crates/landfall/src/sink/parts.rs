@@ -80,6 +80,7 @@ pub(crate) fn row_name(row: &RowKey) -> Result<RowName<'_>, SinkError> {
 /// The table that an operation writes.
 pub(crate) fn table_of(op: &LandingOp) -> String {
     match op {
+        LandingOp::Clear => "landfall_key".into(),
         LandingOp::Append { table, .. } => table.to_string(),
         LandingOp::Row { row, .. } => match row.decode() {
             Ok(RowName::Table { table, .. }) => table.to_owned(),

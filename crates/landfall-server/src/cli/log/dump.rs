@@ -131,6 +131,7 @@ impl Dump {
                 let columns = columns.iter().map(|(name, value)| self.column(name, "=", value));
                 format!("append {table} {}", columns.collect::<Vec<_>>().join(" "))
             }
+            LoggedChange::Clear => "clear all keys".into(),
             LoggedChange::Letter { key, intent } => {
                 let of = key.row().map_or("an event".into(), |row| {
                     self.change(&LoggedChange::Row { row, change: Change::Delete }).replacen("delete ", "", 1)

@@ -171,7 +171,23 @@ pub(super) const GENERIC: &[Spec] = &[
         .alone()
         .since("1.0.0")
         .differs(&["Some keys are likelier than others.", NOT_IN_MULTI]),
+    Spec::session("FLUSHALL", -1, keyspace::flushall, "Removes all keys.")
+        .also(Flags::WRITE)
+        .alone()
+        .since("1.0.0")
+        .differs(FLUSHES),
+    Spec::session("FLUSHDB", -1, keyspace::flushall, "Removes all keys.")
+        .also(Flags::WRITE)
+        .alone()
+        .since("1.0.0")
+        .differs(FLUSHES),
     Spec::session("OBJECT", -2, introspection::help, "How a value is kept.").since("2.2.3").holds(OBJECT),
+];
+
+const FLUSHES: &[&str] = &[
+    "Rows of tables stay, and only leave the cache. ASYNC is the same as SYNC: the database follows later.",
+    "Every WATCH is broken by it, those of absent keys and of rows included.",
+    NOT_IN_MULTI,
 ];
 
 const NO_ROWS: &[&str] = &["Rows of tables are refused: their key is among their columns."];

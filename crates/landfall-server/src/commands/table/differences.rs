@@ -46,7 +46,6 @@ pub const DIFFERENCES: &[Difference] = &[
 
 /// Commands of Redis 7.2 that are not there: a family, its commands, and why.
 pub const MISSING: &[(&str, &[&str], &str)] = &[
-    ("Keyspace", &["FLUSHALL", "FLUSHDB"], "Not built yet."),
     ("Strings", &["LCS"], "Not planned: compare in the client."),
     (
         "Streams over keys",

@@ -285,7 +285,7 @@ fn carried(op: &LandingOp, carried: &mut BTreeMap<RowKey, Change>) -> LandingOp 
             }
             None => op.clone(),
         },
-        LandingOp::Append { .. } => op.clone(),
+        LandingOp::Append { .. } | LandingOp::Clear => op.clone(),
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use landfall::Refusal;
 use landfall::engine::Stop;
-use landfall::model::RowKey;
 use landfall::model::mapping::Target;
 use landfall::model::row::RowName;
+use landfall::model::{LoggedChange, RowKey};
 use parking_lot::Mutex;
 
 use super::World;
@@ -73,6 +73,7 @@ impl World {
             (at, std::mem::replace(&mut clients.states[at], State::Idle))
         };
         match state {
+            State::Idle if self.context.clears && self.context.one_in(30) => self.clear(at),
             State::Idle => {
                 let unit = self.any_unit();
                 if !unit.is_empty() {
@@ -214,6 +215,34 @@ impl World {
                 }
             }
             Err(refusal) => self.check_refusal(&commands, &refusal, before),
+        }
+    }
+
+    /// FLUSHALL.
+    fn clear(&self, at: usize) {
+        let Some(engine) = self.with(|process| process.steps.engine().clone()) else { return };
+        // What a letter that was given up has left is not known, and so not whether it is cleared.
+        if !self.loose.borrow().is_empty() {
+            return;
+        }
+        let mut rows = self.history.lock().view.clone();
+        rows.apply(&LoggedChange::Clear);
+        let before = self.history.lock().order.len();
+        self.in_unit.store(true, Ordering::Relaxed);
+        let cleared = engine.clear();
+        self.in_unit.store(false, Ordering::Relaxed);
+        match cleared {
+            Ok(written) => {
+                self.context.tell(|| format!("client {at}: clear at {:?}", written.places));
+                self.context.reached("all keys were cleared");
+                self.check_view(&[], &rows);
+                let pending = Pending { end: written.end, place: self.history.lock().order.len() };
+                match engine.is_acknowledged(written.end) {
+                    true => self.answer(&pending),
+                    false => self.clients.borrow_mut().pending.push(pending),
+                }
+            }
+            Err(refusal) => self.check_refusal(&[], &refusal, before),
         }
     }
 

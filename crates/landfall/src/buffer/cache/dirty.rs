@@ -59,6 +59,11 @@ impl Dirty {
         }
     }
 
+    /// Of many rows that go at once, those that do not `stay` leave their queues; what they held was taken off before.
+    pub(super) fn retain(&mut self, stay: impl Fn(u32) -> bool) {
+        self.0.iter_mut().for_each(|queue| queue.rows.retain(|at| stay(*at)));
+    }
+
     /// A row goes to another lane.
     pub(super) fn change_lane(&mut self, at: u32, from: LaneId, to: LaneId, bytes: u32) {
         if let Some(queue) = self.0.get_mut(from.0 as usize) {

@@ -205,6 +205,11 @@ impl Cache {
         self.complete.store(complete, Ordering::Release);
     }
 
+    /// Locks everything, in the order of the shards.
+    pub fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
+        (0..self.shards.len()).map(|shard| self.lock(shard)).collect()
+    }
+
     /// Makes rows of `lane` whose last write is at or below `landed` clean. Locks one shard at a time, for at
     /// most a few hundred rows.
     pub fn landed(&self, lane: LaneId, landed: Position) {

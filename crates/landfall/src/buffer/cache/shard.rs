@@ -15,6 +15,7 @@ use crate::env::planted::{Bug, planted};
 use crate::model::{Change, LaneId, Position};
 use crate::sync::atomic::Ordering;
 
+mod sweep;
 mod walk;
 
 /// How many rows a lock is held for while a publication makes rows clean.
@@ -201,20 +202,6 @@ impl Shard {
             cache.watches().changed(hash);
             self.remove_clean(cache, hash, at);
         }
-    }
-
-    /// Lets every clean row go; returns how many.
-    pub fn evict_all(&mut self, cache: &Cache) -> u64 {
-        let clean: Vec<u32> = (0..self.entries.len() as u32)
-            .filter(|at| self.entry(*at).is_some_and(|entry| !entry.dirty))
-            .collect();
-        let mut gone = 0;
-        for at in clean {
-            let Some(entry) = self.entry(at) else { continue };
-            let hash = cache.hash(&entry.row);
-            gone += u64::from(self.remove_clean(cache, hash, at));
-        }
-        gone
     }
 
     /// Makes rows of `lane` clean that have landed, looking at `left` rows at most, and returns how many are

@@ -38,6 +38,7 @@ impl Core {
         // Before the rows are looked at: what is evicted meanwhile is met among the stored keys.
         let is_complete = self.cache.is_complete();
         let now_ms = self.env.clock.unix_ms();
+        walk.found.read_dirty |= self.lanes.key_value().iter().any(|&lane| self.clear_pends(lane));
         let mut unknown = Vec::new();
         let mut met: Vec<(RowKey, KeyKind)> = Vec::new();
         let next = self.cache.walk(from, walk.step_rows(), |entry| {
@@ -74,6 +75,7 @@ impl Core {
 
     /// The first half of a loader's step: reads from the database what the walk needs.
     pub(in crate::engine) fn read_for_walk(&self, source: &mut Option<Box<dyn Source>>, walk: &mut Walk) {
+        walk.clear_landed = self.owed_clear_landed();
         let rows = walk.step_rows();
         let lanes = self.lanes.key_value();
         let read = match walk.leg {
@@ -210,6 +212,10 @@ impl Core {
         if let Some((&lane, _)) = old {
             return Next::Wait(lane);
         }
+        let owed_clear = !self.owed_clear_landed();
+        if !owed_clear && !walk.clear_landed {
+            return self.wait_for_any();
+        }
         let now_ms = self.env.clock.unix_ms();
         let (mut unknown, mut met) = (Vec::new(), Vec::new());
         for key in &stored.keys {
@@ -227,6 +233,11 @@ impl Core {
                 Some(Told::There(kind)) => met.push((&key.key, kind)),
                 Some(Told::Gone) => {}
                 Some(Told::Unknown) => unknown.push((row, lane)),
+                Some(Told::Nothing)
+                    if owed_clear || at.is_some_and(|at| at.position < self.cleared(lane)) =>
+                {
+                    walk.found.read_dirty = true;
+                }
                 Some(Told::Nothing) if key.is_parked => unknown.push((row, lane)),
                 Some(Told::Nothing) => met.extend(there(key, now_ms).map(|kind| (&key.key, kind))),
             }

@@ -17,6 +17,8 @@ enum Step {
     /// One unit of these commands, as EXEC runs them.
     Unit(Vec<Command>),
     EvictClean,
+    /// FLUSHALL.
+    ClearKeys,
     Pause,
     Resume,
     Flush,
@@ -109,6 +111,7 @@ fn step() -> impl Strategy<Value = Step> {
         24 => command().prop_map(|one| Step::Unit(vec![one])),
         6 => prop::collection::vec(command(), 2..6).prop_map(Step::Unit),
         4 => Just(Step::EvictClean),
+        1 => Just(Step::ClearKeys),
         1 => Just(Step::Pause),
         2 => Just(Step::Resume),
         3 => Just(Step::Flush),
@@ -139,6 +142,11 @@ impl History {
         match step {
             Step::Unit(commands) => self.unit(commands),
             Step::EvictClean => drop(self.world.engine().evict_clean()),
+            Step::ClearKeys => {
+                self.world.engine().clear().unwrap();
+                self.world.engine().commit().unwrap();
+                self.model.keys.clear();
+            }
             Step::Pause => {
                 self.world.engine().pause(None).unwrap();
                 self.paused = true;

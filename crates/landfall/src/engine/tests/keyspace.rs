@@ -77,6 +77,7 @@ enum Step {
     Delete(u8),
     Rename(u8, u8),
     Copy(u8, u8),
+    Clear,
     Pass(u64),
     Land,
     Evict,
@@ -96,6 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => key().prop_map(Step::Delete),
         2 => (key(), key()).prop_map(|(from, to)| Step::Rename(from, to)),
         2 => (key(), key()).prop_map(|(from, to)| Step::Copy(from, to)),
+        1 => Just(Step::Clear),
         1 => (1u64..30).prop_map(Step::Pass),
         5 => Just(Step::Land),
         4 => Just(Step::Evict),
@@ -198,6 +200,11 @@ impl Run {
                 }
             }
             Step::Copy(..) => {}
+            Step::Clear => {
+                self.world.engine().clear().unwrap();
+                self.world.engine().commit().unwrap();
+                self.keys.clear();
+            }
             Step::Pass(ms) => self.world.advance(ms),
             Step::Land => self.world.land_all(),
             Step::Evict => {
@@ -372,4 +379,55 @@ fn a_renamed_or_copied_key_has_the_value_and_the_expiry_of_the_other_also_when_b
         };
         assert_eq!(names(&world), ["copy", "other", "string"], "round {round}");
     }
+}
+
+#[test]
+fn a_clear_takes_all_keys_at_once_and_for_ever_and_leaves_the_rows() {
+    let (mut world, memory) = World::on_disk(|settings| {
+        settings.refusals_max = 1;
+        settings.lanes = 3;
+    });
+    refuse_no(&memory);
+    for key in ["stored", "again", "bad"] {
+        set(&world, key, if key == "bad" { "no" } else { "1" }, 0);
+    }
+    let pairs: [(&[u8], &[u8]); 1] = [(b"views", b"3")];
+    world.run(&["page:1"], |unit, t| fields::set(unit, 0, &t[0], &pairs)).unwrap();
+    world.land_and_forget();
+    assert_eq!(letters(world.engine()).len(), 1);
+    world.engine().pause(None).unwrap();
+    set(&world, "pending", "1", 0);
+    let mut watch = world.engine().watch();
+    let watched = |unit: &mut Unit<'_>, _: &[Target]| unit.watch(0, &mut watch);
+    world.run(&["stored"], watched).unwrap();
+    world.engine().clear().unwrap();
+    world.engine().commit().unwrap();
+    let holds = world.run(&["stored"], |unit, _| Ok(unit.holds(&watch))).unwrap().0;
+    assert!(!holds, "who watched a key hears of it");
+    let unsafe_read = |unit: &mut Unit<'_>, _: &[Target]| unit.see(0).map(|_| ()).map(|()| unit.read_dirty());
+    assert!(world.run(&["stored"], unsafe_read).unwrap().0, "absent by what has not landed");
+    set(&world, "again", "2", 0);
+    let expected = |world: &World, when: &str| {
+        assert_eq!(names(&walk(world, Wish::All)), ["again"], "{when}");
+        for key in ["stored", "pending", "bad"] {
+            let get = |unit: &mut Unit<'_>, t: &[Target]| strings::get(unit, 0, &t[0]);
+            assert_eq!(world.run(&[key], get).unwrap().0, None, "{key}, {when}");
+        }
+        assert_eq!(walk(world, Wish::Count).count, 1, "{when}");
+    };
+    expected(&world, "at once");
+    // Not complete any more: what the database still has must not come back.
+    world.engine().evict_clean();
+    expected(&world, "evicted before it has landed");
+    world.reopen();
+    expected(&world, "after a restart");
+    world.engine().evict_clean();
+    expected(&world, "after a restart, evicted");
+    world.engine().resume(None).unwrap();
+    world.land_and_forget();
+    expected(&world, "landed");
+    assert_eq!(letters(world.engine()).len(), 0, "a dead letter of a key is cleared too");
+    assert_eq!(memory.row(&super::page(1)).unwrap().len(), 2, "rows stay");
+    world.reopen();
+    expected(&world, "landed and opened again");
 }

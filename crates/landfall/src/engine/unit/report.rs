@@ -62,6 +62,14 @@ impl Unit<'_> {
     /// Whether a value was read that is not as safe as the policy promises. Exact, and not for every read: it asks the log.
     pub fn reads_unsafe(&self) -> bool {
         let safety = self.core.acknowledged_safety();
+        let is_cleared = |row: &super::UnitRow| {
+            row.seen
+                && row.table.is_none()
+                && self.core.cleared(row.lane) > self.core.log.safe_position(row.lane, safety)
+        };
+        if self.rows.iter().any(is_cleared) {
+            return true;
+        }
         let mut entries = self
             .rows
             .iter()

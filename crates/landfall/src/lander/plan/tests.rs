@@ -219,7 +219,7 @@ fn five_updates_of_a_free_column_are_one_operation_among_others() {
         .into_iter()
         .map(|op| match op {
             LandingOp::Row { row, change, .. } => (row, change),
-            LandingOp::Append { .. } => unreachable!("no events here"),
+            LandingOp::Append { .. } | LandingOp::Clear => unreachable!("only rows here"),
         })
         .collect();
     assert_eq!(planned, expected);
@@ -278,7 +278,7 @@ fn events_are_never_merged_and_keep_their_order() {
         .iter()
         .filter_map(|op| match op {
             LandingOp::Append { columns, .. } => Some(columns[0].1.clone()),
-            LandingOp::Row { .. } => None,
+            LandingOp::Row { .. } | LandingOp::Clear => None,
         })
         .collect();
     assert_eq!(events, [Value::Int(3), Value::Int(1), Value::Int(2)]);

@@ -30,7 +30,7 @@ fn poison_pages(world: &World, pages: &'static [i64]) {
         LandingOp::Row { row, .. } => {
             pages.iter().any(|&id| *row == page(id)).then(|| "CHECK constraint failed: views".into())
         }
-        LandingOp::Append { .. } => None,
+        LandingOp::Append { .. } | LandingOp::Clear => None,
     })));
 }
 
@@ -140,7 +140,7 @@ fn an_event_is_corrected_by_an_edit() {
         LandingOp::Append { columns, .. } => {
             columns.iter().any(|(_, value)| *value == Value::Int(13)).then(|| "a trigger refused it".into())
         }
-        LandingOp::Row { .. } => None,
+        LandingOp::Row { .. } | LandingOp::Clear => None,
     })));
     let event = |n| {
         let columns = vec![(Name::column("id"), Value::Int(n)), (Name::column("views"), Value::Int(n))];

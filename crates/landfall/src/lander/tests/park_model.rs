@@ -31,7 +31,7 @@ impl Model {
                     *state = change.apply(state.take());
                 }
                 LoggedChange::Append { columns, .. } => self.events.extend(numbers(columns)),
-                LoggedChange::Letter { .. } => {}
+                LoggedChange::Letter { .. } | LoggedChange::Clear => {}
             }
         }
         world.write(changes);
@@ -90,6 +90,7 @@ fn set_poison(database: &MemoryDatabase, rest: Arc<AtomicU64>) {
             LandingOp::Row { change: Change::Upsert(upsert), .. } => {
                 upsert.columns.iter().any(|(_, op)| is_bad(op.value()))
             }
+            LandingOp::Clear => false,
         };
         bad.then(|| "CHECK constraint failed: rest".into())
     })));

@@ -3,7 +3,7 @@
 
 use super::{LANE, Owner, add, bytes, letter, put, refusal, replace};
 use crate::model::{Change, Name, RowKey, Value};
-use crate::sink::{Database, KeyKind, StoredKeys};
+use crate::sink::{Database, KeyKind, LandingOp, StoredKeys};
 
 pub(crate) fn a_string_keeps_its_bytes_and_its_expiry(database: &dyn Database) {
     let mut owner = Owner::new(database);
@@ -99,4 +99,28 @@ pub(crate) fn keys_come_with_what_they_hold(database: &dyn Database) {
     let held: Vec<_> = found.keys.iter().map(|key| (key.kind, key.expires_ms, key.is_parked)).collect();
     let (string, hash) = (Some(KeyKind::String), Some(KeyKind::Hash));
     assert_eq!(held, [(string, 77, false), (hash, 0, true), (None, 0, false)]);
+}
+
+pub(crate) fn a_clear_removes_all_keys_and_no_row(database: &dyn Database) {
+    let mut owner = Owner::new(database);
+    let (string, hash) = (RowKey::of_key(b"string"), RowKey::of_key(b"hash"));
+    owner.change(&string, replace(&[("=v", bytes("1"))])).unwrap();
+    owner.change(&hash, replace(&[(".f", bytes("1"))])).unwrap();
+    let page = super::row("page", 7);
+    owner.change(&page, put(&[("views", Value::Int(1))])).unwrap();
+    assert_eq!(owner.isolate_clear(), 0);
+    assert_eq!(owner.keys(0, 9).keys.len(), 2, "a trial leaves everything");
+    owner.land(vec![LandingOp::Clear]).unwrap();
+    assert!(owner.source.key_values_are_empty().unwrap());
+    assert_eq!((owner.load(&string), owner.load(&hash)), (None, None));
+    assert!(owner.load(&page).is_some());
+    owner.change(&hash, put(&[(".g", bytes("2"))])).unwrap();
+    assert_eq!(owner.load(&hash), Some([(Name::field(b"g"), bytes("2"))].into()));
+}
+
+impl Owner {
+    fn isolate_clear(&mut self) -> usize {
+        let landing = self.landing(vec![LandingOp::Clear]);
+        self.sink.isolate(&landing).unwrap().len()
+    }
 }

@@ -96,6 +96,13 @@ impl Tables {
         self.places.iter().map(|(key, place)| (*place, key)).collect()
     }
 
+    /// Removes all key-value keys.
+    pub(super) fn clear_keys(&mut self) -> Result<(), SinkError> {
+        let keys: Vec<RowKey> = self.rows.keys().filter(|key| key.is_key_value()).cloned().collect();
+        keys.iter().for_each(|key| self.set(key, None));
+        Ok(())
+    }
+
     /// Changes a key-value key.
     pub(super) fn change_key(&mut self, key: &RowKey, change: &Change) -> Result<(), SinkError> {
         let Change::Upsert(upsert) = change else {

@@ -48,6 +48,14 @@ pub(super) fn change(
     }
 }
 
+/// Lands a clear: one statement for each table.
+pub(super) fn clear(connection: &Connection) -> Result<(), SinkError> {
+    for sql in ["DELETE FROM landfall_hash_field", "DELETE FROM landfall_key"] {
+        statement(connection, sql)?.execute([]).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// What an upsert does to the key's own row; none: it stays as it is.
 struct Head {
     kind: Option<&'static str>,

@@ -283,6 +283,7 @@ impl Writer {
 
     fn write(&mut self, context: &LandingContext, time_ms: u64, op: &Planned<'_>) -> Result<(), SinkError> {
         match op {
+            Planned::Clear => key_value::clear(&self.connection),
             Planned::Key { lane, key, change } => key_value::change(&self.connection, *lane, key, change),
             Planned::Append { table, columns } => {
                 self.target(context, table)?.mapped.append(&self.connection, columns)
@@ -324,6 +325,7 @@ fn tables_of(landing: &Landing) -> String {
         .ops
         .iter()
         .filter_map(|op| match op {
+            LandingOp::Clear => Some("landfall_key".into()),
             LandingOp::Append { table, .. } => Some(table.to_string()),
             LandingOp::Row { row, .. } => match row.decode() {
                 Ok(RowName::Table { table, .. }) => Some(table.to_owned()),
@@ -338,6 +340,7 @@ fn tables_of(landing: &Landing) -> String {
 
 /// An op with its identity taken apart. The variants' order is the order of an unordered landing.
 enum Planned<'l> {
+    Clear,
     Key { lane: LaneId, key: &'l [u8], change: &'l Change },
     Row { table: &'l str, key: Vec<Value>, change: &'l Change },
     Append { table: &'l str, columns: &'l [(Name, Value)] },
@@ -361,6 +364,7 @@ fn in_order(landing: &Landing) -> Result<Vec<Planned<'_>>, SinkError> {
 
 fn planned(op: &LandingOp) -> Result<Planned<'_>, SinkError> {
     Ok(match op {
+        LandingOp::Clear => Planned::Clear,
         LandingOp::Append { table, columns } => Planned::Append { table, columns },
         LandingOp::Row { lane, row, change } => match row_name(row)? {
             RowName::Key(key) => Planned::Key { lane: *lane, key, change },
@@ -372,9 +376,10 @@ fn planned(op: &LandingOp) -> Result<Planned<'_>, SinkError> {
 impl Planned<'_> {
     fn rank(&self) -> u8 {
         match self {
-            Planned::Key { .. } => 0,
-            Planned::Row { .. } => 1,
-            Planned::Append { .. } => 2,
+            Planned::Clear => 0,
+            Planned::Key { .. } => 1,
+            Planned::Row { .. } => 2,
+            Planned::Append { .. } => 3,
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::model::Lineage;
 pub(super) const DATA_START: u64 = 4096;
 /// The version of the format that is written, and the only one that is read.
 pub(super) const FORMAT_VERSION: u32 = 1;
+/// Records may hold clears of all keys.
+const CLEARS: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"LANDFLOG";
 const HEADER_CRC_AT: usize = 96;
@@ -55,6 +57,7 @@ impl Header {
         let mut page = [0; DATA_START as usize];
         page[..8].copy_from_slice(MAGIC);
         page[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        page[12..16].copy_from_slice(&CLEARS.to_le_bytes());
         page[16..32].copy_from_slice(&self.lineage.0);
         let numbers = [
             self.id,
@@ -85,7 +88,7 @@ impl Header {
             return Err(damaged("the checksum of the segment's header does not fit"));
         }
         let (version, bits) = (u32_at(page, 8), u32_at(page, 12));
-        if version != FORMAT_VERSION || bits != 0 {
+        if version != FORMAT_VERSION || bits & !CLEARS != 0 {
             let what = format!("segment format {version} with feature bits {bits:#x}");
             return Err(LogError::Format { file: file.into(), what });
         }
