@@ -102,11 +102,12 @@ fn render(status: &Json, verbose: bool, coloured: bool) -> String {
 
 fn log_files(log: &Json) -> String {
     format!(
-        "{} of {}, {} of them landed, {} prepared; index {} in memory; slowest sync {} ms",
+        "{} of {}, {} of them landed, {} prepared; {} spilled; index {} in memory; slowest sync {} ms",
         grouped(&log["segments"]),
         bytes(&log["disk_bytes"]),
         grouped(&log["landed_segments"]),
         number(&log["spares"]),
+        bytes(&log["spilled_bytes"]),
         bytes(&log["index_bytes"]),
         grouped(&log["sync_ms_max"])
     )

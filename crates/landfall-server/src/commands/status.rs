@@ -82,6 +82,7 @@ fn amounts_part(status: &Status, settings: &Settings) -> Json {
             "segments": status.log.segments,
             "spares": status.log.spares,
             "landed_segments": status.log.landed_segments,
+            "spilled_bytes": status.log.spilled_bytes,
             "disk_bytes": status.log.disk_bytes,
             "index_bytes": status.log.index_bytes,
             "unwritten_bytes": status.log.unwritten_bytes,

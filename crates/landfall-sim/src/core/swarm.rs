@@ -98,10 +98,13 @@ pub(super) fn setup(context: &Context) -> Setup {
         dead_letters_max: pick(&[2, 10_000, 10_000]),
         ..Settings::in_dir("/data")
     };
+    let segment_bytes = pick(&[5 << 10, 5 << 10, 6 << 10, 16 << 10]);
+    // Some logs are so small that what a group does not land has to be spilled.
+    let log_bytes_max = if segment_bytes == 6 << 10 { 20 << 10 } else { 1 << 20 };
     let log = LocalLogSettings {
-        segment_bytes: pick(&[5 << 10, 5 << 10, 6 << 10, 16 << 10]),
-        log_bytes_max: 1 << 20,
-        record_bytes_max: 1 << 16,
+        segment_bytes,
+        log_bytes_max,
+        record_bytes_max: log_bytes_max.min(1 << 16),
         retention_ms: if keeps_much { 1 << 40 } else { 0 },
         retention_bytes: if keeps_much { 1 << 30 } else { 0 },
         retained_bytes_max: 1 << 30,

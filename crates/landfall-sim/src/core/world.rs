@@ -292,10 +292,17 @@ impl World {
     /// A round of the log's upkeep; whether all of it could be done.
     fn segments_move(&self) -> Option<bool> {
         self.with(|process| {
-            let before = process.log.usage().segments;
+            let before = process.log.usage();
             let done = process.steps.segments_round();
-            if process.log.usage().segments < before {
+            let after = process.log.usage();
+            if after.segments < before.segments {
                 self.context.reached("segments were let go");
+            }
+            if after.spilled_bytes > before.spilled_bytes {
+                self.context.reached("a paused group's records were spilled");
+            }
+            if after.spilled_bytes == 0 && before.spilled_bytes > 0 {
+                self.context.reached("a spill file went");
             }
             done
         })

@@ -36,13 +36,13 @@ impl Core {
         let log = LocalLogSettings::from(&self.settings).owed_bytes_max() / 2;
         let owed = self.log.owed();
         // All together hold less than that: nobody has to be asked.
-        let is_near =
-            self.cache.bytes().dirty_bytes() >= memory || owed.records >= pending || owed.bytes >= log;
+        let kept = owed.bytes + self.log.usage().spilled_bytes;
+        let is_near = self.cache.bytes().dirty_bytes() >= memory || owed.records >= pending || kept >= log;
         let stuck = if is_near { self.progress.stuck_lanes() } else { Vec::new() };
         let bytes: u64 = stuck.iter().map(|lane| self.cache.dirty_bytes(*lane)).sum();
         let of_lanes = || stuck.iter().map(|lane| self.log.owed_by(*lane));
         let records: u64 = of_lanes().map(|owed| owed.records).sum();
-        // The log is kept from the oldest record on: one lane counts, and not the sum.
+        // The log is kept from the oldest record on, and the spill file is one: one lane counts, and not the sum.
         let kept = of_lanes().map(|owed| owed.bytes).max().unwrap_or(0);
         let taken = [(MEMORY, bytes, memory), (PENDING, records, pending), (LOG, kept, log)];
         let taken = taken.iter().filter(|(_, held, share)| *held > 0 && held >= share);
@@ -64,13 +64,8 @@ impl Core {
     /// What is refused meanwhile, for people.
     pub(super) fn share_warning(&self) -> Option<String> {
         let bound = self.share_taken()?;
-        let rest = match bound.0 == LOG.0 {
-            true => {
-                ". The log is kept from their oldest record on: when log-bytes-max is reached, writes of every group are refused until they land. Let them land, or raise log-bytes-max"
-            }
-            false => ", so their writes are refused until they land",
-        };
-        Some(format!("what waits in landing groups that do not land takes half of {}{rest}", bound.1))
+        let rest = "so their writes are refused until they land";
+        Some(format!("what waits in landing groups that do not land takes half of {}, {rest}", bound.1))
     }
 
     fn share_taken(&self) -> Option<Bound> {

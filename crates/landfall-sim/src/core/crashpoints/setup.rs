@@ -44,6 +44,12 @@ pub(super) fn forgetful(setup: &mut Setup) {
     (setup.log.retention_ms, setup.log.retention_bytes, setup.keeps_much) = (0, 0, false);
 }
 
+/// The log is at its bound after some dozen of long writes, and lets go of what it can.
+pub(super) fn narrow(setup: &mut Setup) {
+    forgetful(setup);
+    setup.log.log_bytes_max = 1 << 16;
+}
+
 pub(super) fn set(key: u64, value: &str) -> Command {
     Command::Set(key, value.into(), None)
 }

@@ -167,6 +167,11 @@ impl Script {
         self.0.with(|process| process.steps.engine().status().log.segments).unwrap_or(0)
     }
 
+    /// How long the spill file is.
+    pub(in crate::core) fn spilled_bytes(&self) -> u64 {
+        self.0.with(|process| process.steps.engine().status().log.spilled_bytes).unwrap_or(0)
+    }
+
     /// The next step of this kind fails.
     pub(in crate::core) fn fail_next(&self, kind: StepKind) {
         if !self.is_over() {

@@ -137,6 +137,8 @@ pub struct Usage {
     pub spares: u64,
     /// Segments that have landed and are kept for a database that goes back.
     pub landed_segments: u64,
+    /// Bytes of the file with what only groups that do not land need of segments that are gone.
+    pub spilled_bytes: u64,
     /// Bytes of all these files.
     pub disk_bytes: u64,
     /// Memory of the index of records.

@@ -83,7 +83,8 @@ fn changes_of_a_paused_group_leave_half_of_max_pending_to_the_others() {
 
 #[test]
 fn a_paused_group_takes_no_more_writes_when_the_log_is_kept_for_it_to_half_of_its_bound() {
-    let world = world(|settings| settings.log_bytes_max = 1 << 20);
+    // One segment: there is nothing that could go without the rest, so nothing is spilled.
+    let world = world(|settings| (settings.log_bytes_max, settings.segment_bytes) = (1 << 20, 1 << 20));
     write(&world, "page", 0).unwrap();
     world.land_all();
     world.engine().pause(Some("page")).unwrap();
@@ -106,6 +107,32 @@ fn a_paused_group_takes_no_more_writes_when_the_log_is_kept_for_it_to_half_of_it
     world.engine().resume(None).unwrap();
     world.land_all();
     wait_until(|| write(&world, "page", 3).is_ok());
+}
+
+#[test]
+fn the_others_write_many_times_the_bound_of_the_log_while_a_group_is_paused() {
+    let world = world(|settings| (settings.log_bytes_max, settings.segment_bytes) = (1 << 20, 1 << 16));
+    world.engine().pause(Some("page")).unwrap();
+    wait_until(|| is_paused(&world, "page"));
+    let log = || world.engine().status().log;
+    for n in 0..20_000 {
+        wait_until(|| write(&world, "key", n % 100).is_ok());
+        if n % 100 == 0 {
+            // What it owes itself is little: it is refused at most until the log has been spilled.
+            wait_until(|| {
+                world.engine().core.look_at_shares();
+                write(&world, "page", n).is_ok()
+            });
+        }
+    }
+    wait_until(|| log().spilled_bytes > 0);
+    assert!(world.engine().core.log.owed().bytes < 1 << 20);
+    world.engine().resume(None).unwrap();
+    world.land_all();
+    let mut title = Vec::new();
+    let mut read = |value: Option<&[u8]>| title.extend_from_slice(value.unwrap_or_default());
+    world.run(&["page:19900"], |unit, t| fields::get(unit, 0, &t[0], &[b"title"], &mut read)).unwrap();
+    assert_eq!(title, [b'v'; 200]);
 }
 
 #[test]

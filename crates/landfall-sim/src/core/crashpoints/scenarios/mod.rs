@@ -7,6 +7,7 @@ mod landing;
 mod letters;
 mod log;
 mod persons;
+mod spills;
 mod starts;
 
 /// These are played with `everysec` too: what they do to the log, or to the order of log and database, is another thing
@@ -22,6 +23,8 @@ const WITH_EVERYSEC: &[&str] = &[
     "trim",
     "trim-at-a-roll-over",
     "recycled-segment",
+    "spill",
+    "spill-and-land",
     "idle-mark",
     "poisoned-by-a-sync",
     "full-disk",
@@ -38,7 +41,8 @@ const WITH_EVERYSEC: &[&str] = &[
 
 /// Every scenario.
 pub fn all() -> Vec<Scenario> {
-    let parts = [starts::all(), log::all(), disk::all(), landing::all(), letters::all(), persons::all()];
+    let log = [log::all(), spills::all(), disk::all()].into_iter().flatten().collect();
+    let parts = [starts::all(), log, landing::all(), letters::all(), persons::all()];
     let mut all: Vec<Scenario> = parts.into_iter().flatten().collect();
     let twins = all.iter().filter(|scenario| WITH_EVERYSEC.contains(&&*scenario.name));
     let twins: Vec<Scenario> = twins.map(Scenario::with_everysec).collect();

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::LogError;
+use super::super::{Head, LaneName, LogError};
+use super::record::{self, Kind};
 use super::segment::{DATA_START, Header, Mark, Segment, file_name};
 use super::{damaged, failed};
 use crate::env::Disk;
@@ -83,4 +84,16 @@ pub(super) fn read_head(disk: &Arc<dyn Disk>, path: &Path) -> Result<Found, LogE
         segment: Segment { header, seed, path: path.into(), file },
         limit,
     })
+}
+
+/// Whether the log needs its spill file: not while it has all that there ever was, or while it was repaired.
+pub(super) fn spill_counts(spill: u64, oldest: &Segment) -> bool {
+    spill > 0 && oldest.header.void_from > 1
+}
+
+/// The lanes as a segment begins, when that can be read.
+pub(super) fn first_lanes(found: &Found, bytes: &[u8]) -> Vec<(LaneName, Head)> {
+    let first = record::decode(bytes.get(DATA_START as usize..).unwrap_or_default(), found.segment.seed);
+    let first = first.ok().filter(|view| view.kind == Kind::Lanes);
+    first.and_then(|view| record::decode_lanes(view.body)).unwrap_or_default()
 }

@@ -53,6 +53,13 @@ pub(super) struct Cursor {
     position: Position,
 }
 
+impl Cursor {
+    /// The address of the last record before this place, as far as its chunk tells; 0 at the beginning of a chunk.
+    pub(super) fn last(&self) -> Address {
+        if self.nth > 0 { self.address } else { 0 }
+    }
+}
+
 /// The records that a cursor asks for are no longer kept.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Gone;
@@ -224,6 +231,12 @@ impl LaneIndex {
             rest = &rest[length as usize..];
         }
         position
+    }
+
+    /// The first record or gap from `base` on, the start of a segment.
+    pub(super) fn first_from(&self, base: Address) -> Option<Address> {
+        let at = self.chunks.partition_point(|chunk| chunk.start < base);
+        self.chunks.get(at).map(|chunk| chunk.start)
     }
 
     /// The nearest known anchor at or below a kept position; none when the position is not kept or in a gap.

@@ -22,7 +22,8 @@
 //!
 //! Records are found through an index of addresses per lane (`index`), rebuilt by the scan at start, so a
 //! lander reads its own lanes only (`read`). Segments that all lanes have landed are kept for the retention,
-//! then used again or removed, beside the path of a write (`upkeep`).
+//! then used again or removed, beside the path of a write (`upkeep`). What only a group that does not land keeps of them is copied
+//! to a file of its own first (`spill`).
 
 use std::collections::VecDeque;
 use std::io;
@@ -50,6 +51,8 @@ mod scan;
 mod segment;
 mod settings;
 mod small_file;
+mod spill;
+mod spilling;
 mod survey;
 mod tail;
 mod tools;
@@ -67,6 +70,7 @@ pub use survey::{Content, DumpEntry, Dumped, LaneFound, Lost, Survey};
 pub use walk::{Damage, OnProgress};
 
 use segment::{Segment, Spare};
+use spill::Spill;
 use tail::Tail;
 
 /// The log on local disk. See the [module](self).
@@ -80,6 +84,8 @@ pub struct LocalLog {
     syncer: Mutex<commit::Syncer>,
     /// The segments, oldest first. Never locked during I/O.
     segments: RwLock<VecDeque<Arc<Segment>>>,
+    /// What only groups that do not land need of segments that are gone. Never locked during I/O.
+    spilled: RwLock<Option<Arc<Spill>>>,
     /// Files for the next segments. The last one is kept for the next start while the disk is full.
     spares: Mutex<VecDeque<Spare>>,
     /// No segment can be begun.
@@ -228,6 +234,7 @@ impl Log for LocalLog {
             let tail = self.tail.lock();
             (tail.landed_address(), tail.lanes().map(|(_, lane)| lane.index.memory_bytes()).sum())
         };
+        let spilled_bytes = self.spilled.read().as_ref().map_or(0, |spill| spill.header.length);
         let spares = self.spares.lock().iter().map(|spare| spare.capacity).collect::<Vec<_>>();
         let segments = self.segments.read();
         let behind = segments.partition_point(|segment| segment.header.base <= landed);
@@ -235,7 +242,9 @@ impl Log for LocalLog {
             segments: segments.len() as u64,
             spares: spares.len() as u64,
             landed_segments: behind.saturating_sub(1) as u64,
-            disk_bytes: segments.iter().map(|segment| segment.header.capacity).chain(spares).sum(),
+            disk_bytes: segments.iter().map(|segment| segment.header.capacity).chain(spares).sum::<u64>()
+                + spilled_bytes,
+            spilled_bytes,
             index_bytes,
             unwritten_bytes: self.accepted().saturating_sub(self.safe(Safety::Written)),
             sync_ms_max: self.sync_ms_max.load(Ordering::Relaxed),

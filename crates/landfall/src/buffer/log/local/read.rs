@@ -11,6 +11,7 @@ use super::super::{Address, Head, Log, LogError, Record, Records, Safety};
 use super::index::{Cursor, Gone};
 use super::record::{self, HEAD_BYTES, Kind, NoRecord, View};
 use super::segment::Segment;
+use super::spill::look_up::Place;
 use super::{LocalLog, damaged, failed};
 use crate::env::planted::{Bug, planted};
 use crate::model::{Anchor, LaneId, Position};
@@ -62,16 +63,17 @@ struct Reader<'a> {
     piece: Option<Arc<Piece>>,
     /// A record that lies in more than one piece.
     joined: Vec<u8>,
+    spill: Place,
 }
 
 impl<'a> Reader<'a> {
     fn new(log: &'a LocalLog) -> Self {
-        Self { log, segment: None, piece: None, joined: Vec::new() }
+        Self { log, segment: None, piece: None, joined: Vec::new(), spill: Place::default() }
     }
 
-    /// The record at an address, checked; none when its segment is no longer kept.
+    /// The record at an address, checked; none when it is no longer kept.
     fn record(&mut self, address: Address) -> Result<Option<View<'_>>, LogError> {
-        let Some((segment, end)) = self.find(address) else { return Ok(None) };
+        let Some((segment, end)) = self.find(address) else { return self.spilled(address) };
         let written = segment.offset(end.min(self.log.safe(Safety::Written)));
         let offset = segment.offset(address);
         let bad = |what: &str| damaged(&segment.path, offset, what);
@@ -92,6 +94,12 @@ impl<'a> Reader<'a> {
             Err(NoRecord::Bad(what) | NoRecord::Foreign(what)) => Err(bad(what)),
             Err(NoRecord::End) => Err(short()),
         }
+    }
+
+    /// The record at an address that no segment has any more.
+    fn spilled(&mut self, address: Address) -> Result<Option<View<'_>>, LogError> {
+        let spill = self.log.spilled.read().clone();
+        spill.map_or(Ok(None), |spill| self.spill.record(spill, address))
     }
 
     fn find(&mut self, address: Address) -> Option<(Arc<Segment>, Address)> {

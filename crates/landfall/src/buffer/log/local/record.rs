@@ -37,6 +37,19 @@ impl View<'_> {
     pub(super) fn lanes(&self) -> impl ExactSizeIterator<Item = (LaneId, Position)> + '_ {
         self.lanes.chunks_exact(LANE_BYTES).map(|lane| (LaneId(u32_at(lane, 0)), u64_at(lane, 4)))
     }
+
+    /// The lanes that `keep` wants, as bytes for [`Self::with`].
+    pub(super) fn some_lanes(&self, mut keep: impl FnMut(LaneId, Position) -> bool) -> Vec<u8> {
+        let lanes = self.lanes.chunks_exact(LANE_BYTES);
+        lanes.filter(|lane| keep(LaneId(u32_at(lane, 0)), u64_at(lane, 4))).flatten().copied().collect()
+    }
+}
+
+impl<'a> View<'a> {
+    /// The same record with other lanes.
+    pub(super) fn with(self, lanes: &'a [u8]) -> Self {
+        Self { lanes, ..self }
+    }
 }
 
 /// Why bytes are not a record.
@@ -172,7 +185,7 @@ pub(super) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(number)
 }
 
-fn anchor_at(bytes: &[u8], offset: usize) -> Anchor {
+pub(super) fn anchor_at(bytes: &[u8], offset: usize) -> Anchor {
     let mut anchor = [0; 16];
     anchor.copy_from_slice(&bytes[offset..offset + 16]);
     Anchor(anchor)

@@ -15,8 +15,9 @@ use super::record::END;
 use super::scan::{Copied, Next, Scan, Torn, scan};
 use super::segment::{self, DATA_START, Fill, Header, Mark, NotBegun, Segment, Spare, file_name, id_of};
 use super::small_file::{Meta, read_meta, replace, write_meta};
+use super::spill::{self, Spill};
 use super::tail::Tail;
-use super::upkeep::{DRAFT, SPARE};
+use super::upkeep::{DRAFT, SPARE, Upkeep};
 use super::walk::OnProgress;
 use super::{Folders, LocalLog, LocalLogSettings, damaged, failed, read};
 use crate::env::failpoint::reach;
@@ -94,6 +95,8 @@ pub(super) fn open(
     let (mut meta, found) = read_log(&env, &folders, &settings, &mut |_, _| {})?;
     reach("start.read");
     meta.boot += 1;
+    meta.spill =
+        found.as_ref().and_then(|scan| scan.spilled.as_ref()).map_or(0, |found| found.spill.header.id);
     write_meta(&disk, &folders.dir, &meta)?;
     reach("start.boot");
     let torn = found.as_ref().map_or(&[][..], |scan| &scan.torn);
@@ -111,7 +114,12 @@ pub(super) fn open(
         found.copied.iter().filter(|record| matches!(record, Copied::Data { .. })).count() as u64;
     let spare = take_spare(&disk, &folders.log)?;
     let ids = found.ids.clone();
-    let (tail, segments, syncer) = begin(&env, &folders, &settings, meta.lineage, found, spare)?;
+    let mut found = found;
+    let spilled = found.spilled.take();
+    let (mut tail, segments, syncer) = begin(&env, &folders, &settings, meta.lineage, found, spare)?;
+    if let Some(found) = &spilled {
+        tail.spilled(&found.parts, found.spill.header.length);
+    }
     reach("start.begun");
     if !meta.begun {
         meta.begun = true;
@@ -119,8 +127,11 @@ pub(super) fn open(
     }
     let void = ids.into_iter().filter(|id| segments.iter().all(|segment| segment.header.id != *id));
     remove(&disk, &folders.log, void.map(file_name))?;
+    let last_spill = remove_spills(&disk, &folders.log, meta.spill)?;
     reach("start.removed");
-    let log = assemble(env, folders, settings, Parts { meta, tail, segments, syncer, lock })?;
+    let spilled = spilled.map(|found| Arc::new(found.spill));
+    let parts = Parts { meta, tail, segments, syncer, lock, spilled, last_spill };
+    let log = assemble(env, folders, settings, parts)?;
     Ok((log, recovery))
 }
 
@@ -169,9 +180,12 @@ fn read_log(
             return Err(damaged(&folders.dir.join("META"), 0, "META is missing, and segments are there"));
         }
         let created_ms = env.clock.unix_ms();
-        return Ok((Meta { lineage: Lineage(env.random_128()), boot: 0, created_ms, begun: false }, None));
+        return Ok((
+            Meta { lineage: Lineage(env.random_128()), boot: 0, created_ms, begun: false, spill: 0 },
+            None,
+        ));
     };
-    let found = scan(disk, log, meta.lineage, settings.segment_bytes, progress)?;
+    let found = scan(disk, log, (meta.lineage, meta.spill), settings.segment_bytes, progress)?;
     if meta.begun && found.is_none() {
         return Err(damaged(log, 0, "the log was begun, and every segment is missing"));
     }
@@ -190,6 +204,7 @@ fn nothing() -> Scan {
         next: Next { base: 0, previous: 0, previous_end: 0, void_from: 1 },
         torn: Vec::new(),
         records: 0,
+        spilled: None,
     }
 }
 
@@ -222,6 +237,14 @@ pub(super) fn take_spare(disk: &Arc<dyn Disk>, log: &Path) -> Result<Option<Spar
     let drafts = names.iter().filter(|name| name.ends_with(DRAFT));
     remove(disk, log, spares.chain(drafts).cloned())?;
     Ok(spare)
+}
+
+/// Removes the spill files that META does not name, and answers the highest number of all.
+pub(super) fn remove_spills(disk: &Arc<dyn Disk>, log: &Path, named: u64) -> Result<u64, LogError> {
+    let names = disk.list(log).map_err(|reason| failed("list", log, &reason))?;
+    let others = spill::ids(&names).filter(|id| *id != named);
+    remove(disk, log, others.map(spill::file_name))?;
+    Ok(spill::ids(&names).max().unwrap_or(0).max(named))
 }
 
 pub(super) fn remove(
@@ -333,6 +356,8 @@ struct Parts {
     segments: VecDeque<Arc<Segment>>,
     syncer: Syncer,
     lock: Box<dyn Send + Sync>,
+    spilled: Option<Arc<Spill>>,
+    last_spill: u64,
 }
 
 fn assemble(
@@ -341,7 +366,7 @@ fn assemble(
     settings: LocalLogSettings,
     parts: Parts,
 ) -> Result<LocalLog, LogError> {
-    let Parts { meta, tail, segments, syncer, lock } = parts;
+    let Parts { meta, tail, segments, syncer, lock, spilled, last_spill } = parts;
     let Some(current) = segments.back().cloned() else {
         return Err(damaged(&folders.log, 0, "no segment was begun"));
     };
@@ -356,6 +381,7 @@ fn assemble(
         writer: Mutex::new(Writer { current, backlog: VecDeque::new(), buffer: Vec::new(), stalled: false }),
         syncer: Mutex::new(syncer),
         segments: RwLock::new(segments),
+        spilled: RwLock::new(spilled),
         spares: Mutex::default(),
         stalled: AtomicBool::new(false),
         accepted: AtomicU64::new(end),
@@ -365,7 +391,7 @@ fn assemble(
         sync_ms_max: AtomicU64::new(0),
         cache: read::Cache::default(),
         notes: Mutex::new(()),
-        upkeep: Mutex::default(),
+        upkeep: Mutex::new(Upkeep::behind(last_spill)),
         names: AtomicU64::new(0),
         due: Mutex::new(true),
         due_changed: Condvar::new(),

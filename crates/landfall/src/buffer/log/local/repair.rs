@@ -10,12 +10,12 @@ use smallvec::SmallVec;
 use super::super::{Head, LaneName, LogError};
 use super::index::LaneIndex;
 use super::record::Kind;
-use super::recover::{begin, lock, remove, take_spare};
+use super::recover::{begin, lock, remove, remove_spills, take_spare};
 use super::scan::{Copied, Next, Scan, scan};
 use super::segment::file_name;
-use super::small_file::{read_meta, read_note, replace, write_note};
+use super::small_file::{Meta, read_meta, read_note, replace, write_meta, write_note};
 use super::survey::{Lost, Survey, damaged_notes};
-use super::walk::{Damage, OnProgress, Seen, ids, walk};
+use super::walk::{Damage, OnProgress, ids, walk};
 use super::{Folders, LocalLogSettings, damaged, failed};
 use crate::env::Env;
 use crate::model::{Anchor, Incident, IncidentKind, LaneId, Lineage, Position, Watermark, incident};
@@ -99,7 +99,8 @@ pub(super) fn repair(
     })?;
     let _alone = lock(&env.disk, &folders.dir)?;
     let notes = damaged_notes(env, folders, meta.lineage)?;
-    let strict = scan(&env.disk, &folders.log, meta.lineage, settings.segment_bytes, &mut |_, _| {});
+    let strict =
+        scan(&env.disk, &folders.log, (meta.lineage, meta.spill), settings.segment_bytes, &mut |_, _| {});
     match &strict {
         Ok(found) if notes.is_empty() && (found.is_some() || !meta.begun) => {
             return Ok(Repair { whole: true, ..Repair::default() });
@@ -110,14 +111,13 @@ pub(super) fn repair(
     let refusal = strict.err().map(|reason| reason.to_string());
     let mut repair = Repair { notes, refusal, ..Repair::default() };
     let mut watermarks = BTreeMap::new();
-    let whole =
-        read_unlanded(env, folders, meta.lineage, &mut repair, &mut watermarks, (watermark_of, progress))?;
+    let whole = read_unlanded(env, folders, &meta, &mut repair, &mut watermarks, (watermark_of, progress))?;
     judge_losses(&mut repair, &watermarks);
     let plan = plan(folders, &repair.survey, &watermarks, meta.lineage, whole)?;
     if permission == Permission::DryRun || (repair.loses() && permission != Permission::DeclareLoss) {
         return Ok(repair);
     }
-    apply(env, folders, settings, meta.lineage, &mut repair, &watermarks, plan)?;
+    apply(env, folders, settings, meta, &mut repair, &watermarks, plan)?;
     Ok(repair)
 }
 
@@ -125,18 +125,19 @@ pub(super) fn repair(
 fn read_unlanded(
     env: &Env,
     folders: &Folders,
-    lineage: Lineage,
+    meta: &Meta,
     repair: &mut Repair,
     watermarks: &mut BTreeMap<LaneId, Head>,
     (watermark_of, progress): (WatermarkOf<'_>, OnProgress<'_>),
 ) -> Result<Vec<Whole>, LogError> {
+    let lineage = meta.lineage;
     let mut whole = Vec::new();
     let mut failure = None;
     let Repair { survey, kept_records, landed_records, .. } = repair;
-    walk(&env.disk, &folders.log, lineage, progress, &mut |seen| {
+    walk(&env.disk, &folders.log, (lineage, meta.spill), progress, &mut |seen| {
         let damaged_before = survey.damage.len();
         survey.see(&seen);
-        let Seen::Record { view, .. } = &seen else { return };
+        let Some((view, is_whole)) = seen.record() else { return };
         for found in &survey.lanes {
             if !watermarks.contains_key(&found.lane) && failure.is_none() {
                 match landed_to(found.lane, found.before, lineage, watermark_of) {
@@ -155,7 +156,7 @@ fn read_unlanded(
         let owing = view.lanes().filter(|&place| owes(place)).count();
         if owing == 0 {
             *landed_records += 1;
-        } else if owing < view.lanes().len() {
+        } else if owing < view.lanes().len() || !is_whole {
             failure = Some("a record of several lanes has landed in some of them only: the database was taken back in part, and this cannot be repaired here".to_owned());
         } else {
             *kept_records += 1;
@@ -256,11 +257,12 @@ fn apply(
     env: &Env,
     folders: &Folders,
     settings: &LocalLogSettings,
-    lineage: Lineage,
+    meta: Meta,
     repair: &mut Repair,
     watermarks: &BTreeMap<LaneId, Head>,
     plan: Plan,
 ) -> Result<(), LogError> {
+    let lineage = meta.lineage;
     let disk = &env.disk;
     for dir in [&folders.notes, &folders.quarantine] {
         disk.create_dir(dir).map_err(|reason| failed("make the folder", dir, &reason))?;
@@ -286,11 +288,16 @@ fn apply(
         next: Next { base: 0, previous: 0, previous_end: 0, void_from: 1 },
         torn: Vec::new(),
         records: repair.kept_records,
+        spilled: None,
     };
     let spare = take_spare(disk, &folders.log)?;
     begin(env, folders, settings, lineage, found, spare)?;
-    // Void since the new segment has its name.
+    // Void since the new segment has its name, and so is the spill file.
+    if meta.spill > 0 {
+        write_meta(disk, &folders.dir, &Meta { spill: 0, ..meta })?;
+    }
     remove(disk, &folders.log, ids.into_iter().map(file_name))?;
+    remove_spills(disk, &folders.log, 0)?;
     repair.done = true;
     Ok(())
 }

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::super::{Address, Head, LaneName, LogError};
-use super::chain::{Found, find_chain};
+use super::chain::{Found, find_chain, first_lanes, spill_counts};
 use super::index::LaneIndex;
 use super::record::{self, Kind, NoRecord, View};
 use super::segment::{DATA_START, Segment, id_of};
+use super::spill;
+use super::spill::replay::{Oldest, Replayed, Spilled};
 use super::tail::TIME_STEP_MS;
 use super::walk::OnProgress;
 use super::{damaged, failed};
@@ -41,6 +43,7 @@ pub(super) struct Scan {
     pub(super) torn: Vec<Torn>,
     /// Records of the engine, those to be copied included.
     pub(super) records: u64,
+    pub(super) spilled: Option<Spilled>,
 }
 
 /// The place of a new segment in the chain; see [`Header`](super::segment::Header).
@@ -70,7 +73,7 @@ pub(super) struct Torn {
 pub(super) fn scan(
     disk: &Arc<dyn Disk>,
     dir: &Path,
-    lineage: Lineage,
+    (lineage, spill): (Lineage, u64),
     segment_bytes: u64,
     progress: OnProgress<'_>,
 ) -> Result<Option<Scan>, LogError> {
@@ -91,6 +94,10 @@ pub(super) fn scan(
     for (nth, found) in chain.iter().enumerate() {
         progress(nth as u64, chain.len() as u64);
         let bytes = read_whole(found)?;
+        if nth == 0 && spill_counts(spill, &found.segment) {
+            let oldest = Oldest { base: found.segment.header.base, lanes: &first_lanes(found, &bytes) };
+            replay.spilled_before(spill::replay::replay(disk, dir, spill, lineage, &oldest)?);
+        }
         let mut end = DATA_START;
         let mut clean = false;
         if !cut {
@@ -100,6 +107,7 @@ pub(super) fn scan(
                 std::cmp::Ordering::Greater => (DATA_START, None),
             };
             let reason;
+            replay.stays = nth <= marked;
             (end, reason) = replay.segment(found, &bytes, required, copy_from)?;
             cut = reason.is_some();
             clean = nth + 1 == chain.len() && reason == Some(NoRecord::End);
@@ -111,9 +119,11 @@ pub(super) fn scan(
             torn.push(Torn { segment: found.segment.header.id, offset: end, bytes });
         }
     }
+    replay.reached_the_end()?;
     let Some((next, stay)) = replay.copying else {
         return Err(damaged(&last.segment.path, DATA_START, "the log begins without a lane map"));
     };
+    let spilled = replay.spilled.map(|found| found.spilled(chain[0].segment.header.base));
     let lanes = replay.names.into_iter().zip(stay).zip(replay.indexes);
     let staying = if whole { marked } else { marked + 1 };
     Ok(Some(Scan {
@@ -126,11 +136,12 @@ pub(super) fn scan(
         next,
         torn,
         records: replay.records,
+        spilled,
     }))
 }
 
 /// The bytes of a segment up to its limit, or to the end of the file.
-fn read_whole(found: &Found) -> Result<Vec<u8>, LogError> {
+pub(super) fn read_whole(found: &Found) -> Result<Vec<u8>, LogError> {
     let Segment { file, path, .. } = &found.segment;
     let read = || {
         // The header's word for the length is not trusted with memory.
@@ -156,6 +167,10 @@ struct Replay {
     copying: Option<(Next, Vec<Head>)>,
     copied: Vec<Copied>,
     records: u64,
+    /// What the spill file has.
+    spilled: Option<Replayed>,
+    /// The segment that is read stays, or the new one begins where it does.
+    stays: bool,
 }
 
 impl Replay {
@@ -170,6 +185,45 @@ impl Replay {
             copying: None,
             copied: Vec::new(),
             records: 0,
+            spilled: None,
+            stays: true,
+        }
+    }
+
+    /// Takes what the spill file has of the lanes before the oldest segment.
+    fn spilled_before(&mut self, mut found: Replayed) {
+        self.records = found.records;
+        self.times = std::mem::take(&mut found.times);
+        self.spilled = Some(found);
+    }
+
+    /// Looks whether a lane agrees with the spill file where that ends for it.
+    fn agrees(&self, lane: LaneId) -> Result<(), &'static str> {
+        let end = self.spilled.as_ref().and_then(|found| found.ends.get(&lane));
+        let head = self.heads[lane.0 as usize];
+        match end {
+            Some(end) if end.position == head.position && end.anchor != head.anchor => {
+                Err("a record is not the one that was spilled")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks whether all is there that was durable when it was spilled.
+    fn reached_the_end(&self) -> Result<(), LogError> {
+        let Some(found) = &self.spilled else { return Ok(()) };
+        for (lane, end) in &found.ends {
+            if self.heads.get(lane.0 as usize).is_none_or(|head| head.position < end.position) {
+                return Err(found.spill.bad(0, "the segments end before what was spilled of them"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the spill file that a segment of the log begins here.
+    fn segment_begins(&mut self, base: Address) {
+        if let Some(found) = &mut self.spilled {
+            found.segment_begins(base, &self.heads);
         }
     }
 
@@ -194,7 +248,9 @@ impl Replay {
                 if offset != from && from != DATA_START {
                     return Err(damaged(path, 512, "the mark of what is durable lies inside of a record"));
                 }
-                self.copying = Some((next_segment(found, from), self.heads.clone()));
+                let next = next_segment(found, from);
+                self.segment_begins(next.base);
+                self.copying = Some((next, self.heads.clone()));
             }
             if offset >= found.limit {
                 return Ok((offset, None));
@@ -207,6 +263,9 @@ impl Replay {
                     }
                     let address = header.base + (offset - DATA_START);
                     self.record(&view, address).map_err(|what| damaged(path, offset, what))?;
+                    if offset == DATA_START && self.stays {
+                        self.segment_begins(header.base);
+                    }
                     offset += view.length as u64;
                 }
                 Err(NoRecord::Foreign(what)) => return Err(damaged(path, offset, what)),
@@ -241,7 +300,9 @@ impl Replay {
             self.names.push(name.clone());
             self.heads.push(*head);
             if self.copying.is_none() {
-                self.indexes.push(LaneIndex::new(*head));
+                let lane = LaneId(self.indexes.len() as u32);
+                let spilled = self.spilled.as_mut().and_then(|found| found.lanes.remove(&lane));
+                self.indexes.push(spilled.unwrap_or_else(|| LaneIndex::new(*head)));
             }
         }
         if self.copying.is_some() && lanes.len() > known {
@@ -266,6 +327,7 @@ impl Replay {
                 self.indexes[lane.0 as usize].push(address, *head);
             }
             *head = Head { position, anchor: head.anchor.next(&self.lineage, lane, position, hash) };
+            self.agrees(lane)?;
         }
         self.records += 1;
         if self.copying.is_some() {
@@ -287,11 +349,13 @@ impl Replay {
         if position <= head.position {
             return Err("a gap goes back");
         }
-        let from = std::mem::replace(head, Head { position, anchor });
+        let to = Head { position, anchor };
+        let from = std::mem::replace(head, to);
+        self.agrees(lane)?;
         if self.copying.is_some() {
-            self.copied.push(Copied::Gap { lane, to: *head, time_ms: view.time_ms });
+            self.copied.push(Copied::Gap { lane, to, time_ms: view.time_ms });
         } else {
-            self.indexes[lane.0 as usize].gap(address, from, *head);
+            self.indexes[lane.0 as usize].gap(address, from, to);
         }
         Ok(())
     }

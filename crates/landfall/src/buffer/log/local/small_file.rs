@@ -29,7 +29,12 @@ pub struct Meta {
     pub created_ms: u64,
     /// Whether its first segment was made: from then on a directory without segments is damaged.
     pub begun: bool,
+    /// The number of the spill file, or 0.
+    pub spill: u64,
 }
+
+/// META's content without a spill file, which older versions read too, and with one, which they refuse.
+const META_BYTES: [usize; 2] = [17, 25];
 
 /// Reads META of a data directory; none when there is no log yet.
 ///
@@ -38,18 +43,22 @@ pub struct Meta {
 pub fn read_meta(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<Meta>, LogError> {
     let path = dir.join("META");
     let Some((lineage, content)) = read(disk, &path)? else { return Ok(None) };
-    if content.len() != 17 || content[16] > 1 {
+    if !META_BYTES.contains(&content.len()) || content[16] > 1 {
         return Err(damaged(&path, 0, "META does not have the form that its version asks for"));
     }
     let (boot, created_ms) = (u64_at(&content, 0), u64_at(&content, 8));
-    Ok(Some(Meta { lineage, boot, created_ms, begun: content[16] == 1 }))
+    let spill = if content.len() == META_BYTES[1] { u64_at(&content, 17) } else { 0 };
+    Ok(Some(Meta { lineage, boot, created_ms, begun: content[16] == 1, spill }))
 }
 
 pub(super) fn write_meta(disk: &Arc<dyn Disk>, dir: &Path, meta: &Meta) -> Result<(), LogError> {
-    let mut content = Vec::with_capacity(17);
+    let mut content = Vec::with_capacity(META_BYTES[1]);
     content.extend_from_slice(&meta.boot.to_le_bytes());
     content.extend_from_slice(&meta.created_ms.to_le_bytes());
     content.push(u8::from(meta.begun));
+    if meta.spill > 0 {
+        content.extend_from_slice(&meta.spill.to_le_bytes());
+    }
     write(disk, &dir.join("META"), meta.lineage, &content)
 }
 

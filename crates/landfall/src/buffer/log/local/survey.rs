@@ -78,6 +78,11 @@ impl Survey {
 
     pub(super) fn see(&mut self, seen: &Seen<'_>) {
         match seen {
+            Seen::Spilled(parts) => {
+                for part in *parts {
+                    self.lane(part.lane, part.before.position);
+                }
+            }
             Seen::Segment(_) => self.segments += 1,
             Seen::Damage(damage) => {
                 if !damage.torn {
@@ -85,7 +90,7 @@ impl Survey {
                 }
                 self.damage.push(damage.clone());
             }
-            Seen::Record { file, offset, view } => {
+            Seen::Record { file, offset, view } | Seen::SpilledRecord { file, offset, view, .. } => {
                 if let Err(what) = self.record(view) {
                     let bytes = view.length as u64;
                     let (file, what) = (file.to_path_buf(), what.to_owned());
@@ -154,12 +159,12 @@ impl Survey {
     }
 }
 
-/// The lineage that META says, or the segments when META cannot be read.
-pub(super) fn lineage(env: &Env, folders: &Folders) -> Result<Lineage, LogError> {
+/// The lineage and the spill file that META names, or what the files say when META cannot be read.
+pub(super) fn named(env: &Env, folders: &Folders) -> Result<(Lineage, u64), LogError> {
     match read_meta(&env.disk, &folders.dir) {
-        Ok(Some(meta)) => Ok(meta.lineage),
+        Ok(Some(meta)) => Ok((meta.lineage, meta.spill)),
         unread => match walk::lineage_of(&env.disk, &folders.log)? {
-            Some(lineage) => Ok(lineage),
+            Some(lineage) => Ok((lineage, walk::last_spill(&env.disk, &folders.log)?)),
             None => Err(unread
                 .err()
                 .unwrap_or_else(|| damaged(&folders.dir.join("META"), 0, "there is no log here"))),
@@ -168,10 +173,10 @@ pub(super) fn lineage(env: &Env, folders: &Folders) -> Result<Lineage, LogError>
 }
 
 pub(super) fn survey(env: &Env, folders: &Folders, progress: OnProgress<'_>) -> Result<Survey, LogError> {
-    let lineage = lineage(env, folders)?;
+    let named = named(env, folders)?;
     let mut survey = Survey::default();
     let mut first = None;
-    walk(&env.disk, &folders.log, lineage, progress, &mut |seen| {
+    walk(&env.disk, &folders.log, named, progress, &mut |seen| {
         if let Seen::Segment(path) = &seen {
             first.get_or_insert_with(|| path.to_path_buf());
         }
@@ -231,11 +236,11 @@ pub(super) fn dump(
     wanted: Wanted<'_>,
     visit: &mut dyn FnMut(DumpEntry<'_>),
 ) -> Result<(), LogError> {
-    let lineage = lineage(env, folders)?;
-    walk(&env.disk, &folders.log, lineage, progress, &mut |seen| match seen {
-        Seen::Segment(_) => {}
+    let named = named(env, folders)?;
+    walk(&env.disk, &folders.log, named, progress, &mut |seen| match seen {
+        Seen::Segment(_) | Seen::Spilled(_) => {}
         Seen::Damage(damage) => visit(DumpEntry::Damage(damage)),
-        Seen::Record { file, offset, view } => {
+        Seen::Record { file, offset, view } | Seen::SpilledRecord { file, offset, view, .. } => {
             let lanes: Vec<_> = view.lanes().collect();
             if wanted(&lanes) {
                 let (bytes, time_ms, content) = (view.length as u64, view.time_ms, content(&view));

@@ -2,6 +2,7 @@
 //! It lives under one short lock and does no I/O; this is the path of every write.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
@@ -15,6 +16,10 @@ use crate::model::{Anchor, LaneId, Lineage, Position};
 
 /// How far apart the remembered times of records are: what `oldest_ms` may be wrong by.
 pub(super) const TIME_STEP_MS: u64 = 250;
+
+/// The body of a record without a change. It is taken at the bound too: a start may need it before anything can land, and it
+/// writes it once.
+const NO_CHANGE_BYTES: usize = 1;
 
 /// The end of the log.
 pub(super) struct Tail {
@@ -33,11 +38,15 @@ pub(super) struct Tail {
     begun: bool,
     /// Finished segments' bytes that the writer has not taken.
     finished: VecDeque<Batch>,
-    /// The first address that some lane owes; the greatest number when nothing is owed.
+    /// The first address that some lane owes; the greatest number when nothing is owed. And the first one that the segments
+    /// have to be kept for.
     pub(super) oldest_owed: Address,
+    pub(super) oldest_kept: Address,
     /// The first gap that some lane stands before or in; the greatest number when none does.
     pub(super) oldest_gap: Address,
     pub(super) owed_records: u64,
+    /// The length of the spill file.
+    pub(super) spilled_bytes: u64,
     /// Now and then the time of a record.
     pub(super) times: VecDeque<(Address, u64)>,
     lane_map_end: Address,
@@ -58,6 +67,9 @@ pub(super) struct Lane {
     pub(super) owed: u64,
     pub(super) first_owed: Address,
     pub(super) first_gap: Address,
+    /// The addresses of its records that the spill file holds, and the first owed one that is not among them.
+    pub(super) spilled: Range<Address>,
+    pub(super) first_kept: Address,
 }
 
 /// Bytes for the writer, all of one segment.
@@ -99,6 +111,8 @@ impl Tail {
             begun: false,
             finished: VecDeque::new(),
             oldest_owed: Address::MAX,
+            oldest_kept: Address::MAX,
+            spilled_bytes: 0,
             oldest_gap: Address::MAX,
             owed_records: 0,
             times,
@@ -114,7 +128,9 @@ impl Tail {
         tail
     }
 
-    fn add_lane(&mut self, name: LaneName, head: Head, index: LaneIndex) -> LaneId {
+    fn add_lane(&mut self, name: LaneName, head: Head, mut index: LaneIndex) -> LaneId {
+        // Its next record is in another segment.
+        index.close_chunk();
         let id = LaneId(self.lanes.len() as u32);
         let landed = Cursor::default();
         let landed_to = index.oldest().position;
@@ -130,6 +146,8 @@ impl Tail {
             owed: 0,
             first_owed,
             first_gap,
+            spilled: 0..0,
+            first_kept: Address::MAX,
         });
         id
     }
@@ -196,7 +214,7 @@ impl Tail {
             return Err(LogError::TooLarge { bytes, bytes_max: self.settings.record_bytes_max });
         }
         let bytes_max = self.settings.owed_bytes_max();
-        if self.owed_bytes() + bytes > bytes_max {
+        if self.owed_bytes() + bytes > bytes_max && body.len() > NO_CHANGE_BYTES {
             return Err(LogError::Full { bytes_max });
         }
         let mut places = SmallVec::new();
@@ -225,6 +243,10 @@ impl Tail {
                 lane.first_owed = address;
                 self.oldest_owed = self.oldest_owed.min(address);
             }
+            if lane.first_kept == Address::MAX {
+                lane.first_kept = address;
+                self.oldest_kept = self.oldest_kept.min(address);
+            }
             lane.owed += 1;
         }
         self.owed_records += places.len() as u64;
@@ -242,9 +264,13 @@ impl Tail {
         let lane = &mut self.lanes[lane.0 as usize];
         lane.index.gap(address, lane.head, to);
         lane.head = to;
-        if lane.owed == 0 {
+        if lane.owed == 0 && !lane.owes_spilled() {
             lane.first_gap = lane.first_gap.min(address);
             self.oldest_gap = self.oldest_gap.min(address);
+        } else if lane.first_kept == Address::MAX {
+            // All before it is in the spill file.
+            lane.first_kept = address;
+            self.oldest_kept = self.oldest_kept.min(address);
         }
     }
 

@@ -11,6 +11,7 @@ use super::super::{Log, LogError, Safety};
 use super::segment::{self, Fill, Segment, Spare};
 use super::settings::SEGMENTS_MAX;
 use super::small_file;
+use super::spilling::Spilling;
 use super::{LocalLog, LocalLogSettings as Settings, failed};
 use crate::env::failpoint::reach;
 use crate::env::planted::{Bug, planted};
@@ -37,6 +38,14 @@ pub(super) struct Upkeep {
     going: VecDeque<Arc<Segment>>,
     /// The reserve is there.
     reserved: bool,
+    pub(super) spilling: Spilling,
+}
+
+impl Upkeep {
+    /// Of a log whose last spill file had this number.
+    pub(super) fn behind(last_spill: u64) -> Self {
+        Self { spilling: Spilling::behind(last_spill), ..Self::default() }
+    }
 }
 
 impl LocalLog {
@@ -47,13 +56,14 @@ impl LocalLog {
         // Each is tried, whatever becomes of the others.
         self.forget(&mut upkeep);
         let gone = self.let_go(&mut upkeep);
+        let spilled = self.spill(&mut upkeep.spilling);
         let reserved = self.prepare_reserve(&mut upkeep);
         let spared = self.prepare_spares();
         let stalled = self.tail.lock().stalled();
         let written = if stalled { self.write(self.accepted()) } else { Ok(()) };
         let idle = self.env.clock.monotonic().saturating_sub(self.syncer.lock().last) >= IDLE;
         let marked = if idle { self.mark_durable() } else { Ok(()) };
-        gone.and(reserved).and(spared).and(written).and(marked)
+        gone.and(spilled).and(reserved).and(spared).and(written).and(marked)
     }
 
     /// A name in the log's folder that was never used since the start.

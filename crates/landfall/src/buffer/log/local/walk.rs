@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::LogError;
-use super::chain::{Found, read_head};
+use super::super::{Address, LogError};
+use super::chain::{Found, first_lanes, read_head, spill_counts};
 use super::failed;
 use super::record::{self, HEAD_BYTES, LANE_BYTES, NoRecord, View, u32_at, u64_at};
+use super::scan::read_whole;
 use super::segment::{DATA_START, file_name, id_of};
+use super::spill;
+use super::spill::replay::Oldest;
 use crate::env::Disk;
 use crate::model::Lineage;
 
@@ -30,9 +33,33 @@ pub struct Damage {
 
 /// What a walk comes across.
 pub(super) enum Seen<'a> {
+    /// The spill file's parts of the lanes that need them.
+    Spilled(&'a [spill::Part]),
     Segment(&'a Path),
-    Record { file: &'a Path, offset: u64, view: View<'a> },
+    Record {
+        file: &'a Path,
+        offset: u64,
+        view: View<'a>,
+    },
+    /// One in the spill file, with only the lanes that need it from there, and whether these are all that it has.
+    SpilledRecord {
+        file: &'a Path,
+        offset: u64,
+        view: View<'a>,
+        is_whole: bool,
+    },
     Damage(Damage),
+}
+
+impl<'a> Seen<'a> {
+    /// A record, and whether all of its lanes are shown.
+    pub(super) fn record(&self) -> Option<(&View<'a>, bool)> {
+        match self {
+            Seen::Record { view, .. } => Some((view, true)),
+            Seen::SpilledRecord { view, is_whole, .. } => Some((view, *is_whole)),
+            Seen::Spilled(_) | Seen::Segment(_) | Seen::Damage(_) => None,
+        }
+    }
 }
 
 /// Told how many of how many bytes are read.
@@ -59,15 +86,22 @@ pub(super) fn lineage_of(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<Line
     Ok(ids.iter().rev().find_map(of))
 }
 
+/// The number of the youngest spill file, for a log without its META.
+pub(super) fn last_spill(disk: &Arc<dyn Disk>, dir: &Path) -> Result<u64, LogError> {
+    let names = disk.list(dir).map_err(|reason| failed("list", dir, &reason))?;
+    Ok(spill::ids(&names).max().unwrap_or(0))
+}
+
 /// Walks over all that belongs to the log, oldest first.
 pub(super) fn walk(
     disk: &Arc<dyn Disk>,
     dir: &Path,
-    lineage: Lineage,
+    (lineage, spill): (Lineage, u64),
     progress: OnProgress<'_>,
     visit: &mut dyn FnMut(Seen<'_>),
 ) -> Result<(), LogError> {
     let files = files(disk, dir, lineage)?;
+    walk_spill(disk, dir, (lineage, spill), &files, visit)?;
     let readable = |file: &File| matches!(file, File::Readable(found, _) if found.mark.is_some());
     let marked = files.iter().rposition(readable).unwrap_or(0);
     let total: u64 = files.iter().map(File::length).sum();
@@ -99,6 +133,33 @@ impl File {
             File::Unreadable(damage) => damage.bytes,
         }
     }
+}
+
+/// Walks over what the spill file has before the oldest segment.
+fn walk_spill(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    (lineage, id): (Lineage, u64),
+    files: &[File],
+    visit: &mut dyn FnMut(Seen<'_>),
+) -> Result<(), LogError> {
+    let counts = match files.first() {
+        Some(File::Readable(oldest, _)) => spill_counts(id, &oldest.segment),
+        _ => id > 0,
+    };
+    if !counts {
+        return Ok(());
+    }
+    let oldest = files.iter().find_map(|file| match file {
+        File::Readable(found, _) => Some(found),
+        File::Unreadable(_) => None,
+    });
+    let lanes = match oldest {
+        Some(found) => first_lanes(found, &read_whole(found)?),
+        None => Vec::new(),
+    };
+    let base = oldest.map_or(Address::MAX, |found| found.segment.header.base);
+    spill::walk::walk(disk, dir, (lineage, id), &Oldest { base, lanes: &lanes }, visit)
 }
 
 /// The files of the log, oldest first, and in their places what is missing.
@@ -153,7 +214,7 @@ fn files(disk: &Arc<dyn Disk>, dir: &Path, lineage: Lineage) -> Result<Vec<File>
     Ok(files)
 }
 
-fn bad(file: &Path, offset: u64, bytes: u64, what: &str) -> Damage {
+pub(super) fn bad(file: &Path, offset: u64, bytes: u64, what: &str) -> Damage {
     Damage { file: file.into(), offset, bytes, what: what.to_owned(), torn: false }
 }
 

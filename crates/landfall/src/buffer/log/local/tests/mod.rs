@@ -17,6 +17,7 @@ mod group_commit;
 mod interleavings;
 mod repair;
 mod room;
+mod spill;
 
 /// Small segments, and nothing landed is retained.
 fn small() -> LocalLogSettings {

@@ -178,3 +178,16 @@ fn the_number_of_open_files_is_bounded_whatever_the_settings_say() {
         assert!(usage.landed_segments <= settings::SEGMENTS_MAX && usage.spares <= 2, "{usage:?}");
     }
 }
+
+#[test]
+fn a_log_at_its_bound_takes_the_record_without_a_change_that_a_start_may_need() {
+    let disk = StrictDisk::default();
+    let settings = LocalLogSettings { log_bytes_max: 1 << 14, ..small() };
+    let (log, _) = LocalLog::open(disk.env(1), Path::new("data"), settings).unwrap();
+    let lanes = conformance::lanes(&log, 2);
+    while log.append(&lanes, &[1; 500]).is_ok() {}
+    while log.append(&lanes, &[1; 2]).is_ok() {}
+    assert!(matches!(log.append(&lanes, &[1; 2]), Err(LogError::Full { .. })));
+    log.append(&lanes, &[0]).unwrap();
+    log.commit(log.accepted(), Safety::Durable).unwrap();
+}
