@@ -63,6 +63,20 @@ const PACKAGES: &[Package] = &[
         service: None,
         why: "redis-py, a Redis client that many use",
     },
+    Package {
+        name: "python3-pip",
+        tools: &["python3"],
+        module: Some("pip"),
+        service: None,
+        why: "newer and older Redis clients of Python",
+    },
+    Package {
+        name: "prometheus-redis-exporter",
+        tools: &["prometheus-redis-exporter"],
+        module: None,
+        service: Some("prometheus-redis-exporter"),
+        why: "what Prometheus reads of a Redis server",
+    },
 ];
 
 /// How long apt waits for another apt.

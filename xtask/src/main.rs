@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod checks;
+mod clients;
 mod committed_list;
 mod fuzz;
 mod install;
@@ -39,6 +40,8 @@ enum Task {
         #[arg(long, value_name = "STAGE")]
         only: Vec<String>,
     },
+    /// Install the Redis clients that tests run, at their pinned versions, below the target folder; nothing of the system changes
+    Clients,
     /// List the requirements with the tests that show them
     Requirements,
     /// Search for inputs that break what must hold for any input; each search goes on where the last one ended
@@ -87,6 +90,7 @@ fn run(task: Task) -> Result<bool> {
             Ok(findings.is_empty())
         }
         Task::Test { no_install, only } => test_command::run(&root, !no_install, &only),
+        Task::Clients => clients::install(&root, &workspace::target_folder(&root)?),
         Task::Requirements => Ok(requirements::print(&workspace::Workspace::read(&root)?)),
         Task::Fuzz { seconds, minutes, target } => {
             let time = match minutes {

@@ -2,11 +2,12 @@
 //! What could not be run is named and counted; it is never passed over.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::clients;
 use crate::committed_list::entries;
 use crate::install;
 use crate::workspace;
@@ -23,6 +24,8 @@ const REQUIRE: &str = "LANDFALL_TEST_REQUIRE";
 const MAY_SKIP: &str = "xtask/may-skip.txt";
 /// Tests that skip themselves add a line `SKIPPED: <test name>: <reason>` to the file that this names.
 const SKIP_FILE: &str = "LANDFALL_SKIP_FILE";
+/// The stage whose tests run clients that we install.
+const CLIENTS_STAGE: &str = "e2e:real_clients";
 /// How much of a failed stage's output is shown; the whole is in its log.
 const SHOWN_LINES_MAX: usize = 200;
 
@@ -30,8 +33,7 @@ const SHOWN_LINES_MAX: usize = 200;
 pub(crate) fn run(root: &Path, install: bool, only: &[String]) -> Result<bool> {
     let started = Instant::now();
     let metadata = workspace::metadata(root)?;
-    let target = metadata["target_directory"].as_str().context("cargo names no target folder")?;
-    let target = PathBuf::from(target);
+    let target = workspace::target_of(&metadata)?;
     let scratch = target.join("xtask");
     fs::create_dir_all(&scratch)?;
     let skip_file = scratch.join("skipped.txt");
@@ -41,6 +43,10 @@ pub(crate) fn run(root: &Path, install: bool, only: &[String]) -> Result<bool> {
     let names: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
     println!("stages: {}", names.join(", "));
     install::install_missing(&scratch, install)?;
+    if install && stages.iter().any(|stage| stage.name == CLIENTS_STAGE) {
+        // What cannot be installed was told, and the tests that need it are counted as skipped.
+        clients::install(root, &target)?;
+    }
 
     let mut total = Outcome::default();
     let mut unbuilt: Vec<String> = Vec::new();

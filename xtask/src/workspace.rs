@@ -137,6 +137,17 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{command:?} did not print UTF-8"))
 }
 
+/// Where cargo builds.
+pub(crate) fn target_folder(root: &Path) -> Result<PathBuf> {
+    target_of(&metadata(root)?)
+}
+
+/// Where cargo builds, as its metadata say.
+pub(crate) fn target_of(metadata: &serde_json::Value) -> Result<PathBuf> {
+    let target = metadata["target_directory"].as_str().context("cargo names no target folder")?;
+    Ok(PathBuf::from(target))
+}
+
 /// What cargo knows of the workspace's own packages.
 pub(crate) fn metadata(root: &Path) -> Result<serde_json::Value> {
     let text = output_of(cargo(root).args(["metadata", "--no-deps", "--format-version", "1", "--locked"]))?;

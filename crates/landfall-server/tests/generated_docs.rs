@@ -21,6 +21,7 @@ const COMPATIBILITY_HEAD: &str = "# Compatibility with Redis 7.2
 Generated from the command table; do not edit. Landfall speaks RESP2 and RESP3, and reports `redis_version` 7.2 so that clients
 choose their newest ways; its own version stands beside it as `landfall_version`. What it does in another way is all here. A
 differential test sends random commands to a real Redis and to Landfall and accepts no difference that is not on this page.
+The clients that are tested stand in [clients.md](clients.md).
 ";
 
 const GROUPS: &[(Group, &str)] = &[

@@ -56,6 +56,7 @@ struct EndToEnd {
 const END_TO_END: &[EndToEnd] = &[
     EndToEnd { target: "cli", package: "landfall-server", tools: &[] },
     EndToEnd { target: "hostile", package: "landfall-server", tools: &[] },
+    EndToEnd { target: "real_clients", package: "landfall-server", tools: &[] },
     EndToEnd { target: "demo", package: "landfall-server", tools: &[] },
     EndToEnd { target: "kills", package: "landfall-server", tools: &[] },
     EndToEnd { target: "failpoints", package: "landfall-server", tools: &[] },

@@ -1,0 +1,75 @@
+//! Where the clients are that `cargo xtask clients` installs, and how a program of each is started.
+//! It must never install anything: what is not there is skipped by name.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use landfall_sim::skipping::{program_or_skip, skipped};
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_clients");
+
+/// A client's program and what it needs.
+pub(crate) struct Installed {
+    program: PathBuf,
+    arguments: Vec<PathBuf>,
+    environment: Vec<(&'static str, PathBuf)>,
+}
+
+impl Installed {
+    /// A script in Python over the packages of one set.
+    pub(crate) fn python(test: &str, set: &str, script: &str) -> Option<Installed> {
+        let program = program_or_skip(test, "python3")?;
+        let packages = folder_or_skip(test, set)?;
+        Some(Installed {
+            program,
+            arguments: vec![PathBuf::from("-B"), Path::new(SOURCES).join("python").join(script)],
+            environment: vec![("PYTHONPATH", packages)],
+        })
+    }
+
+    /// A script in JavaScript.
+    pub(crate) fn node(test: &str, script: &str) -> Option<Installed> {
+        let program = program_or_skip(test, "node")?;
+        let packages = folder_or_skip(test, "node")?.join("node_modules");
+        Some(Installed {
+            program,
+            arguments: vec![Path::new(SOURCES).join("node").join(script)],
+            environment: vec![("NODE_PATH", packages)],
+        })
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (*name, value)));
+        command
+    }
+}
+
+/// The folder of an installed set, or `None` and `skipped`.
+fn folder_or_skip(test: &str, set: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
+    let folder = target.join("clients").join(set);
+    // It is written last.
+    if folder.join("installed").is_file() {
+        return Some(folder);
+    }
+    skipped(test, &format!("{} is not complete; `cargo xtask clients` installs it", folder.display()));
+    None
+}
+
+/// The clients and their versions, as the files say by which they are installed.
+pub(crate) fn pinned() -> Vec<(String, String)> {
+    let mut pinned = Vec::new();
+    for text in [include_str!("python/redis-5.txt"), include_str!("python/redis-8.txt")] {
+        let packages = text.lines().filter_map(|line| line.split_whitespace().next()?.split_once("=="));
+        pinned.extend(packages.filter(|(name, _)| ["redis", "Django", "django-redis"].contains(name)));
+    }
+    let mut all: Vec<(String, String)> =
+        pinned.into_iter().map(|(name, version)| (name.to_owned(), version.to_owned())).collect();
+    let package: serde_json::Value = serde_json::from_str(include_str!("node/package.json")).unwrap();
+    let dependencies = package["dependencies"].as_object().unwrap();
+    all.extend(
+        dependencies.iter().map(|(name, version)| (name.clone(), version.as_str().unwrap().to_owned())),
+    );
+    all
+}
