@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -39,25 +40,30 @@ const SETS: &[Set] = &[
         command: |sources, folder| vec![pip(&sources.join("python/redis-8.txt"), folder)],
     },
     Set { name: "node", inputs: &["node/package.json", "node/package-lock.json"], tool: "npm", command: npm },
+    Set { name: "go", inputs: &["go/go.mod", "go/go.sum", "go/main.go"], tool: "go", command: go },
+    Set { name: "java", inputs: &["java/jars.txt"], tool: "curl", command: jars },
 ];
 
 /// Installs what is not there yet; `false` when something could not be, which was told then.
 pub(crate) fn install(root: &Path, target: &Path) -> Result<bool> {
     let started = Instant::now();
-    let sources = root.join(SOURCES);
-    let mut lacking = Vec::new();
-    let mut installed = 0;
-    for set in SETS {
-        let folder = target.join("clients").join(set.name);
-        let wanted = set.wanted(&sources)?;
-        if fs::read_to_string(folder.join(MARKER)).is_ok_and(|found| found == wanted) {
-            continue;
-        }
-        match set.install(&sources, &folder, &wanted) {
-            Ok(()) => installed += 1,
-            Err(error) => lacking.push(format!("  {:<10} {error:#}", set.name)),
-        }
-    }
+    let clients = target.join("clients");
+    // They wait for the network, each for another place.
+    let results: Vec<Result<bool>> = thread::scope(|scope| {
+        let install =
+            |set: &'static Set| scope.spawn(|| set.bring(&root.join(SOURCES), &clients.join(set.name)));
+        let threads: Vec<_> = SETS.iter().map(install).collect();
+        let result = |thread: thread::ScopedJoinHandle<'_, Result<bool>>| {
+            thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the installation panicked")))
+        };
+        threads.into_iter().map(result).collect()
+    });
+    let installed = results.iter().filter(|result| matches!(result, Ok(true))).count();
+    let lacking: Vec<String> = SETS
+        .iter()
+        .zip(&results)
+        .filter_map(|(set, result)| Some(format!("  {:<8} {:#}", set.name, result.as_ref().err()?)))
+        .collect();
     let seconds = started.elapsed().as_secs_f32();
     println!("Redis clients: {installed} of {} sets installed anew, {seconds:.1} s", SETS.len());
     if !lacking.is_empty() {
@@ -68,6 +74,16 @@ pub(crate) fn install(root: &Path, target: &Path) -> Result<bool> {
 }
 
 impl Set {
+    /// Installs what is not there yet; whether there was anything to do.
+    fn bring(&self, sources: &Path, folder: &Path) -> Result<bool> {
+        let wanted = self.wanted(sources)?;
+        if fs::read_to_string(folder.join(MARKER)).is_ok_and(|found| found == wanted) {
+            return Ok(false);
+        }
+        self.install(sources, folder, &wanted)?;
+        Ok(true)
+    }
+
     /// All that decides on what is installed, as one text.
     fn wanted(&self, sources: &Path) -> Result<String> {
         let read = |input: &&str| fs::read_to_string(sources.join(input)).with_context(|| input.to_string());
@@ -134,5 +150,24 @@ fn npm(_: &Path, folder: &Path) -> Vec<Command> {
     let mut command = Command::new("npm");
     command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]);
     command.current_dir(folder);
+    vec![command]
+}
+
+/// A program out of exactly the modules of go.sum.
+fn go(_: &Path, folder: &Path) -> Vec<Command> {
+    let mut command = Command::new("go");
+    command.args(["build", "-mod=readonly", "-o", "scenario", "."]);
+    // The version of Go that is there is taken, and none is fetched.
+    command.env("GOTOOLCHAIN", "local").env("GOFLAGS", "").current_dir(folder);
+    vec![command]
+}
+
+/// The jars of a list, whose checksums are looked at when all are there.
+fn jars(_: &Path, folder: &Path) -> Vec<Command> {
+    let script = "grep -v '^#' jars.txt | while read -r sum path; do \
+          curl --fail --silent --show-error --location --max-time 60 --output \"${path##*/}\" \"$MAVEN/$path\" || exit 1; \
+          echo \"$sum  ${path##*/}\" | sha256sum --check --quiet || exit 1; done";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).env("MAVEN", "https://repo1.maven.org/maven2").current_dir(folder);
     vec![command]
 }

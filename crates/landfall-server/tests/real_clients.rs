@@ -58,6 +58,16 @@ fn ioredis_passes_the_scenario() {
 }
 
 #[test]
+fn go_redis_passes_the_scenario() {
+    passes(Installed::go("go_redis_passes_the_scenario"), BOTH, COMMON);
+}
+
+#[test]
+fn jedis_passes_the_scenario() {
+    passes(Installed::java("jedis_passes_the_scenario"), BOTH, COMMON);
+}
+
+#[test]
 fn redis_benchmark_runs_to_its_end() {
     let Some(program) = program_or_skip("redis_benchmark_runs_to_its_end", "redis-benchmark") else { return };
     let place = Place::new();

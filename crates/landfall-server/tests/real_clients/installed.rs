@@ -38,6 +38,23 @@ impl Installed {
         })
     }
 
+    /// The program in Go, which was built when it was installed.
+    pub(crate) fn go(test: &str) -> Option<Installed> {
+        let program = folder_or_skip(test, "go")?.join("scenario");
+        Some(Installed { program, arguments: Vec::new(), environment: Vec::new() })
+    }
+
+    /// The program in Java, which Java compiles as it starts.
+    pub(crate) fn java(test: &str) -> Option<Installed> {
+        program_or_skip(test, "javac")?;
+        let program = program_or_skip(test, "java")?;
+        let jars = folder_or_skip(test, "java")?.join("*");
+        let source = Path::new(SOURCES).join("java").join("Scenario.java");
+        let options = ["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp"].map(PathBuf::from);
+        let arguments = options.into_iter().chain([jars, source]).collect();
+        Some(Installed { program, arguments, environment: Vec::new() })
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (*name, value)));
@@ -71,5 +88,11 @@ pub(crate) fn pinned() -> Vec<(String, String)> {
     all.extend(
         dependencies.iter().map(|(name, version)| (name.clone(), version.as_str().unwrap().to_owned())),
     );
+    let module =
+        include_str!("go/go.mod").lines().find_map(|line| line.strip_prefix("require github.com/redis/"));
+    let (_, version) = module.and_then(|module| module.split_once(" v")).unwrap();
+    all.push(("go-redis".to_owned(), version.to_owned()));
+    let jar = include_str!("java/jars.txt").split('/').find_map(|part| part.strip_prefix("jedis-"));
+    all.push(("Jedis".to_owned(), jar.and_then(|jar| jar.split_once(".jar")).unwrap().0.to_owned()));
     all
 }
