@@ -71,6 +71,13 @@ const PACKAGES: &[Package] = &[
         why: "newer and older Redis clients of Python",
     },
     Package {
+        name: "ruby-redis",
+        tools: &["ruby"],
+        module: None,
+        service: None,
+        why: "redis-rb, the Redis client of Ruby",
+    },
+    Package {
         name: "prometheus-redis-exporter",
         tools: &["prometheus-redis-exporter"],
         module: None,

@@ -67,6 +67,12 @@ fn jedis_passes_the_scenario() {
     passes(Installed::java("jedis_passes_the_scenario"), BOTH, COMMON);
 }
 
+// The version that Debian has speaks RESP2 only.
+#[test]
+fn redis_rb_passes_the_scenario() {
+    passes(Installed::ruby("redis_rb_passes_the_scenario"), &["2"], COMMON);
+}
+
 #[test]
 fn redis_benchmark_runs_to_its_end() {
     let Some(program) = program_or_skip("redis_benchmark_runs_to_its_end", "redis-benchmark") else { return };

@@ -55,6 +55,22 @@ impl Installed {
         Some(Installed { program, arguments, environment: Vec::new() })
     }
 
+    /// The script in Ruby, over the system's package.
+    pub(crate) fn ruby(test: &str) -> Option<Installed> {
+        let program = program_or_skip(test, "ruby")?;
+        let has_redis = Command::new(&program).args(["-e", "require 'redis'"]).output();
+        if !has_redis.is_ok_and(|output| output.status.success()) {
+            skipped(test, "this machine's Ruby has no redis-rb (package ruby-redis)");
+            return None;
+        }
+        let script = Path::new(SOURCES).join("redis_rb.rb");
+        Some(Installed {
+            program,
+            arguments: vec![script],
+            environment: vec![("LC_ALL", PathBuf::from("C.UTF-8"))],
+        })
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (*name, value)));
