@@ -107,14 +107,15 @@ impl Set {
     }
 }
 
-/// Runs a command; its last line goes into the error, where the reason stands.
+/// Runs a command; the first line that tells of an error, or else the last one, goes into ours.
 fn run(mut command: Command) -> Result<()> {
     command.env("PATH", search_path()).stdin(Stdio::null());
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot start {program}"))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    anyhow::ensure!(output.status.success(), "{program} failed: {last}");
+    let why = said.lines().find(|line| line.to_lowercase().contains("error")).unwrap_or(last);
+    anyhow::ensure!(output.status.success(), "{program} failed: {why}");
     Ok(())
 }
 
@@ -148,7 +149,15 @@ fn pip(list: &Path, folder: &Path) -> Command {
 /// Exactly what the lock file says; no code of a package runs.
 fn npm(_: &Path, folder: &Path) -> Vec<Command> {
     let mut command = Command::new("npm");
-    command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]);
+    command.args([
+        "ci",
+        "--ignore-scripts",
+        "--logs-max=0",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel",
+        "error",
+    ]);
     command.current_dir(folder);
     vec![command]
 }

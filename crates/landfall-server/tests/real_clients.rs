@@ -74,6 +74,40 @@ fn redis_rb_passes_the_scenario() {
 }
 
 #[test]
+fn redis_cli_shows_replies_and_comes_back() {
+    let Some(program) = program_or_skip("redis_cli_shows_replies_and_comes_back", "redis-cli") else {
+        return;
+    };
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    let address = server.address.clone();
+    let port = address.rsplit(':').next().unwrap().to_owned();
+    let cli = |words: &[&str]| {
+        let fixed = ["-p", &port, "--no-raw"];
+        let output = std::process::Command::new(&program)
+            .args(fixed)
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    };
+    assert_eq!(cli(&["SET", "text", "a"]), "OK");
+    assert_eq!(cli(&["INCRBY", "count", "42"]), "(integer) 42");
+    assert_eq!(cli(&["HSET", "hash", "name", "Amy"]), "(integer) 1");
+    assert_eq!(cli(&["HGETALL", "hash"]), "1) \"name\"\n2) \"Amy\"");
+    assert_eq!(cli(&["-3", "HGETALL", "hash"]), "1# \"name\" => \"Amy\"");
+    assert!(cli(&["HGET", "text", "a"]).starts_with("(error) WRONGTYPE"));
+    assert_eq!(cli(&["--scan", "--pattern", "h*"]), "\"hash\"");
+    assert!(cli(&["--bigkeys"]).contains("Biggest"), "{}", cli(&["--bigkeys"]));
+    server.kill();
+    assert!(cli(&["GET", "text"]).is_empty());
+    server = place.serve_at(&["--listen", &address]);
+    assert_eq!(cli(&["GET", "text"]), "\"a\"");
+    drop(server);
+}
+
+#[test]
 fn redis_benchmark_runs_to_its_end() {
     let Some(program) = program_or_skip("redis_benchmark_runs_to_its_end", "redis-benchmark") else { return };
     let place = Place::new();
