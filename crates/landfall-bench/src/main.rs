@@ -1,7 +1,10 @@
 //! Comparisons of Landfall with other systems, side by side on one machine.
 //! It must never print a figure without the machine and the command, and never leave out a row that Landfall loses.
 
+mod library;
 mod machine;
+mod put;
+mod recovery;
 mod resp;
 
 use clap::{Parser, Subcommand};
@@ -15,11 +18,15 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Comparison {
+    Put(put::Options),
+    Recovery(recovery::Options),
     Resp(resp::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match CommandLine::parse().comparison {
+        Comparison::Put(options) => put::run(&options),
+        Comparison::Recovery(options) => recovery::run(&options),
         Comparison::Resp(options) => resp::run(&options),
     }
 }

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::buffer::cache::owed::Owed;
 use crate::buffer::cache::shard::After;
-use crate::buffer::cache::view::{View, apply};
+use crate::buffer::cache::view::View;
 use crate::model::{LaneId, Position};
 
 /// A row's identity; a short one lies in the entry itself, which saves every lookup a step.
@@ -97,8 +97,7 @@ impl Entry {
                 if self.view.is_unknown() {
                     self.owed.get_or_insert_default().push(position, cut, change);
                 } else if self.is_key_value() {
-                    let parts = apply(self.view.key_parts(self.expires_ms), &change);
-                    (self.view, self.expires_ms) = View::of_key_parts(parts.as_deref());
+                    self.expires_ms = self.view.change_key(self.expires_ms, change);
                 } else {
                     self.view = std::mem::take(&mut self.view).changed(&change);
                 }

@@ -33,6 +33,13 @@ impl Default for Hash {
 }
 
 impl Hash {
+    /// One field.
+    pub fn of(field: Box<[u8]>, value: Arc<[u8]>) -> Hash {
+        let mut hash = Hash::default();
+        hash.insert(field, value);
+        hash
+    }
+
     /// How many fields there are.
     pub fn len(&self) -> usize {
         match &self.fields {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::edits::FieldEdits;
 use super::hash::Hash;
 use super::prefetch;
-use crate::model::{Change, Name, Op, Value};
+use crate::model::{Change, Name, Op, Upsert, Value};
 
 /// What is known of a row.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +89,66 @@ impl View {
         apply(columns, change).map_or(View::Absent, |row| View::Row(row.into()))
     }
 
+    /// Becomes a key-value key after `change`, and answers when it expires then (0: never). What the engine writes is done
+    /// in place; anything else by way of the key's parts.
+    pub fn change_key(&mut self, expires_ms: u64, change: Change) -> u64 {
+        match change {
+            Change::Upsert(upsert) if self.takes(&upsert) => self.take(expires_ms, upsert),
+            change => {
+                let parts = apply(self.key_parts(expires_ms), &change);
+                let (view, expires_ms) = View::of_key_parts(parts.as_deref());
+                *self = view;
+                expires_ms
+            }
+        }
+    }
+
+    /// Whether [`View::take`] knows what to do: a string gets a value, or a hash gets and loses fields.
+    fn takes(&self, upsert: &Upsert) -> bool {
+        let is_string = matches!(self, View::String(_)) && !upsert.replace;
+        let mut sets_string = false;
+        let mut sets_fields = false;
+        upsert.columns.iter().all(|(name, op)| match (name.as_bytes(), op) {
+            (Name::EXPIRES, Op::Assign(Value::Int(_) | Value::Null)) => true,
+            (Name::STRING, Op::Assign(Value::Bytes(_))) => {
+                sets_string = true;
+                !sets_fields
+            }
+            ([b'.', ..], Op::Assign(Value::Bytes(_) | Value::Null)) => {
+                sets_fields = true;
+                !sets_string && !is_string
+            }
+            _ => false,
+        })
+    }
+
+    fn take(&mut self, mut expires_ms: u64, upsert: Upsert) -> u64 {
+        if upsert.replace || !matches!(self, View::String(_) | View::Hash(_)) {
+            (*self, expires_ms) = (View::Absent, 0);
+        }
+        for (name, op) in upsert.columns {
+            let (Op::Assign(value) | Op::Add(value)) = op;
+            match (name.as_field(), value) {
+                (None, Value::Int(ms)) => expires_ms = u64::try_from(ms).unwrap_or(1),
+                (None, Value::Bytes(bytes)) => self.become_this(View::String(bytes)),
+                (None, _) => expires_ms = 0,
+                (Some(field), Value::Bytes(bytes)) => match self {
+                    View::Hash(hash) => hash.set(field, &bytes),
+                    _ => *self = View::Hash(Box::new(Hash::of(field.into(), bytes))),
+                },
+                (Some(field), _) => {
+                    if let View::Hash(hash) = self {
+                        hash.remove(field);
+                    }
+                }
+            }
+        }
+        if matches!(self, View::Hash(hash) if hash.is_empty()) {
+            *self = View::Absent;
+        }
+        if matches!(self, View::Absent) { 0 } else { expires_ms }
+    }
+
     /// The view of a key-value key from its parts, and when it expires (0: never).
     pub fn of_key_parts(parts: Option<&[(Name, Value)]>) -> (View, u64) {
         let Some(parts) = parts else { return (View::Absent, 0) };
@@ -150,6 +210,8 @@ pub fn apply(columns: Option<Vec<(Name, Value)>>, change: &Change) -> Option<Vec
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -166,6 +228,40 @@ mod tests {
                 let model = change.apply(before.clone().map(|row| row.into_iter().collect()));
                 let here = apply(before, &change).map(|row| row.into_iter().collect());
                 assert_eq!(here, model, "{change:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_changed_in_place_is_the_one_that_its_parts_give(
+            changes in prop::collection::vec(
+                (0u8..8, prop::collection::vec((0u8..6, 0u8..6), 0..5)),
+                1..12,
+            )
+        ) {
+            let name = |at: u8| match at {
+                0 => Name::from_bytes(Name::EXPIRES),
+                1 => Name::from_bytes(Name::STRING),
+                at => Name::field(&[b'a' + at]),
+            };
+            let op = |at: u8, kind: u8| match (at, kind) {
+                (_, 0) => Op::Assign(Value::Null),
+                (_, 1) => Op::Assign(Value::Int(7)),
+                (0, kind) => Op::Assign(Value::Int(i64::from(kind) - 3)),
+                (_, 2) => Op::Add(Value::Int(1)),
+                (_, kind) => Op::Assign(Value::bytes(&[kind; 3])),
+            };
+            let (mut view, mut expires_ms) = (View::Absent, 0);
+            for (kind, columns) in changes {
+                let columns = columns.into_iter().map(|(at, kind)| (name(at), op(at, kind)));
+                let change = if kind == 0 { Change::Delete } else { Change::upsert(kind < 3, columns) };
+                let parts = apply(view.key_parts(expires_ms), &change);
+                let (model, model_expires_ms) = View::of_key_parts(parts.as_deref());
+                expires_ms = view.change_key(expires_ms, change);
+                prop_assert_eq!(view.key_parts(expires_ms), model.key_parts(model_expires_ms));
+                prop_assert_eq!(expires_ms, model_expires_ms);
+                prop_assert!(matches!(view, View::Absent) == matches!(model, View::Absent));
             }
         }
     }
