@@ -159,8 +159,9 @@ fn make_folders(disk: &Arc<dyn Disk>, folders: &Folders) -> Result<(), LogError>
         Err(reason) if reason.kind() == ErrorKind::PermissionDenied => {}
         synced => synced.map_err(|reason| failed("sync the folder", parent, &reason))?,
     }
-    // The notes too: one that a killed process has named and not synced is there for good from now on.
-    for dir in [&folders.dir, &folders.notes] {
+    // Also what is in them: what a killed process has named and not synced is there for good from now on, and nothing that
+    // follows it can be there without it.
+    for dir in [&folders.dir, &folders.notes, &folders.log] {
         disk.sync_dir(dir).map_err(|reason| failed("sync the folder", dir, &reason))?;
     }
     Ok(())
@@ -218,16 +219,15 @@ fn quarantine(disk: &Arc<dyn Disk>, dir: &Path, torn: &[Torn], boot: u64) -> Res
     torn.iter().map(keep).collect()
 }
 
-/// The whole file that the last run prepared, if it left one. What else it left there and nobody needs is removed.
+/// The whole file that the last run prepared, if it left one. What else it left there and nobody needs is removed. The folder
+/// is synced: the file may have been a segment whose new name a killed process did not sync, and what is written to it now must
+/// never come back under the old one.
 pub(super) fn take_spare(disk: &Arc<dyn Disk>, log: &Path) -> Result<Option<Spare>, LogError> {
     let names = disk.list(log).map_err(|reason| failed("list", log, &reason))?;
     let mut spares = names.iter().filter(|name| name.starts_with(SPARE));
     let spare = match spares.next() {
         None => None,
         Some(name) => {
-            // It may have been a segment whose new name a killed process did not sync: what is written to it now must
-            // never come back under the old one.
-            disk.sync_dir(log).map_err(|reason| failed("sync the folder", log, &reason))?;
             let path = log.join(name);
             let file = disk.open(&path).map_err(|reason| failed("open", &path, &reason))?;
             let capacity = file.length().map_err(|reason| failed("read", &path, &reason))?;

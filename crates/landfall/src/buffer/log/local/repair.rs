@@ -290,6 +290,7 @@ fn apply(
         records: repair.kept_records,
         spilled: None,
     };
+    disk.sync_dir(&folders.log).map_err(|reason| failed("sync the folder", &folders.log, &reason))?;
     let spare = take_spare(disk, &folders.log)?;
     begin(env, folders, settings, lineage, found, spare)?;
     // Void since the new segment has its name, and so is the spill file.

@@ -330,6 +330,40 @@ fn what_an_interrupted_recovery_has_copied_is_not_brought_back_by_the_next() {
 }
 
 #[test]
+fn a_segment_that_a_killed_start_has_named_is_there_for_good_before_the_next_start_names_another() {
+    for first in 1.. {
+        let disk = StrictDisk::default();
+        let open = |disk: &StrictDisk, seed| LocalLog::open(disk.env(seed), Path::new("data"), small());
+        let (log, _) = open(&disk, 1).unwrap();
+        let lanes = conformance::lanes(&log, 1);
+        log.upkeep().unwrap();
+        (0..5).for_each(|_| drop(log.append(&lanes, &[7; 600]).unwrap()));
+        log.commit(log.accepted(), Safety::Durable).unwrap();
+        drop(log);
+        disk.kill();
+        // Killed, a start leaves what it has named; what of it is durable is another matter.
+        disk.stop_at(disk.steps() + first);
+        let finished = open(&disk, 2).is_ok();
+        disk.kill();
+        for second in 1.. {
+            let disk = disk.fork();
+            disk.stop_at(disk.steps() + second);
+            let done = open(&disk, 3).is_ok();
+            disk.crash(Keep::Newest, &mut Dice(second));
+            let opened = open(&disk, 4);
+            let (_, recovery) = opened.unwrap_or_else(|why| panic!("stopped at {first}, {second}: {why}"));
+            assert_eq!(recovery.records, 5, "stopped at {first}, {second}");
+            if done {
+                break;
+            }
+        }
+        if finished {
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_record_of_several_lanes_is_there_for_all_of_them_or_for_none() {
     for seed in 0..200 {
         let disk = StrictDisk::default();
