@@ -31,7 +31,8 @@ pub struct Explained {
     pub landed: Position,
     /// Whether everything accepted is on the disk.
     pub durable: bool,
-    /// When a key-value key expires, Unix milliseconds; 0: never.
+    /// When a key-value key expires, or until when a client wants a row to stay in the cache, Unix milliseconds; 0: never,
+    /// or nobody said so.
     pub expires_ms: u64,
 }
 
@@ -62,11 +63,16 @@ impl Engine {
             None => (Cached::Nothing, 0, 0),
             Some(entry) => {
                 let cached = match entry.view {
-                    View::Unknown => Cached::Changes,
+                    View::Unknown if entry.is_dirty() => Cached::Changes,
+                    View::Unknown => Cached::Nothing,
                     View::Absent => Cached::Absent,
                     _ => Cached::Value,
                 };
-                (cached, entry.position, if entry.is_key_value() { entry.expires_ms } else { 0 })
+                (
+                    cached,
+                    entry.position,
+                    if entry.is_key_value() { entry.expires_ms } else { entry.kept_until_ms() },
+                )
             }
         };
         drop(unit);

@@ -166,7 +166,7 @@ impl Keeping {
         Keeping { expired_at: now, noted_at: now, unnoted: false }
     }
 
-    /// Makes landed rows clean, and logs the expiry of keys.
+    /// Makes landed rows clean, lets rows go whose time here is over, and logs the expiry of keys.
     pub(super) fn step(&mut self, core: &Core) {
         for lane in core.all_lanes() {
             self.unnoted |= core.clean_landed(lane);
@@ -181,14 +181,16 @@ impl Keeping {
         }
         if now >= self.expired_at + EXPIRE_EVERY {
             self.expired_at = now;
-            expire(core);
+            let now_ms = core.env.clock.unix_ms();
+            // Before the keys: those may wait at a bound of the log, and this is none of its business.
+            (0..core.cache.shards()).for_each(|shard| core.cache.lock(shard).let_leave(&core.cache, now_ms));
+            expire(core, now_ms);
         }
     }
 }
 
 /// Logs the deletion of keys whose time has come, so that replays and the database agree on it.
-fn expire(core: &Core) {
-    let now_ms = core.env.clock.unix_ms();
+fn expire(core: &Core, now_ms: u64) {
     for shard in 0..core.cache.shards() {
         let rows = core.cache.lock(shard).expired(now_ms, EXPIRED_AT_ONCE);
         for row in rows {
@@ -200,7 +202,7 @@ fn expire(core: &Core) {
             if planted(Bug::SweptExpiry) {
                 let place = (core.cache.hash(&row), &row[..], unit.lane(0));
                 drop(unit);
-                core.cache.lock(shard).settle(&core.cache, place, View::Absent, 0);
+                core.cache.lock(shard).settle(&core.cache, place, View::Absent, (0, now_ms));
                 continue;
             }
             unit.delete(0);

@@ -245,6 +245,7 @@ impl Core {
         }
         let now_ms = self.env.clock.unix_ms();
         let residency = Residency {
+            now_ms,
             present_until_ms: now_ms + self.settings.ttl.as_millis() as u64,
             absent_until_ms: now_ms + self.settings.absent_ttl.as_millis() as u64,
         };

@@ -12,9 +12,9 @@ use super::core::Core;
 use super::effect::{Effect, overlaid};
 use super::ops::row_of;
 use super::refusal::{Refusal, Stop};
+use crate::buffer::cache::shard::Stay;
 use crate::buffer::cache::{FieldEdits, Hash, Shard, View};
 use crate::env::planted::{Bug, planted};
-use crate::model::codec::BodyWriter;
 use crate::model::mapping::Target;
 use crate::model::{Change, LaneId, Name, RowKey, Table, Value};
 use crate::sync::MutexGuard;
@@ -37,6 +37,8 @@ struct UnitRow {
     seen: bool,
     /// Let it go at the end, if nothing else happens to it.
     evict: bool,
+    /// How long it stays in the cache from the end on, where a command has said so.
+    stay: Option<Stay>,
     /// The row as later commands of the same unit see it.
     overlay: Option<(View, u64)>,
 }
@@ -52,6 +54,7 @@ pub struct Seen<'u> {
 static ABSENT: View = View::Absent;
 
 mod eviction;
+mod record;
 mod report;
 mod savepoint;
 mod typed;
@@ -153,6 +156,7 @@ impl<'e> Unit<'e> {
             effects: SmallVec::new(),
             seen: false,
             evict: false,
+            stay: None,
             overlay: None,
         });
         next
@@ -317,6 +321,7 @@ impl<'e> Unit<'e> {
         let changes = self.rows.iter().map(|row| row.effects.len()).sum::<usize>() + self.events.len();
         if changes == 0 {
             self.touch();
+            self.settle_stays();
             return Ok(Written::default());
         }
         let mut lanes: SmallVec<[LaneId; 4]> = SmallVec::new();
@@ -358,43 +363,12 @@ impl<'e> Unit<'e> {
         for (lane, _, _) in &self.events {
             self.core.accepted(*lane, 1);
         }
+        self.settle_stays();
         // Only now: a row that one change lets go may be the one that the next change builds on.
         self.guards.iter_mut().for_each(|shard| shard.relieve(&self.core.cache));
         Ok(Written {
             end: appended.end,
             places: appended.places.iter().map(|place| (place.lane, place.position)).collect(),
         })
-    }
-
-    fn encode(&self, body: &mut Vec<u8>, lanes: &[LaneId], changes: usize) {
-        let number = |lane: LaneId| lanes.iter().position(|have| *have == lane).unwrap_or(0) as u8;
-        let mut writer = BodyWriter::new(body, changes);
-        let mut events = self.events.iter();
-        let order = if planted(Bug::TransactionByRow) { &[][..] } else { &self.order[..] };
-        if order.is_empty() {
-            for row in &self.rows {
-                for effect in &row.effects {
-                    effect.encode(&mut writer, number(row.lane), &row.row);
-                }
-            }
-        }
-        // In the order of the commands: a row may be valid only because of what another one became before it.
-        let mut done: SmallVec<[usize; 4]> = smallvec::smallvec![0; self.rows.len()];
-        for &at in order {
-            if at == EVENT {
-                let next = events.next();
-                next.into_iter().for_each(|(lane, table, columns)| {
-                    writer.append(number(*lane), table, columns);
-                });
-                continue;
-            }
-            let row = &self.rows[at];
-            row.effects[done[at]].encode(&mut writer, number(row.lane), &row.row);
-            done[at] += 1;
-        }
-        // Those of a single command.
-        for (lane, table, columns) in events {
-            writer.append(number(*lane), table, columns);
-        }
     }
 }

@@ -128,7 +128,7 @@ bugs! {
     /// A value is shown before it is as safe as promised.
     ReplyBeforeSafe = "reply-before-safe" in "engine/unit.rs",
     /// A transaction is logged row by row and not command by command.
-    TransactionByRow = "transaction-by-row" in "engine/unit.rs",
+    TransactionByRow = "transaction-by-row" in "engine/unit/record.rs",
     /// A key is there until its expiry was logged.
     ExpiredKeyRead = "expired-key-read" in "engine/unit.rs",
     /// What is known of a row is believed after its letter was given up.

@@ -10,6 +10,9 @@ const TWO: Keys = Keys::TWO;
 const ALL: Keys = Keys::ALL;
 const PAIRS: Keys = Keys::PAIRS;
 
+/// What a time to live means for a row of a table.
+const ROW_STAYS: &str = "For a row of a table the time says how long it stays in the cache, and nothing else: when it is over, or has passed already, the row leaves the cache as soon as it has landed, and the database keeps it. See [mapping.md](mapping.md#how-long-a-row-stays-in-the-cache).";
+
 pub(super) const STRINGS: &[Spec] = &[
     Spec::read("GET", 2, ONE, strings::get, "Reads a string, a cell, or a row as JSON.")
         .fast()
@@ -17,15 +20,17 @@ pub(super) const STRINGS: &[Spec] = &[
     Spec::write("SET", -3, ONE, strings::set, "Writes a string, a cell, or columns of a row from JSON.")
         .fast()
         .since("1.0.0")
-        .differs(&["A row of a table does not expire: an expiry for one is refused."]),
+        .differs(&[ROW_STAYS]),
     Spec::write("SETNX", 3, ONE, strings::setnx, "Writes a string when the key is absent.")
         .fast()
         .since("1.0.0"),
     Spec::write("SETEX", 4, ONE, strings::setex, "Writes a string that expires after seconds.")
-        .since("2.0.0"),
+        .since("2.0.0")
+        .differs(&[ROW_STAYS]),
     Spec::write("PSETEX", 4, ONE, strings::psetex, "Writes a string that expires after milliseconds.")
         .fast()
-        .since("2.6.0"),
+        .since("2.6.0")
+        .differs(&[ROW_STAYS]),
     Spec::write("GETSET", 3, ONE, strings::getset, "Writes a string and answers the old one.")
         .fast()
         .since("1.0.0"),
@@ -36,7 +41,8 @@ pub(super) const STRINGS: &[Spec] = &[
     Spec::write("GETEX", -2, ONE, strings::getex, "Reads a string and sets or takes away its expiry.")
         .fast()
         .frugal()
-        .since("6.2.0"),
+        .since("6.2.0")
+        .differs(&[ROW_STAYS]),
     Spec::read("GETRANGE", 4, ONE, strings::getrange, "A part of a string.").since("2.4.0"),
     Spec::read("SUBSTR", 4, ONE, strings::getrange, "A part of a string; the old name of GETRANGE.")
         .since("1.0.0"),
@@ -122,23 +128,30 @@ pub(super) const GENERIC: &[Spec] = &[
         .fast()
         .frugal()
         .since("1.0.0")
-        .differs(&[
-            "For a row it rules the cache only: a time that has passed lets the row go from the cache, and the database keeps it.",
-        ]),
+        .differs(&[ROW_STAYS]),
     Spec::write("PEXPIRE", -3, ONE, keys::pexpire, "Sets the time to live in milliseconds.")
         .fast()
         .frugal()
-        .since("2.6.0"),
+        .since("2.6.0")
+        .differs(&[ROW_STAYS]),
     Spec::write("EXPIREAT", -3, ONE, keys::expireat, "Sets the time of expiry in Unix seconds.")
         .fast()
         .frugal()
-        .since("1.2.0"),
+        .since("1.2.0")
+        .differs(&[ROW_STAYS]),
     Spec::write("PEXPIREAT", -3, ONE, keys::pexpireat, "Sets the time of expiry in Unix milliseconds.")
         .fast()
         .frugal()
-        .since("2.6.0"),
-    Spec::write("PERSIST", 2, ONE, keys::persist, "Takes the time to live away.").fast().frugal().since("2.2.0"),
-    Spec::read("TTL", 2, ONE, keys::ttl, "The time to live in seconds.").fast().since("1.0.0"),
+        .since("2.6.0")
+        .differs(&[ROW_STAYS]),
+    Spec::write("PERSIST", 2, ONE, keys::persist, "Takes the time to live away.")
+        .fast()
+        .frugal()
+        .since("2.2.0")
+        .differs(&[ROW_STAYS]),
+    Spec::read("TTL", 2, ONE, keys::ttl, "The time to live in seconds.").fast().since("1.0.0").differs(&[
+        "Of a row it tells how long a client wants it to stay in the cache, and -1 when nobody said so or the row was let go since: see `EXPIRE`.",
+    ]),
     Spec::read("PTTL", 2, ONE, keys::pttl, "The time to live in milliseconds.").fast().since("2.6.0"),
     Spec::read("EXPIRETIME", 2, ONE, keys::expiretime, "The time of expiry in Unix seconds.").fast().since("7.0.0"),
     Spec::read("PEXPIRETIME", 2, ONE, keys::pexpiretime, "The time of expiry in Unix milliseconds.")

@@ -27,6 +27,8 @@ pub struct Entry {
     pub expires_ms: u64,
     /// The changes it is owed, while the view is not known.
     pub owed: Option<Box<Owed>>,
+    /// Of a row of a table: a client has said until when it stays, so neither loads nor writes change `expires_ms`.
+    pub(super) kept: bool,
     pub(super) reload: bool,
     pub(super) bytes: u32,
     pub(super) dirty: bool,
@@ -54,6 +56,11 @@ impl Entry {
         self.bytes.into()
     }
 
+    /// Until when a client wants the row of a table to stay here, Unix milliseconds; 0: nobody said so.
+    pub fn kept_until_ms(&self) -> u64 {
+        if self.kept { self.expires_ms } else { 0 }
+    }
+
     /// Whether it is a key-value key that is known to be there.
     pub(super) fn is_key(&self) -> bool {
         matches!(self.view, View::String(_) | View::Hash(_))
@@ -76,8 +83,7 @@ impl Entry {
             After::Known(view, expires_ms) => {
                 self.view.become_this(view);
                 self.expires_ms = expires_ms;
-                self.owed = None;
-                self.reload = false;
+                (self.owed, self.kept, self.reload) = (None, false, false);
             }
             After::Fields(fields, replace) => {
                 if replace {
@@ -90,7 +96,8 @@ impl Entry {
             After::Expires(expires_ms) => self.expires_ms = expires_ms,
             After::Changed { change, until, reload } => {
                 // A row that is written again and again is still loaded now and then: others change it too.
-                if !self.is_key_value() && (self.view.is_unknown() || self.expires_ms == 0) {
+                let is_held = self.is_key_value() || self.kept;
+                if !is_held && (self.view.is_unknown() || self.expires_ms == 0) {
                     self.expires_ms = until;
                 }
                 self.reload |= reload;

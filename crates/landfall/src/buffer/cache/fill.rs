@@ -24,6 +24,8 @@ pub enum FillOutcome {
 /// Until when a loaded row is served without being loaded again, Unix milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Residency {
+    /// The time of the load.
+    pub now_ms: u64,
     /// For a row that exists.
     pub present_until_ms: u64,
     /// For a row that does not.
@@ -104,6 +106,6 @@ pub fn fill(
             None => (View::Absent, residency.absent_until_ms),
         }
     };
-    shard.settle(cache, (hash, row, home), view, expires_ms);
+    shard.settle(cache, (hash, row, home), view, (expires_ms, residency.now_ms));
     FillOutcome::Filled
 }

@@ -15,8 +15,11 @@ use crate::env::planted::{Bug, planted};
 use crate::model::{Change, LaneId, Position};
 use crate::sync::atomic::Ordering;
 
+mod stay;
 mod sweep;
 mod walk;
+
+pub use stay::Stay;
 
 /// How many rows a lock is held for while a publication makes rows clean.
 const CLEANED_AT_ONCE: usize = 256;
@@ -32,6 +35,8 @@ pub struct Shard {
     dirty: Dirty,
     /// Key-value keys that expire.
     expiring: BTreeSet<(u64, u32)>,
+    /// Rows of tables that a client wants to stay until a time.
+    leaving: BTreeSet<(u64, u32)>,
     /// Key-value keys that are known to be there.
     keys: u64,
     bytes: u64,
@@ -70,6 +75,7 @@ impl Shard {
             sieve: Sieve::new(),
             dirty: Dirty::default(),
             expiring: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             keys: 0,
             bytes: 0,
             bytes_max,
@@ -150,13 +156,13 @@ impl Shard {
         self.evict(cache);
     }
 
-    /// Makes a row's view known, from a load. The row stays dirty if it was.
+    /// Makes a row's view known, from a load at `now_ms`. The row stays dirty if it was.
     pub fn settle(
         &mut self,
         cache: &Cache,
         (hash, row, lane): (u64, &[u8], LaneId),
         view: View,
-        expires_ms: u64,
+        (expires_ms, now_ms): (u64, u64),
     ) -> u32 {
         let at = match self.find(hash, row) {
             Some(at) => at,
@@ -171,7 +177,10 @@ impl Shard {
         let loads = self.loads;
         self.update(cache, hash, at, |entry| {
             entry.view = view;
-            entry.expires_ms = expires_ms;
+            entry.kept &= entry.expires_ms > now_ms;
+            if !entry.kept {
+                entry.expires_ms = expires_ms;
+            }
             entry.owed = None;
             entry.fresh = loads;
         });
@@ -188,20 +197,6 @@ impl Shard {
         self.sieve.remove(&mut self.entries, at);
         self.remove(cache, hash, at);
         true
-    }
-
-    /// Lets the rows go that `concerns` names: clean ones now, dirty ones as soon as they have landed.
-    pub fn forget(&mut self, cache: &Cache, concerns: impl Fn(&[u8]) -> bool) {
-        for at in 0..self.entries.len() as u32 {
-            let Some(Some(entry)) = self.entries.get_mut(at as usize) else { continue };
-            if !concerns(&entry.row) {
-                continue;
-            }
-            entry.reload = true;
-            let hash = cache.hash(&entry.row);
-            cache.watches().changed(hash);
-            self.remove_clean(cache, hash, at);
-        }
     }
 
     /// Makes rows of `lane` clean that have landed, looking at `left` rows at most, and returns how many are
@@ -229,7 +224,11 @@ impl Shard {
                 let hash = cache.hash(&entry.row);
                 // Read again, it may be another than the one that was read before.
                 cache.watches().changed(hash);
-                self.remove(cache, hash, at);
+                if entry.kept {
+                    self.keep_place(cache, hash, at);
+                } else {
+                    self.remove(cache, hash, at);
+                }
             } else {
                 self.sieve.insert(&mut self.entries, at);
             }
@@ -274,6 +273,9 @@ impl Shard {
             .map(|(at, entry)| (entry.expires_ms, at))
             .collect();
         assert_eq!(self.expiring, expiring, "the order of expiry");
+        let leaving: BTreeSet<(u64, u32)> =
+            numbered().filter(|(_, entry)| entry.kept).map(|(at, entry)| (entry.expires_ms, at)).collect();
+        assert_eq!(self.leaving, leaving, "the order of leaving");
         assert_eq!(self.keys, self.iter().filter(|entry| entry.is_key()).count() as u64, "the keys");
         assert_eq!(self.bytes, self.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>(), "the bytes");
         assert_eq!(self.index.len() + self.free.len(), self.entries.len(), "the places");
@@ -287,6 +289,7 @@ impl Shard {
             view: View::Unknown,
             expires_ms: 0,
             owed: None,
+            kept: false,
             reload: false,
             bytes: 0,
             dirty: false,
@@ -314,6 +317,9 @@ impl Shard {
         self.index.remove(hash, at);
         if let Some(entry) = self.entries[at as usize].take() {
             self.expiring.remove(&(entry.expires_ms, at));
+            if entry.kept {
+                self.leaving.remove(&(entry.expires_ms, at));
+            }
             self.keys -= u64::from(entry.is_key());
             self.bytes -= u64::from(entry.bytes);
             cache.bytes.all.fetch_sub(u64::from(entry.bytes), Ordering::Relaxed);
@@ -326,10 +332,12 @@ impl Shard {
     fn update(&mut self, cache: &Cache, _hash: u64, at: u32, change: impl FnOnce(&mut Entry)) {
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
         let (expired_before, bytes_before, key_before) = (entry.expires_ms, entry.bytes, entry.is_key());
+        let kept_before = entry.kept;
         change(entry);
         self.keys = self.keys + u64::from(entry.is_key()) - u64::from(key_before);
         entry.bytes = u32::try_from(entry.memory_bytes()).unwrap_or(u32::MAX);
         let (expires_ms, bytes, key_value) = (entry.expires_ms, entry.bytes, entry.is_key_value());
+        let kept = entry.kept;
         if entry.dirty {
             add(&cache.bytes.dirty, bytes_before, bytes);
             self.dirty.resize(entry.lane, bytes_before, bytes);
@@ -341,6 +349,12 @@ impl Shard {
             if expires_ms > 0 {
                 self.expiring.insert((expires_ms, at));
             }
+        }
+        if kept_before {
+            self.leaving.remove(&(expired_before, at));
+        }
+        if kept {
+            self.leaving.insert((expires_ms, at));
         }
     }
 

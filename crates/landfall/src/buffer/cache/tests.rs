@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 
-use super::shard::After;
+use super::shard::{After, Stay};
 use super::*;
 use crate::model::{Change, Name, RowKey, Value};
 
@@ -19,6 +19,8 @@ enum Step {
     Visit(u8),
     Remove(u8),
     Landed(u32, u64),
+    Stay(u8, Stay),
+    Leave(u64),
     EvictAll,
     /// The rows are written in other lanes from now on.
     Relane,
@@ -38,8 +40,18 @@ fn step() -> impl Strategy<Value = Step> {
         3 => row().prop_map(Step::Visit),
         2 => row().prop_map(Step::Remove),
         4 => (0..LANES, 0u64..8).prop_map(|(lane, back)| Step::Landed(lane, back)),
+        3 => (row(), stay()).prop_map(|(row, stay)| Step::Stay(row, stay)),
+        2 => (0u64..4).prop_map(Step::Leave),
         1 => Just(Step::EvictAll),
         1 => Just(Step::Relane),
+    ]
+}
+
+fn stay() -> impl Strategy<Value = Stay> {
+    prop_oneof![
+        3 => (1u64..4).prop_map(Stay::Until),
+        1 => Just(Stay::AsOthers(9)),
+        1 => Just(Stay::Over),
     ]
 }
 
@@ -55,6 +67,7 @@ struct Run {
     cache: Cache,
     position: Position,
     relaned: u32,
+    now_ms: u64,
     /// The highest position that each lane was told has landed.
     landed: [Position; LANES as usize],
 }
@@ -102,7 +115,8 @@ impl Run {
                     _ => vec![(Name::column("t"), Value::from("y".repeat(size).as_str()))],
                 };
                 let hash = self.cache.hash(key.as_bytes());
-                let residency = fill::Residency { present_until_ms: 9, absent_until_ms: 9 };
+                let residency =
+                    fill::Residency { now_ms: self.now_ms, present_until_ms: 9, absent_until_ms: 9 };
                 let home = self.lane(row);
                 let lane = fill::lane_to_load(&self.cache, key.as_bytes(), home);
                 let landed = self.landed[lane.0 as usize];
@@ -130,6 +144,21 @@ impl Run {
                 self.cache.landed(LaneId(lane), *landed);
             }
             Step::Relane => self.relaned += 1,
+            Step::Stay(row, stay) => {
+                let key = identity(row | 1);
+                let hash = self.cache.hash(key.as_bytes());
+                let mut shard = self.cache.lock(self.cache.shard_of(hash));
+                shard.stay(&self.cache, hash, key.as_bytes(), stay);
+            }
+            Step::Leave(now_ms) => {
+                self.now_ms = now_ms;
+                for number in 0..self.cache.shards() {
+                    let mut shard = self.cache.lock(number);
+                    shard.let_leave(&self.cache, now_ms);
+                    let over = |entry: &&Entry| (1..=now_ms).contains(&entry.kept_until_ms());
+                    assert_eq!(shard.iter().filter(over).count(), 0, "their time is over");
+                }
+            }
             Step::EvictAll => {
                 (0..self.cache.shards()).for_each(|shard| {
                     self.cache.lock(shard).evict_all(&self.cache);
@@ -167,7 +196,9 @@ impl Run {
                     dirty_rows += 1;
                 } else {
                     assert!(entry.position <= self.landed[entry.lane.0 as usize], "clean before it landed");
-                    assert!(!entry.view.is_unknown(), "nothing is known and nothing is owed");
+                    let is_kept = entry.kept_until_ms() > 0;
+                    assert!(is_kept || !entry.view.is_unknown(), "nothing is known and nothing is owed");
+                    assert!(entry.owed.is_none(), "a clean row is owed nothing");
                 }
             }
         }
@@ -185,7 +216,7 @@ proptest! {
     fn sizes_and_lists_add_up_after_any_sequence(steps in prop::collection::vec(step(), 1..120)) {
         // One or two small rows a shard fit, so that eviction runs all the time.
         let cache = Cache::new(64 * 1_000, [7; 32]);
-        let mut run = Run { cache, position: 0, relaned: 0, landed: [0; LANES as usize] };
+        let mut run = Run { cache, position: 0, relaned: 0, now_ms: 0, landed: [0; LANES as usize] };
         for step in &steps {
             run.take(step);
             run.check();
@@ -210,7 +241,7 @@ fn load(cache: &Cache, key: &RowKey) {
     let hash = cache.hash(key.as_bytes());
     let view = View::String(vec![b'x'; 400].into());
     let mut shard = cache.lock(0);
-    let at = shard.settle(cache, (hash, key.as_bytes(), LaneId(0)), view, 0);
+    let at = shard.settle(cache, (hash, key.as_bytes(), LaneId(0)), view, (0, 0));
     shard.visit(at);
 }
 

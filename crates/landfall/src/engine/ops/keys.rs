@@ -53,8 +53,8 @@ pub fn delete(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<bool, S
     }
 }
 
-/// EXPIRE and its kin: when a key-value key ends; for a row a time in the past evicts it, and a later one changes
-/// nothing but the answer. Answers whether the key is there.
+/// EXPIRE and its kin: when a key-value key ends; for a row (and for a cell, which stays as long as its row), until when it
+/// stays in the cache. Answers whether the key is there.
 ///
 /// # Errors
 /// [`Stop`].
@@ -64,10 +64,7 @@ pub fn expire(unit: &mut Unit<'_>, at: usize, target: &Target, at_ms: u64) -> Re
     }
     let past = at_ms <= unit.now_ms();
     match (row_of(target), past) {
-        (Some(_), true) => {
-            unit.evict(at);
-        }
-        (Some(_), false) => {}
+        (Some(_), _) => unit.keep_until(at, at_ms),
         (None, true) => unit.delete(at),
         (None, false) => unit.set_expiry(at, at_ms),
     }
@@ -98,7 +95,7 @@ impl When {
     }
 }
 
-/// [`expire`] under a condition; a row never has an expiry of its own. Answers whether it was set.
+/// [`expire`] under a condition. Answers whether it was set.
 ///
 /// # Errors
 /// [`Stop`].
@@ -113,7 +110,7 @@ pub fn expire_when(
         if !rows::exists(unit, at, target)? {
             return Ok(false);
         }
-        let old_ms = if row_of(target).is_some() { 0 } else { unit.see(at)?.expires_ms };
+        let old_ms = ends_at(unit, at, target)?;
         if !when.allows(old_ms, at_ms) {
             return Ok(false);
         }
@@ -126,10 +123,13 @@ pub fn expire_when(
 /// # Errors
 /// [`Stop`].
 pub fn persist(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<bool, Stop> {
-    if row_of(target).is_some() || unit.see(at)?.expires_ms == 0 {
+    if !rows::exists(unit, at, target)? || ends_at(unit, at, target)? == 0 {
         return Ok(false);
     }
-    unit.set_expiry(at, 0);
+    match row_of(target) {
+        Some(_) => unit.keep_as_others(at),
+        None => unit.set_expiry(at, 0),
+    }
     Ok(true)
 }
 
@@ -142,10 +142,18 @@ pub fn ttl(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<Ttl, Stop>
         return Ok(Ttl::Absent);
     }
     let now_ms = unit.now_ms();
-    Ok(match unit.see(at)?.expires_ms {
+    Ok(match ends_at(unit, at, target)? {
         0 => Ttl::Never,
         expires_ms => Ttl::In(expires_ms.saturating_sub(now_ms)),
     })
+}
+
+/// When a key-value key ends, or the time ends that a client has given to a row; 0: never.
+fn ends_at(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<u64, Stop> {
+    match row_of(target) {
+        Some(_) => Ok(unit.stays_until(at)),
+        None => Ok(unit.see(at)?.expires_ms),
+    }
 }
 
 /// TYPE: `string`, `hash` or `none`. A row is a hash, a cell a string.

@@ -24,13 +24,13 @@ pub enum Condition {
 /// The value before a SET, when it was asked for and there was one.
 pub type OldValue = Option<Arc<[u8]>>;
 
-/// What SET does to the expiry of a key-value key.
+/// What SET does to the expiry of a key-value key, or to how long a row stays in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expiry {
     /// None: the key stays.
     #[default]
     None,
-    /// At this time, Unix milliseconds; a time that has passed deletes the key.
+    /// At this time, Unix milliseconds; a time that has passed deletes the key, and lets the row go when it has landed.
     At(u64),
     /// As it was.
     Keep,
@@ -110,29 +110,25 @@ pub fn set(
             unit.set_string(at, value.into(), expires_ms);
         }
         Target::Cell(table, _, column) => {
-            no_expiry(expiry)?;
             let change = rows::put(table, &[(*column, value)])?;
             rows::write(unit, at, table, change)?;
+            // One column is written, as by HSET: without a word on it, its row stays as long as before.
+            if let Expiry::At(ms) = expiry {
+                unit.keep_until(at, ms);
+            }
         }
         Target::Row(table, key) => {
-            no_expiry(expiry)?;
             let change = json::to_put(table, key, value, ignore)?;
             rows::write(unit, at, table, change)?;
+            match expiry {
+                Expiry::At(ms) => unit.keep_until(at, ms),
+                Expiry::None if unit.stays_until(at) > 0 => unit.keep_as_others(at),
+                Expiry::None | Expiry::Keep => {}
+            }
         }
         Target::Table(table) => return Err(names_a_table(table).into()),
     }
     Ok((true, old))
-}
-
-/// A time to live on a row is residency in the cache, which the settings rule; SET has nothing to add.
-fn no_expiry(expiry: Expiry) -> Result<(), Stop> {
-    match expiry {
-        Expiry::At(_) => Err(Refusal::invalid(
-            "a row of a table does not expire; use EXPIRE to say how long it is kept in the cache, or the setting `ttl`",
-        )
-        .into()),
-        Expiry::None | Expiry::Keep => Ok(()),
-    }
 }
 
 /// APPEND to a key-value string. Answers the new length.

@@ -39,6 +39,7 @@ mod model;
 mod panics;
 mod parked;
 mod relane;
+mod residency;
 mod shares;
 mod threads;
 #[cfg(feature = "interleavings")]

@@ -261,7 +261,8 @@ impl Model {
                 Reply::Open
             }
             Command::Expire(..) => Reply::Bool(row.is_some()),
-            Command::Persist(_) => Reply::Bool(false),
+            // How long it stays is forgotten whenever the cache lets it go.
+            Command::Persist(_) => Reply::Open,
             Command::Evict(_) => Reply::Nothing,
             _ => unreachable!("{command:?} is not made for rows"),
         };

@@ -1,4 +1,4 @@
-//! Letting many rows go at once: all clean ones, or all key-value keys.
+//! Letting many rows go at once: all clean ones, all key-value keys, or those that something concerns.
 //! Of what stays, each row stands in its list as before.
 
 use super::Shard;
@@ -6,6 +6,20 @@ use crate::buffer::cache::Cache;
 use crate::sync::atomic::Ordering;
 
 impl Shard {
+    /// Lets the rows go that `concerns` names: clean ones now, dirty ones as soon as they have landed.
+    pub fn forget(&mut self, cache: &Cache, concerns: impl Fn(&[u8]) -> bool) {
+        for at in 0..self.entries.len() as u32 {
+            let Some(Some(entry)) = self.entries.get_mut(at as usize) else { continue };
+            if !concerns(&entry.row) {
+                continue;
+            }
+            entry.reload = true;
+            let hash = cache.hash(&entry.row);
+            cache.watches().changed(hash);
+            self.remove_clean(cache, hash, at);
+        }
+    }
+
     /// Lets every key-value key go, dirty or not, because all of them are gone now.
     pub fn clear_keys(&mut self, cache: &Cache) {
         for at in 0..self.entries.len() as u32 {
