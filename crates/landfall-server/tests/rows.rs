@@ -136,3 +136,80 @@ fn a_key_that_names_a_table_is_refused_by_every_command_and_ends_no_server() {
         }
     }
 }
+
+fn texts(value: &Value) -> Vec<String> {
+    let Value::Array(items) = value else { panic!("{value:?}") };
+    let text = |item: &Value| match item {
+        Value::Bulk(text) => String::from_utf8(text.clone()).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    items.iter().map(text).collect()
+}
+
+/// All that a scan finds, sorted.
+fn scanned(client: &mut Client, options: &[&str]) -> Vec<String> {
+    let (mut found, mut cursor) = (Vec::new(), "0".to_owned());
+    loop {
+        let reply = client.call(&[&["SCAN", &cursor], options].concat()).unwrap();
+        let Value::Array(parts) = reply else { panic!() };
+        found.extend(texts(&parts[1]));
+        let Value::Bulk(next) = &parts[0] else { panic!() };
+        cursor = String::from_utf8(next.clone()).unwrap();
+        assert!(cursor.parse::<u64>().unwrap() < 1 << 53, "{cursor}");
+        if cursor == "0" {
+            found.sort();
+            found.dedup();
+            return found;
+        }
+    }
+}
+
+#[test]
+fn a_scan_of_a_table_finds_its_rows_and_one_of_keys_finds_none_of_them() {
+    let place = place();
+    let stored = "
+        CREATE TABLE seat (flight INTEGER, place TEXT, taken INTEGER, PRIMARY KEY (flight, place)) WITHOUT ROWID;
+        INSERT INTO seat VALUES (115, '12:A', 1), (115, '50%', 0), (9, 'B', 1);
+        INSERT INTO page VALUES (1, 'stored'), (2, 'stored'), (3, 'stored')";
+    file(&place).execute_batch(stored).unwrap();
+    let (_server, mut client) = serve(&place);
+    let client = &mut client;
+    client.call(&["SET", "pages", "1"]).unwrap();
+    client.call(&["LANDFALL.PAUSE"]).unwrap();
+    client.call(&["HSET", "page:4", "title", "pending"]).unwrap();
+    client.call(&["DEL", "page:2"]).unwrap();
+    assert_eq!(scanned(client, &["MATCH", "page:*"]), ["page:1", "page:3", "page:4"]);
+    assert_eq!(scanned(client, &["MATCH", "page:[34]", "COUNT", "1"]), ["page:3", "page:4"]);
+    assert_eq!(scanned(client, &["MATCH", "page:*", "TYPE", "hash"]).len(), 3);
+    assert_eq!(scanned(client, &["MATCH", "page:*", "TYPE", "string"]).len(), 0);
+    assert_eq!(scanned(client, &["MATCH", "seat:*"]), ["seat:115:12%3AA", "seat:115:50%25", "seat:9:B"]);
+    assert_eq!(scanned(client, &["MATCH", "seat:115:*"]).len(), 2);
+    assert_eq!(scanned(client, &["MATCH", "page*"]), ["pages"], "no colon: these are keys");
+    assert_eq!(scanned(client, &[]), ["pages"]);
+    assert_eq!(texts(&client.call(&["KEYS", "page:*"]).unwrap()).len(), 0);
+    // Another program writes a row.
+    file(&place).execute("INSERT INTO page VALUES (5, 'foreign')", []).unwrap();
+    assert_eq!(scanned(client, &["MATCH", "page:*"]).len(), 4);
+    client.call(&["LANDFALL.RESUME"]).unwrap();
+    client.call(&["LANDFALL.FLUSH"]).unwrap();
+    assert_eq!(scanned(client, &["MATCH", "page:*"]), ["page:1", "page:3", "page:4", "page:5"]);
+    let error = client.call(&["SCAN", "0", "MATCH", "click:*"]).unwrap_err().to_string();
+    assert!(error.contains("no key leads to a row of table click"), "{error}");
+}
+
+#[test]
+fn a_pattern_that_is_too_long_is_refused() {
+    let place = place();
+    let (_server, mut client) = serve(&place);
+    client.call(&["HSET", "h", "f", "1"]).unwrap();
+    let (long, longest) = ("a".repeat(1025), "a".repeat(1024));
+    for (long, longest) in [
+        (&["KEYS", &long][..], &["KEYS", &longest][..]),
+        (&["SCAN", "0", "MATCH", &long], &["SCAN", "0", "MATCH", &longest]),
+        (&["HSCAN", "h", "0", "MATCH", &long], &["HSCAN", "h", "0", "MATCH", &longest]),
+    ] {
+        let error = client.call(long).unwrap_err().to_string();
+        assert!(error.contains("the pattern has 1025 bytes, and at most 1024 are taken"), "{error}");
+        client.call(longest).unwrap();
+    }
+}

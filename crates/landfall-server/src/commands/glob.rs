@@ -29,6 +29,22 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
+/// What every text that matches has in front of its first colon, if the pattern alone says so.
+pub fn first_segment(pattern: &[u8]) -> Option<Vec<u8>> {
+    let mut segment = Vec::new();
+    let mut rest = pattern;
+    loop {
+        (segment, rest) = match rest {
+            [b':', ..] | [b'\\', b':', ..] => return Some(segment),
+            [] | [b'*' | b'?' | b'[', ..] | [b'\\'] => return None,
+            [b'\\', byte, rest @ ..] | [byte, rest @ ..] => {
+                segment.push(*byte);
+                (segment, rest)
+            }
+        };
+    }
+}
+
 /// How many bytes of the pattern match this byte, or none when they do not.
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     match *pattern {
@@ -87,6 +103,25 @@ mod tests {
             ("[", "[", false),
         ] {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn the_first_segment_of_a_pattern_is_known_when_it_is_written_out() {
+        for (pattern, expected) in [
+            ("page:*", Some("page")),
+            ("page\\:1*", Some("page")),
+            ("my\\*table:7", Some("my*table")),
+            ("main.page:[12]", Some("main.page")),
+            (":x", Some("")),
+            ("pa?e:*", None),
+            ("p*:1", None),
+            ("[p]age:1", None),
+            ("page", None),
+            ("page\\", None),
+        ] {
+            let found = first_segment(pattern.as_bytes());
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{pattern}");
         }
     }
 

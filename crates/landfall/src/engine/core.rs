@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::cascades::Cascades;
+use super::keyspace::Places;
 use super::lanes::Lanes;
 use super::load::Loads;
 use super::moved::Moved;
@@ -44,6 +45,8 @@ pub struct Core {
     pub(super) closing: AtomicBool,
     pub(super) counts: Counts,
     pub(super) shares: Shares,
+    /// Where walks over rows are in their tables.
+    pub(super) places: Mutex<Places>,
     pub(super) cascades: Cascades,
     pub(super) cleaning: Mutex<()>,
     /// Why the log's upkeep fails, while it does.

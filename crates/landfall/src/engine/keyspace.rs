@@ -1,4 +1,5 @@
-//! Walks over the key-value keys, for SCAN, KEYS, DBSIZE and RANDOMKEY: cached, pending and stored ones.
+//! Walks over the key-value keys, for SCAN, KEYS, DBSIZE and RANDOMKEY: cached, pending and stored ones; and over the rows
+//! of one table ([`rows`]), for SCAN.
 //! A walk never waits in the caller's thread, never changes a row, and tells nothing that is less safe than promised.
 //!
 //! # What a walk promises
@@ -14,27 +15,31 @@
 //! - On the first leg every dirty key is told as the cache shows it, and while the cache is complete every clean one too.
 //! - A key that is not dirty when its turn in the cache comes is in the database: in its table, or only in a dead letter. It
 //!   leaves the letter for the table alone, and has one place there ([`crate::sink::Source::keys`]). So letters come before places.
-//! - A page from the database is taken as a load is: not older than what was made clean before, and what the cache knows of a
+//! - A page from the database, of letters too, is taken as a load is: not older than what was made clean before, and what the cache knows of a
 //!   key at that moment is what counts.
 //! - A database that lost commits may give a key that lands again another place: the lanes count that, and the walk begins
 //!   anew when the count has changed. So it does after a restart, because the order of the cache is another one then.
 //! - The cache becomes complete again only when all keys are cleared, so a walk may end as soon as it is complete.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
 use super::core::Core;
 use super::load::Job;
 use super::refusal::Refusal;
-use crate::model::{LaneId, Letter, RowKey};
-use crate::sink::{KeyKind, SinkError, StoredKeys};
+use crate::model::{LaneId, Letter, RowKey, Table, Watermark};
+use crate::sink::{KeyKind, RowPlace, SinkError, StoredKeys, StoredRows};
 
 mod cursor;
+mod places;
+mod rows;
 mod steps;
 
 pub use cursor::Cursor;
 use cursor::Leg;
+pub(super) use places::Places;
 
 /// So many rows are looked at in one step of a whole walk.
 const STEP_ROWS: usize = 1024;
@@ -84,6 +89,13 @@ pub type OnFound = Box<dyn FnOnce(Result<Found, Refusal>) + Send>;
 /// A walk under way.
 pub(super) struct Walk {
     wish: Wish,
+    /// The table whose rows it is over; none: it is over the key-value keys.
+    table: Option<Arc<Table>>,
+    /// In the table: behind which row it is, and the number of the place that it has begun at.
+    place: Option<RowPlace>,
+    begun: u64,
+    /// How many steps a page over rows has taken.
+    steps: usize,
     wanted: Wanted,
     done: Option<OnFound>,
     found: Found,
@@ -108,8 +120,10 @@ pub(super) struct Walk {
 enum Read {
     /// Nothing: it is in the cache.
     Nothing,
-    Letters(Vec<Letter>),
+    /// Letters, and the watermarks of a moment before.
+    Letters(Vec<Letter>, Vec<Watermark>),
     Keys(StoredKeys),
+    Rows(StoredRows),
 }
 
 /// What has to follow a step of a walk.
@@ -143,9 +157,26 @@ impl Engine {
             // What it counts may be less safe than it should be, and asking each row would be a walk.
             return Some(Ok(Found { count, read_dirty: true, ..Found::default() }));
         }
-        let mut walk = Walk::new(core, wish, wanted, done);
+        self.begin(Walk::new(core, wish, None, wanted, done))
+    }
+
+    /// About `count` rows of a table, by their keys, from the cursor on: those that have not landed, those with dead letters,
+    /// and those that the database has. Answers as [`Engine::walk`] does.
+    pub fn walk_rows(
+        &self,
+        table: &Arc<Table>,
+        (cursor, count): (Cursor, usize),
+        wanted: Wanted,
+        done: OnFound,
+    ) -> Option<Result<Found, Refusal>> {
+        self.begin(Walk::new(&self.core, Wish::Page(cursor, count), Some(table.clone()), wanted, done))
+    }
+
+    /// Takes the steps that the cache alone can take, and leaves the others to a loader.
+    fn begin(&self, mut walk: Walk) -> Option<Result<Found, Refusal>> {
+        let core = &self.core;
         for _ in 0..STEPS_AT_ONCE {
-            if !matches!(walk.leg, Leg::Cache(_)) && !core.cache.is_complete() {
+            if !matches!(walk.leg, Leg::Cache(_)) && (walk.table.is_some() || !core.cache.is_complete()) {
                 break;
             }
             match core.step_in_cache(&mut walk) {
@@ -160,15 +191,27 @@ impl Engine {
 }
 
 impl Walk {
-    fn new(core: &Core, wish: Wish, wanted: Wanted, done: OnFound) -> Walk {
-        let tag = core.walk_tag();
-        let leg = match wish {
+    fn new(core: &Core, wish: Wish, table: Option<Arc<Table>>, wanted: Wanted, done: OnFound) -> Walk {
+        let tag = core.walk_tag(table.as_deref());
+        let mut leg = match wish {
             Wish::Page(cursor, _) => cursor.leg(tag),
             Wish::One => core.random_leg(),
             Wish::All | Wish::Count => Leg::Cache(0),
         };
+        let (mut place, mut begun) = (None, 0);
+        if let (Some(table), Leg::Stored(number @ 1..)) = (&table, leg) {
+            (place, begun) = (core.places.lock().find(number, &table.name), number);
+            if place.is_none() {
+                // Forgotten, or the cursor of another table.
+                (leg, begun) = (Leg::Cache(0), 0);
+            }
+        }
         Walk {
             wish,
+            table,
+            place,
+            begun,
+            steps: 0,
             wanted,
             done: Some(done),
             found: Found::default(),
@@ -242,8 +285,12 @@ impl Walk {
     /// Goes on with another leg, and says whether the walk is over with that.
     fn go_on(&mut self, core: &Core, leg: Option<Leg>) -> Next {
         (self.loads, self.deadline) = (0, None);
+        self.steps += 1;
         let leg = leg.filter(|_| self.refusal.is_none());
         let enough = match self.wish {
+            Wish::Page(_, rows) if self.table.is_some() => {
+                self.found.keys.len() >= rows || self.steps >= self.steps_max()
+            }
             Wish::Page(..) => true,
             Wish::One => self.pick(core),
             Wish::All | Wish::Count => false,
@@ -260,8 +307,24 @@ impl Walk {
         if !enough && leg.is_some() {
             return Next::Step;
         }
+        let leg = leg.map(|leg| self.numbered(core, leg));
         self.found.cursor = leg.map_or(Cursor::default(), |leg| Cursor::new(leg, self.tag));
         Next::End
+    }
+
+    /// A leg that fits into a cursor: of a place in a table, its number.
+    fn numbered(&self, core: &Core, leg: Leg) -> Leg {
+        match (leg, &self.table, &self.place) {
+            (Leg::Stored(_), Some(table), Some(place)) => {
+                Leg::Stored(core.places.lock().keep(self.begun, &table.name, place.clone()))
+            }
+            _ => leg,
+        }
+    }
+
+    /// So many steps a page over rows takes for want of rows that are wanted: most of the cache may be of others.
+    fn steps_max(&self) -> usize {
+        (PAGE_ROWS_MAX / self.step_rows()).clamp(1, STEPS_AT_ONCE)
     }
 
     /// Chooses one of the keys that were found; whether there is one.
@@ -279,6 +342,7 @@ impl Walk {
     /// Begins anew: what it has met may be at another place now.
     fn begin_anew(&mut self, tag: u64) {
         (self.tag, self.leg, self.bytes) = (tag, Leg::Cache(0), 0);
+        (self.place, self.begun) = (None, 0);
         self.found = Found { read_dirty: self.found.read_dirty, ..Found::default() };
         self.decided.clear();
     }

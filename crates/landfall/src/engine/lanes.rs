@@ -68,7 +68,8 @@ impl Lanes {
         choose(self.of_table(table), seed)
     }
 
-    fn of_table(&self, table: &Table) -> &[LaneId] {
+    /// The lanes of a table's rows and events.
+    pub(super) fn of_table(&self, table: &Table) -> &[LaneId] {
         self.tables.get(&*table.name).map_or(&[], Vec::as_slice)
     }
 }

@@ -207,6 +207,11 @@ impl Engine {
         &self.core.catalogue
     }
 
+    /// The table whose rows' keys begin with this and a colon.
+    pub fn table_named(&self, segment: &[u8]) -> Option<&Arc<Table>> {
+        mapping::table_named(&self.core.catalogue, segment)
+    }
+
     /// The settings of a table.
     pub fn table_settings(&self, table: &Table) -> Option<&TableSettings> {
         self.core.settings.tables.get(&*table.name)

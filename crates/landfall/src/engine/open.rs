@@ -8,6 +8,7 @@ use super::cascades::Cascades;
 use super::commits::Commits;
 use super::core::{Core, Counts};
 use super::keeper::Threads;
+use super::keyspace::Places;
 use super::lanes::Lanes;
 use super::load::{Loads, landing_context};
 use super::recover::recover;
@@ -144,8 +145,8 @@ impl Assembled {
         env.random.fill(&mut seed);
         begin_paused(&settings, &lander, &lanes, &*log);
         let cascades = Cascades::new(&catalogue);
+        let cache = Cache::new(settings.memory_bytes_max, seed);
         let core = Arc::new(Core {
-            cache: Cache::new(settings.memory_bytes_max, seed),
             env,
             settings,
             database,
@@ -162,8 +163,10 @@ impl Assembled {
             closing: AtomicBool::new(false),
             counts: Counts::default(),
             shares: Shares::default(),
+            places: Mutex::new(Places::new(cache.hash(b"places"))),
             cascades,
             cleaning: Mutex::default(),
+            cache,
             upkeep_trouble: Mutex::default(),
             note_trouble: Mutex::default(),
         });

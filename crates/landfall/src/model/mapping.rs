@@ -80,6 +80,50 @@ pub fn resolve(catalogue: &Catalogue, key: &[u8]) -> Result<Target, String> {
     }
 }
 
+/// The key of a row in the one spelling that [`resolve`] takes; none when no key leads to it, because another program
+/// has stored something else in its primary key than the columns say.
+///
+/// ```
+/// use landfall::model::mapping::key_of;
+/// # use landfall::model::{Column, ColumnType, Table};
+/// # let column = Column { name: "place".into(), declared: "text".into(), kind: ColumnType::Text { chars_max: None },
+/// #     nullable: false, has_default: false, default: None, generated: false };
+/// # let seat = Table { name: "seat".into(), columns: vec![column], primary_key: vec![0], keyless_reason: None,
+/// #     unique: vec![], references: vec![] };
+/// assert_eq!(key_of(&seat, &["12:A".into()]).unwrap(), b"seat:12%3AA");
+/// ```
+pub fn key_of(table: &Table, key: &[Value]) -> Option<Vec<u8>> {
+    if key.len() != table.primary_key.len() {
+        return None;
+    }
+    let mut text = escaped(table.name.as_bytes());
+    for (value, &at) in key.iter().zip(&table.primary_key) {
+        let mut segment = Vec::new();
+        types::render(value, &mut segment);
+        types::parse_key(&table.columns[at], &segment).ok().filter(|parsed| parsed == value)?;
+        text.push(b':');
+        text.extend(escaped(&segment));
+    }
+    Some(text)
+}
+
+/// The table whose rows' keys begin with `segment` and a colon, in the spelling of [`key_of`].
+pub fn table_named<'a>(catalogue: &'a Catalogue, segment: &[u8]) -> Option<&'a Arc<Table>> {
+    table_of(catalogue, segment).filter(|table| escaped(table.name.as_bytes()) == segment)
+}
+
+/// A segment in which nothing has a meaning of its own.
+fn escaped(segment: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(segment.len());
+    for &byte in segment {
+        match byte {
+            b':' | b'%' | b'{' | b'}' => out.extend(format!("%{byte:02X}").into_bytes()),
+            byte => out.push(byte),
+        }
+    }
+    out
+}
+
 /// The sentence for a column that a table does not have.
 pub fn unknown_column(table: &Table, column: &str) -> String {
     let names: Vec<&str> = table.columns.iter().map(|column| &*column.name).collect();

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::parts::row_name;
 use super::{
-    Adopted, Database, Landing, LandingContext, LandingOp, LaneStep, LetterStep, Loaded, RefusedOp, Sink,
-    SinkError, Source, StoredKey, StoredKeys, protocol,
+    Adopted, Database, Landing, LandingContext, LandingOp, LaneStep, LetterStep, RefusedOp, Sink, SinkError,
+    Source, protocol,
 };
 use crate::model::row::RowName;
 use crate::model::{
@@ -18,6 +18,7 @@ use crate::model::{
 };
 
 pub mod lanes;
+mod source;
 mod tables;
 
 use lanes::{Lanes, keep};
@@ -271,45 +272,6 @@ impl Sink for Connection {
         let state = self.state.lock();
         state.check_up()?;
         Ok(state.letters_after(after, most))
-    }
-}
-
-impl Source for Connection {
-    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
-        let state = self.state.lock();
-        state.check_up()?;
-        let watermark = state.lanes.row(lane).ok_or(SinkError::LaneMissing { lane })?.watermark;
-        let letter = state.letters.get(&LetterKey::of_row(row));
-        let letter = letter.and_then(Letter::row_change).map(|(_, change)| change.clone());
-        let row = state.tables.row(row).map(|columns| columns.clone().into_iter().collect());
-        Ok(Loaded { row, letter, watermark })
-    }
-
-    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
-        Sink::letters(self, after, most)
-    }
-
-    fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
-        let state = self.state.lock();
-        state.check_up()?;
-        let is_key = |key: &LetterKey| key.row().is_some_and(|row| row.is_key_value());
-        Ok(state.tables.key_values_are_empty() && !state.letters.keys().any(is_key))
-    }
-
-    fn keys(&mut self, after: u64, most: usize, lanes: &[LaneId]) -> Result<StoredKeys, SinkError> {
-        let state = self.state.lock();
-        state.check_up()?;
-        let places = state.tables.keys();
-        let stored = |(&place, row): (&u64, &&RowKey)| {
-            let parts = state.tables.row(row).map(|row| row.clone().into_iter().collect());
-            let is_parked = state.letters.contains_key(&LetterKey::of_row(row));
-            StoredKey::of_parts(place, row, parts, is_parked)
-        };
-        let keys = places.range(after.saturating_add(1)..).take(most).map(stored).collect();
-        let last = places.last_key_value().map_or(0, |(place, _)| *place);
-        let watermark =
-            |&lane| state.lanes.row(lane).map(|row| row.watermark).ok_or(SinkError::LaneMissing { lane });
-        Ok(StoredKeys { keys, last, watermarks: lanes.iter().map(watermark).collect::<Result<_, _>>()? })
     }
 }
 

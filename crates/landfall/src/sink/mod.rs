@@ -21,6 +21,8 @@
 //! - [`Source::load`] reads the row, its dead letter and the lane's watermark in one snapshot.
 //! - A key-value key has one place from its first upsert to its delete, and a new key gets a place that no key has: who
 //!   pages through [`Source::keys`] by place meets every key that stays, whatever else comes, goes or changes.
+//! - [`Source::rows`] pages through a table in an order that never changes, by what its primary key holds, so whoever
+//!   pages to the end meets every row that stays. A row without a whole primary key has no key and may be left out.
 //!
 //! # What a caller may assume
 //!
@@ -40,7 +42,7 @@ use std::sync::Arc;
 pub use crate::error::SinkError;
 use crate::model::{
     Anchor, Catalogue, Change, Epoch, Incident, LaneId, LaneRow, Letter, LetterKey, Lineage, Name, Owner,
-    Position, Reason, RowKey, Value, Watermark,
+    Position, Reason, RowKey, Table, Value, Watermark,
 };
 
 pub mod isolate;
@@ -200,6 +202,55 @@ pub trait Source: Send {
     /// # Errors
     /// [`SinkError`] when the database cannot answer.
     fn keys(&mut self, after: u64, most: usize, lanes: &[LaneId]) -> Result<StoredKeys, SinkError>;
+
+    /// At most `most` rows of a table behind the place `after` (none: from the first), and the watermarks of `lanes`, in one
+    /// snapshot.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer.
+    fn rows(
+        &mut self,
+        table: &Table,
+        after: Option<&RowPlace>,
+        most: usize,
+        lanes: &[LaneId],
+    ) -> Result<StoredRows, SinkError>;
+}
+
+/// Where a row stands in its table, in the words of the source that gave it: only a source of the same database reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowPlace(Arc<[u8]>);
+
+impl RowPlace {
+    /// A place in a source's own words.
+    pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> RowPlace {
+        RowPlace(bytes.into())
+    }
+
+    /// The source's own words.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Some rows of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRows {
+    /// The rows, by place.
+    pub rows: Vec<StoredRow>,
+    /// The place of the last row that was looked at; none when there is no row behind `after`.
+    pub last: Option<RowPlace>,
+    /// The watermarks of the lanes that were asked for, in their order.
+    pub watermarks: Vec<Watermark>,
+}
+
+/// A row of a table as the database holds it, without its columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRow {
+    /// The primary key as a load gives it.
+    pub key: Vec<Value>,
+    /// It has a dead letter, so that this is not what readers see.
+    pub is_parked: bool,
 }
 
 /// Some of the key-value keys that the database holds.

@@ -13,6 +13,9 @@ const PAIRS: Keys = Keys::PAIRS;
 /// What a time to live means for a row of a table.
 const ROW_STAYS: &str = "For a row of a table the time says how long it stays in the cache, and nothing else: when it is over, or has passed already, the row leaves the cache as soon as it has landed, and the database keeps it. See [mapping.md](mapping.md#how-long-a-row-stays-in-the-cache).";
 
+/// How long a pattern may be.
+const SHORT_PATTERN: &str = "A pattern of more than 1,024 bytes is refused.";
+
 pub(super) const STRINGS: &[Spec] = &[
     Spec::read("GET", 2, ONE, strings::get, "Reads a string, a cell, or a row as JSON.")
         .fast()
@@ -91,7 +94,7 @@ pub(super) const HASHES: &[Spec] = &[
     Spec::read("HSTRLEN", 3, ONE, hashes::hstrlen, "The length of a field's value in bytes.").fast().since("3.2.0"),
     Spec::read("HSCAN", -3, ONE, hashes::hscan, "Some fields with their values, and a cursor to go on from.")
         .since("2.8.0")
-        .differs(&["A page of a large hash has at least 1/64 of its fields, whatever COUNT says; a row comes whole."]),
+        .differs(&["A page of a large hash has at least 1/64 of its fields, whatever COUNT says; a row comes whole.", SHORT_PATTERN]),
     Spec::read("HRANDFIELD", -2, ONE, hashes::hrandfield, "Some fields by chance.")
         .since("6.2.0")
         .differs(&["With a negative count it answers at most 1,048,576 fields."]),
@@ -162,15 +165,16 @@ pub(super) const GENERIC: &[Spec] = &[
         .alone()
         .since("2.8.0")
         .differs(&[
-            "It covers keys in the cache, in the log and in the database, and no rows of tables. A cursor stays good through a restart: the walk then begins anew.",
+            "It covers keys in the cache, in the log and in the database; rows only where MATCH begins with a table's name and a colon, as in `MATCH page:*`, and then those alone. A cursor stays good through a restart: the walk then begins anew.",
             "COUNT is 10,000 at most.",
+            SHORT_PATTERN,
             NOT_IN_MULTI,
         ]),
     Spec::session("KEYS", 2, keyspace::keys, "All keys whose names match.")
         .also(Flags::READONLY)
         .alone()
         .since("1.0.0")
-        .differs(&["Names of more than 256 MiB are refused; use SCAN.", NOT_IN_MULTI]),
+        .differs(&["Never rows of tables; names of more than 256 MiB are refused; use SCAN.", SHORT_PATTERN, NOT_IN_MULTI]),
     Spec::session("DBSIZE", 1, keyspace::dbsize, "How many keys there are.")
         .also(Flags::READONLY)
         .alone()

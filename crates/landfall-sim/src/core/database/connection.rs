@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use landfall::error::SinkError;
 use landfall::model::row::{RowName, lane_hash};
 use landfall::model::{
-    Change, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, Reason, RowKey, Value, Watermark,
+    Change, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, Reason, RowKey, Table, Value,
+    Watermark,
 };
 use landfall::sink::{
-    Adopted, Landing, LandingOp, LaneStep, LetterStep, Loaded, RefusedOp, Sink, Source, StoredKey,
-    StoredKeys, protocol,
+    Adopted, Landing, LandingOp, LaneStep, LetterStep, Loaded, RefusedOp, RowPlace, Sink, Source, StoredKey,
+    StoredKeys, StoredRow, StoredRows, protocol,
 };
 
 use super::super::context::{Gap, let_others};
@@ -337,8 +338,34 @@ impl Source for Connection {
         });
         let keys = keys.collect();
         let last = all.last_key_value().map_or(0, |(place, _)| *place);
-        let watermark =
-            |&lane| now.lanes.row(lane).map(|row| row.watermark).ok_or(SinkError::LaneMissing { lane });
-        Ok(StoredKeys { keys, last, watermarks: lanes.iter().map(watermark).collect::<Result<_, _>>()? })
+        Ok(StoredKeys { keys, last, watermarks: watermarks(now, lanes)? })
     }
+
+    fn rows(
+        &mut self,
+        table: &Table,
+        after: Option<&RowPlace>,
+        most: usize,
+        lanes: &[LaneId],
+    ) -> Result<StoredRows, SinkError> {
+        self.step()?;
+        let now = &self.database.0.state.lock().now;
+        let key = |row: &RowKey| match row.decode() {
+            Ok(RowName::Table { table: name, key }) if name == &*table.name => Some(key),
+            _ => None,
+        };
+        let behind = now.rows.rows.keys().filter(|row| after.is_none_or(|at| row.as_bytes() > at.as_bytes()));
+        let found: BTreeMap<&RowKey, Vec<Value>> = behind.filter_map(|row| Some((row, key(row)?))).collect();
+        let found: Vec<_> = found.into_iter().take(most).collect();
+        let last = found.last().map(|(row, _)| RowPlace::from_bytes(row.as_bytes()));
+        let is_parked = |row: &RowKey| now.letters.contains_key(&LetterKey::of_row(row));
+        let rows = found.into_iter().map(|(row, key)| StoredRow { key, is_parked: is_parked(row) }).collect();
+        Ok(StoredRows { rows, last, watermarks: watermarks(now, lanes)? })
+    }
+}
+
+fn watermarks(now: &Snapshot, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+    let watermark =
+        |&lane| now.lanes.row(lane).map(|row| row.watermark).ok_or(SinkError::LaneMissing { lane });
+    lanes.iter().map(watermark).collect()
 }

@@ -1,5 +1,6 @@
 //! The cursor of a walk: one number, for clients that keep it as one, some of them in a float of 53 bits.
-//! It says where the walk is and needs no memory here; a number that is none begins the walk anew.
+//! It says where the walk is and needs no memory here, but for a place in a table ([`super::Places`]); a number that is none
+//! begins the walk anew.
 
 /// Where a walk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +9,7 @@ pub(super) enum Leg {
     Cache(u64),
     /// Behind the dead letter of this number.
     Letters(u64),
-    /// Behind the stored key at this place.
+    /// Behind the stored key at this place; of a walk over rows, behind the place of this number, and 0 is the beginning.
     Stored(u64),
     /// At a random stored key.
     Somewhere(u64),

@@ -8,14 +8,19 @@ use crate::engine::core::Core;
 use crate::engine::keyspace::Found;
 use crate::engine::load::Job;
 use crate::engine::refusal::Refusal;
-use crate::model::{LaneId, Letter, RowKey};
+use crate::model::{LaneId, Letter, RowKey, Table, Watermark};
 use crate::sink::{KeyKind, SinkError, Source, StoredKey, StoredKeys};
 
 impl Core {
     /// Changes with each run, and with each loss of commits that the database has had in this run.
-    pub(super) fn walk_tag(&self) -> u64 {
-        let rewinds: u64 = self.lanes.key_value().iter().map(|&lane| self.progress.rewinds(lane)).sum();
+    pub(super) fn walk_tag(&self, table: Option<&Table>) -> u64 {
+        let rewinds: u64 = self.walked_lanes(table).iter().map(|&lane| self.progress.rewinds(lane)).sum();
         self.cache.hash(b"walk").wrapping_add(rewinds)
+    }
+
+    /// The lanes of the rows, or of the key-value keys, that a walk is over.
+    fn walked_lanes(&self, table: Option<&Table>) -> &[LaneId] {
+        table.map_or(self.lanes.key_value(), |table| self.lanes.of_table(table))
     }
 
     pub(super) fn random_leg(&self) -> Leg {
@@ -31,6 +36,9 @@ impl Core {
 
     /// Tells what the cache holds from the walk's place on.
     pub(super) fn step_in_cache(&self, walk: &mut Walk) -> Next {
+        if let Some(table) = walk.table.clone() {
+            return self.step_rows_in_cache(walk, &table);
+        }
         let Leg::Cache(from) = walk.leg else {
             // Complete since: all keys were cleared after the walk began.
             return walk.go_on(self, None);
@@ -81,7 +89,18 @@ impl Core {
         let read = match walk.leg {
             Leg::Cache(_) => Ok(Read::Nothing),
             Leg::Letters(after) => {
-                self.open(source).and_then(|open| open.letters(after, STEP_LETTERS)).map(Read::Letters)
+                self.open(source).and_then(|open| {
+                    // In this order: the letters are as new as these at least. A database that lost commits, and does not
+                    // have them again yet, lacks their letters too.
+                    let watermarks = match &walk.table {
+                        Some(table) => open.rows(table, None, 0, self.lanes.of_table(table))?.watermarks,
+                        None => open.keys(u64::MAX, 0, lanes)?.watermarks,
+                    };
+                    Ok(Read::Letters(open.letters(after, STEP_LETTERS)?, watermarks))
+                })
+            }
+            Leg::Stored(_) if walk.table.is_some() => {
+                self.open(source).and_then(|open| self.read_rows(open, walk))
             }
             Leg::Stored(after) => {
                 self.open(source).and_then(|open| open.keys(after, rows, lanes)).map(Read::Keys)
@@ -143,23 +162,33 @@ impl Core {
         let read = match walk.read.take() {
             None | Some(Ok(Read::Nothing)) => return self.step_in_cache(walk),
             Some(Ok(read)) => read,
-            Some(Err(SinkError::Busy(_))) => return self.wait_for_any(),
+            Some(Err(SinkError::Busy(_))) => return self.wait_for_any(walk),
             Some(Err(error)) => {
                 // A connection that failed once is not trusted again.
                 *source = None;
+                let known = match walk.table {
+                    Some(_) => "which rows there are is never known without it",
+                    None => "keys are known without it only while the cache is complete",
+                };
                 walk.refusal = Some(Refusal::DatabaseDown(format!(
-                    "the answer needs the database, and {error}; keys are known without it only while the cache is complete"
+                    "the answer needs the database, and {error}; {known}"
                 )));
                 return Next::End;
             }
         };
         let next = match read {
             Read::Nothing => Next::Step,
-            Read::Letters(letters) => self.tell_letters(walk, letters),
+            Read::Letters(letters, watermarks) => match (self.refused(walk, &watermarks), walk.table.clone())
+            {
+                (Some(next), _) => next,
+                (None, Some(table)) => self.tell_row_letters(walk, &table, &letters),
+                (None, None) => self.tell_letters(walk, letters),
+            },
             Read::Keys(keys) => self.tell_keys(walk, keys),
+            Read::Rows(rows) => self.tell_stored_rows(walk, rows),
         };
         // Asked behind what was read: a page that was taken may be of before the loss or of after it.
-        let tag = self.walk_tag();
+        let tag = self.walk_tag(walk.table.as_deref());
         if tag != walk.tag && !matches!(next, Next::Wait(_)) {
             walk.begin_anew(tag);
             return Next::Step;
@@ -167,8 +196,8 @@ impl Core {
         next
     }
 
-    fn wait_for_any(&self) -> Next {
-        self.lanes.key_value().first().map_or(Next::End, |&lane| Next::Wait(lane))
+    fn wait_for_any(&self, walk: &Walk) -> Next {
+        self.walked_lanes(walk.table.as_deref()).first().map_or(Next::End, |&lane| Next::Wait(lane))
     }
 
     fn tell_letters(&self, walk: &mut Walk, letters: Vec<Letter>) -> Next {
@@ -200,21 +229,12 @@ impl Core {
 
     fn tell_keys(&self, walk: &mut Walk, stored: StoredKeys) -> Next {
         let lanes = self.lanes.key_value();
-        let lineage = self.log.lineage();
-        if stored.watermarks.iter().any(|watermark| watermark.lineage != lineage) {
-            walk.refusal = Some(Refusal::DatabaseDown(
-                "the database belongs to another log now; see `landfall status`".into(),
-            ));
-            return Next::End;
-        }
-        let old =
-            lanes.iter().zip(&stored.watermarks).find(|(lane, at)| at.position < self.loads_from(**lane));
-        if let Some((&lane, _)) = old {
-            return Next::Wait(lane);
+        if let Some(next) = self.refused(walk, &stored.watermarks) {
+            return next;
         }
         let owed_clear = !self.owed_clear_landed();
         if !owed_clear && !walk.clear_landed {
-            return self.wait_for_any();
+            return self.wait_for_any(walk);
         }
         let now_ms = self.env.clock.unix_ms();
         let (mut unknown, mut met) = (Vec::new(), Vec::new());
@@ -249,6 +269,20 @@ impl Core {
             walk.tell(key, kind);
         }
         walk.go_on(self, stored.keys.last().map(|last| Leg::Stored(last.place)))
+    }
+
+    /// What has to follow when a page is not to be believed, by the watermarks of its lanes: of a database that belongs to
+    /// another log, or older than what was made clean.
+    pub(super) fn refused(&self, walk: &mut Walk, watermarks: &[Watermark]) -> Option<Next> {
+        let lineage = self.log.lineage();
+        if watermarks.iter().any(|watermark| watermark.lineage != lineage) {
+            let words = "the database belongs to another log now; see `landfall status`";
+            walk.refusal = Some(Refusal::DatabaseDown(words.into()));
+            return Some(Next::End);
+        }
+        let lanes = self.walked_lanes(walk.table.as_deref());
+        let old = lanes.iter().zip(watermarks).find(|(lane, at)| at.position < self.loads_from(**lane));
+        old.map(|(&lane, _)| Next::Wait(lane))
     }
 
     /// What the cache makes of a row; none when it knows nothing and `is_new`, asked under the shard's lock, says that what was

@@ -8,7 +8,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::model::{Catalogue, Incident, LaneId, LaneRow, Letter, Owner, RowKey, Table, Watermark};
 use crate::sink::memory::{Failure, MemoryDatabase};
 use crate::sink::{
-    Adopted, Database, Landing, LandingContext, Loaded, RefusedOp, Sink, SinkError, Source, StoredKeys,
+    Adopted, Database, Landing, LandingContext, Loaded, RefusedOp, RowPlace, Sink, SinkError, Source,
+    StoredKeys, StoredRows,
 };
 use crate::sync::explore::others_go_on;
 
@@ -22,7 +23,7 @@ struct Inner {
     replicates: AtomicBool,
     failed_over: AtomicBool,
     loads: AtomicU64,
-    /// Whether loads are held back after they have read, and how many are.
+    /// Whether loads and pages of rows are held back after they have read, and how many are.
     held: Mutex<(bool, u64)>,
     changed: Condvar,
 }
@@ -69,6 +70,17 @@ impl Double {
             let late = self.0.changed.wait_for(&mut held, super::PATIENCE).timed_out();
             assert!(!late, "no load came");
         }
+    }
+
+    /// Waits as long as loads are held.
+    fn hold(&self) {
+        let mut held = self.0.held.lock();
+        held.1 += 1;
+        self.0.changed.notify_all();
+        while held.0 {
+            self.0.changed.wait(&mut held);
+        }
+        held.1 -= 1;
     }
 
     pub(super) fn release_loads(&self) {
@@ -189,13 +201,7 @@ impl Source for Connection {
         self.0.0.loads.fetch_add(1, Ordering::SeqCst);
         let loaded = self.0.primary().source(self.1.clone())?.load(row, lane);
         others_go_on();
-        let mut held = self.0.0.held.lock();
-        held.1 += 1;
-        self.0.0.changed.notify_all();
-        while held.0 {
-            self.0.0.changed.wait(&mut held);
-        }
-        held.1 -= 1;
+        self.0.hold();
         loaded
     }
 
@@ -211,5 +217,20 @@ impl Source for Connection {
         let keys = self.0.primary().source(self.1.clone())?.keys(after, most, lanes);
         others_go_on();
         keys
+    }
+
+    fn rows(
+        &mut self,
+        table: &Table,
+        after: Option<&RowPlace>,
+        most: usize,
+        lanes: &[LaneId],
+    ) -> Result<StoredRows, SinkError> {
+        let rows = self.0.primary().source(self.1.clone())?.rows(table, after, most, lanes);
+        others_go_on();
+        if most > 0 {
+            self.0.hold();
+        }
+        rows
     }
 }

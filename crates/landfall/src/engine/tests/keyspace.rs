@@ -41,6 +41,13 @@ fn names(found: &Found) -> Vec<String> {
     found.keys.iter().map(|key| String::from_utf8(key.clone()).unwrap()).collect()
 }
 
+/// All keys, sorted.
+pub(super) fn all_keys(world: &World) -> Vec<String> {
+    let mut all = names(&walk(world, Wish::All));
+    all.sort();
+    all
+}
+
 fn set(world: &World, key: &str, value: &str, ttl_ms: u64) {
     world
         .run(&[key], |unit, t| {
@@ -372,12 +379,7 @@ fn a_renamed_or_copied_key_has_the_value_and_the_expiry_of_the_other_also_when_b
         assert_eq!(world.run(&["other"], read).unwrap().0, until, "round {round}");
         found.sort();
         assert_eq!(found, pairs.map(|(field, value)| (field.to_vec(), value.to_vec())), "round {round}");
-        let names = |world: &World| {
-            let mut all = names(&walk(world, Wish::All));
-            all.sort();
-            all
-        };
-        assert_eq!(names(&world), ["copy", "other", "string"], "round {round}");
+        assert_eq!(all_keys(&world), ["copy", "other", "string"], "round {round}");
     }
 }
 

@@ -40,6 +40,7 @@ mod panics;
 mod parked;
 mod relane;
 mod residency;
+mod rows_walk;
 mod shares;
 mod threads;
 #[cfg(feature = "interleavings")]

@@ -1,9 +1,10 @@
-//! What every database owes to key-value keys: strings, hashes, expiry, and the change of one into the other.
+//! What every database owes to key-value keys (strings, hashes, expiry, and the change of one into the other), and to
+//! who pages through keys and rows.
 //! Bytes must come back as they went in.
 
-use super::{LANE, Owner, add, bytes, letter, put, refusal, replace};
+use super::{LANE, Owner, add, bytes, letter, put, refusal, replace, row, tables};
 use crate::model::{Change, Name, RowKey, Value};
-use crate::sink::{Database, KeyKind, LandingOp, StoredKeys};
+use crate::sink::{Database, KeyKind, LandingOp, RowPlace, StoredKeys, StoredRows};
 
 pub(crate) fn a_string_keeps_its_bytes_and_its_expiry(database: &dyn Database) {
     let mut owner = Owner::new(database);
@@ -123,4 +124,74 @@ impl Owner {
         let landing = self.landing(vec![LandingOp::Clear]);
         self.sink.isolate(&landing).unwrap().len()
     }
+}
+
+impl Owner {
+    fn rows(&mut self, table: &str, after: Option<&RowPlace>, most: usize) -> StoredRows {
+        let tables = tables();
+        let table = tables.iter().find(|have| &*have.name == table).unwrap();
+        let found = self.source.rows(table, after, most, &[LANE]).unwrap();
+        assert_eq!(found.watermarks.iter().map(|at| at.position).collect::<Vec<_>>(), [self.at.0]);
+        assert!(found.rows.len() <= most && found.last.is_some() != found.rows.is_empty());
+        found
+    }
+}
+
+pub(crate) fn a_table_is_paged_through_by_its_primary_key(database: &dyn Database) {
+    let mut owner = Owner::new(database);
+    let weather = |day: &str, time: &str, station: i64| {
+        RowKey::of_table("weatherdata", &[day.into(), time.into(), Value::Int(station)])
+    };
+    let all = [
+        weather("2025-10-01", "11:19:00", -7),
+        weather("2025-10-01", "11:19:00", 10),
+        weather("2025-10-01", "12:00:00", 9),
+        weather("2025-10-02", "00:00:00", 1),
+        weather("2025-10-02", "00:00:00", 2),
+    ];
+    assert_eq!(owner.rows("weatherdata", None, 9).rows, []);
+    for at in [3, 1, 4, 0, 2] {
+        owner.change(&all[at], put(&[("temp", Value::Null)])).unwrap();
+    }
+    owner.change(&row("page", 7), put(&[("views", Value::Int(1))])).unwrap();
+    let key = |found: &StoredRows| {
+        found.rows.iter().map(|found| RowKey::of_table("weatherdata", &found.key)).collect::<Vec<_>>()
+    };
+    let mut every = key(&owner.rows("weatherdata", None, 9));
+    every.sort();
+    let mut sorted = all.to_vec();
+    sorted.sort();
+    assert_eq!(every, sorted);
+    let (mut met, mut after) = (Vec::new(), None);
+    let mut pages = 0;
+    loop {
+        let page = owner.rows("weatherdata", after.as_ref(), 2);
+        met.extend(key(&page));
+        pages += 1;
+        if page.last.is_none() {
+            break;
+        }
+        after = page.last;
+        // Rows that stay are changed and replaced meanwhile; others go and come.
+        owner.change(&all[0], replace(&[("temp", Value::Null)])).unwrap();
+        owner.change(&weather("2025-09-01", "00:00:00", pages), put(&[])).unwrap();
+        owner.change(&weather("2025-09-01", "00:00:00", pages - 1), Change::Delete).unwrap();
+    }
+    assert!(pages >= 3, "{pages} pages of two rows");
+    assert!(all.iter().all(|row| met.iter().filter(|have| *have == row).count() == 1), "{met:?}");
+    assert_eq!(key(&owner.rows("page", None, 9)).len(), 1);
+}
+
+pub(crate) fn a_page_of_rows_says_which_have_dead_letters(database: &dyn Database) {
+    let mut owner = Owner::new(database);
+    for id in 1..=3 {
+        owner.change(&row("page", id), put(&[("views", Value::Int(1))])).unwrap();
+    }
+    let parked = |owner: &mut Owner| {
+        owner.rows("page", None, 9).rows.iter().map(|found| found.is_parked).collect::<Vec<_>>()
+    };
+    assert_eq!(parked(&mut owner), [false, false, false]);
+    owner.park(letter(&row("page", 2), Change::Delete));
+    owner.park(letter(&RowKey::of_key(b"3"), Change::Delete));
+    assert_eq!(parked(&mut owner), [false, true, false]);
 }

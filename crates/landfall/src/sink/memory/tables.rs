@@ -96,6 +96,16 @@ impl Tables {
         self.places.iter().map(|(key, place)| (*place, key)).collect()
     }
 
+    /// The rows of a table behind `after`, in the order of their keys.
+    pub(super) fn keys_of(&self, table: &str, after: Option<&[u8]>) -> BTreeMap<&RowKey, Vec<Value>> {
+        let is_behind = |row: &&RowKey| after.is_none_or(|after| row.as_bytes() > after);
+        let key = |row: &'_ RowKey| match row.decode() {
+            Ok(RowName::Table { table: name, key }) if name == table => Some(key),
+            _ => None,
+        };
+        self.rows.keys().filter(is_behind).filter_map(|row| Some((row, key(row)?))).collect()
+    }
+
     /// Removes all key-value keys.
     pub(super) fn clear_keys(&mut self) -> Result<(), SinkError> {
         let keys: Vec<RowKey> = self.rows.keys().filter(|key| key.is_key_value()).cloned().collect();

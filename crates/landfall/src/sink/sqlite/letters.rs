@@ -101,6 +101,14 @@ pub(super) fn holds_keys(connection: &Connection) -> Result<bool, SinkError> {
         .map_err(failed)
 }
 
+/// Whether some row of a table has a letter, or some event.
+pub(super) fn holds_rows(connection: &Connection) -> Result<bool, SinkError> {
+    connection
+        .prepare_cached("SELECT 1 FROM landfall_dead_letter WHERE key >= x'01' LIMIT 1")
+        .and_then(|mut select| select.exists([]))
+        .map_err(failed)
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<Letter>> {
     let number = |at| row.get::<_, i64>(at).map(|n| n.max(0) as u64);
     let change: Vec<u8> = row.get(2)?;

@@ -9,12 +9,12 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::errors::classify;
 use super::place::Place;
 use super::rows::Mapped;
-use super::{SqliteDatabase, connect, convert, key_value, lanes, letters};
+use super::{SqliteDatabase, connect, convert, key_value, lanes, letters, pages};
 use crate::error::SinkError;
 use crate::model::row::RowName;
-use crate::model::{LaneId, Letter, Name, RowKey, Value};
+use crate::model::{LaneId, Letter, Name, RowKey, Table, Value, Watermark};
 use crate::sink::parts::{no_such_table, row_name};
-use crate::sink::{LandingContext, Loaded, Source, StoredKeys};
+use crate::sink::{LandingContext, Loaded, RowPlace, Source, StoredKeys, StoredRows};
 
 /// A reading connection.
 pub(super) struct SqliteSource {
@@ -44,6 +44,14 @@ impl Reader {
             .and_then(|mut statement| statement.execute([]))
             .map(|_| ())
             .map_err(|error| classify("the database", &error))
+    }
+}
+
+impl Reader {
+    fn watermarks(&self, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        let watermark =
+            |&lane| lanes::watermark(&self.connection, lane)?.ok_or(SinkError::LaneMissing { lane });
+        lanes.iter().map(watermark).collect()
     }
 }
 
@@ -99,9 +107,7 @@ impl Source for SqliteSource {
     fn keys(&mut self, after: u64, most: usize, lanes: &[LaneId]) -> Result<StoredKeys, SinkError> {
         self.snapshot(|reader, _| {
             let connection = &reader.connection;
-            let watermark =
-                |&lane| lanes::watermark(connection, lane)?.ok_or(SinkError::LaneMissing { lane });
-            let watermarks = lanes.iter().map(watermark).collect::<Result<_, _>>()?;
+            let watermarks = reader.watermarks(lanes)?;
             let mut keys = key_value::page(connection, after, most)?;
             if letters::holds_keys(connection)? {
                 for key in &mut keys {
@@ -111,6 +117,41 @@ impl Source for SqliteSource {
             Ok(StoredKeys { keys, last: key_value::last_place(connection)?, watermarks })
         })
     }
+
+    fn rows(
+        &mut self,
+        table: &Table,
+        after: Option<&RowPlace>,
+        most: usize,
+        lanes: &[LaneId],
+    ) -> Result<StoredRows, SinkError> {
+        self.snapshot(|reader, context| {
+            let watermarks = reader.watermarks(lanes)?;
+            let Reader { connection, tables, .. } = reader;
+            let mapped = mapped(tables, connection, context, &table.name)?;
+            let (mut rows, last) = pages::page(connection, mapped, after, most)?;
+            if letters::holds_rows(connection)? {
+                for found in &mut rows {
+                    let row = RowKey::of_table(&table.name, &found.key);
+                    found.is_parked = letters::owed(connection, &row)?.is_some();
+                }
+            }
+            Ok(StoredRows { rows, last, watermarks })
+        })
+    }
+}
+
+fn mapped<'t>(
+    tables: &'t mut HashMap<String, Mapped>,
+    connection: &Connection,
+    context: &LandingContext,
+    table: &str,
+) -> Result<&'t Mapped, SinkError> {
+    let table = context.catalogue.table(table).ok_or_else(|| no_such_table(table))?;
+    Ok(match tables.entry(table.name.to_string()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => unknown.insert(Mapped::new(connection, table)?),
+    })
 }
 
 fn load_row(
@@ -119,12 +160,9 @@ fn load_row(
     table: &str,
     key: &[Value],
 ) -> Result<Option<Vec<(Name, Value)>>, SinkError> {
-    let table = context.catalogue.table(table).ok_or_else(|| no_such_table(table))?;
     let Reader { connection, tables, .. } = reader;
-    let mapped = match tables.entry(table.name.to_string()) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(unknown) => unknown.insert(Mapped::new(connection, table)?),
-    };
+    let mapped = mapped(tables, connection, context, table)?;
+    let table = &mapped.table;
     let bound = mapped.bind_key(key)?;
     connection
         .prepare_cached(&mapped.names.select(0..table.columns.len()))

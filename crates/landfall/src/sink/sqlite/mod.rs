@@ -34,6 +34,7 @@ mod land;
 mod lanes;
 mod letters;
 mod load;
+mod pages;
 mod place;
 mod rows;
 mod schema;

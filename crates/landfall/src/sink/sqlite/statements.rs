@@ -37,6 +37,22 @@ impl Names {
         sql
     }
 
+    /// At most as many keys as the last value bound says, by key: all of them, or those behind the key that is bound first.
+    pub(super) fn page(&self, is_behind: bool) -> String {
+        let key: Vec<String> =
+            self.key.iter().map(|&column| format!("{}.{}", self.table, self.columns[column])).collect();
+        let (list, there) = (key.join(", "), key.join(" IS NOT NULL AND "));
+        let mut sql = format!("SELECT {list} FROM {} WHERE {there} IS NOT NULL", self.table);
+        let mut bound = 0;
+        if is_behind {
+            bound = key.len();
+            let values: Vec<String> = (1..=bound).map(|number| format!("?{number}")).collect();
+            let _ = write!(sql, " AND ({list}) > ({})", values.join(", "));
+        }
+        let _ = write!(sql, " ORDER BY {list} LIMIT ?{}", bound + 1);
+        sql
+    }
+
     pub(super) fn delete(&self) -> String {
         let mut sql = format!("DELETE FROM {}", self.table);
         self.push_where(&mut sql, 0);
@@ -106,6 +122,11 @@ mod tests {
             names.insert(&[0, 2], Some(2)),
             r#"INSERT INTO "my ""table""" ("from", "user") VALUES (?, ?) ON CONFLICT ("user") DO NOTHING"#
         );
-        assert_eq!(names.insert(&[], None), r#"INSERT INTO "my ""table""" DEFAULT VALUES"#);
+        let names = Names { table: quoted("t"), ..names };
+        assert_eq!(
+            names.page(true),
+            r#"SELECT "t"."from", "t"."to" FROM "t" WHERE "t"."from" IS NOT NULL AND "t"."to" IS NOT NULL AND ("t"."from", "t"."to") > (?1, ?2) ORDER BY "t"."from", "t"."to" LIMIT ?3"#
+        );
+        assert_eq!(names.insert(&[], None), r#"INSERT INTO "t" DEFAULT VALUES"#);
     }
 }

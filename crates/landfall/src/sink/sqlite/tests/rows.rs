@@ -281,3 +281,30 @@ fn an_event_gets_its_number_from_the_table() {
     owner.land(vec![logged("a")]).unwrap();
     assert_eq!(fixture.one("SELECT group_concat(request_id) FROM log"), "a,b");
 }
+
+#[test]
+fn a_walk_goes_on_behind_keys_that_are_no_values_of_their_columns() {
+    let fixture = with(
+        "CREATE TABLE odd (a INT, b TEXT, PRIMARY KEY (a, b));
+         INSERT INTO odd VALUES (NULL, 'x'), (NULL, NULL), (1, NULL), (1, 'a'), (1.5, 'a'), ('text', 'b'), ('text', x'ff'),
+           (x'00', CAST(x'ff' AS TEXT)), (x'00', CAST(x'ff00' AS TEXT)), (2, '')",
+    );
+    let table = fixture.catalogue().unwrap().table("odd").unwrap().clone();
+    assert!(table.keyless_reason.is_none());
+    let mut source = fixture.source(context(&fixture)).unwrap();
+    let (mut met, mut after) = (Vec::new(), None);
+    loop {
+        let page = source.rows(&table, after.as_ref(), 1, &[]).unwrap();
+        met.extend(page.rows.into_iter().map(|found| found.key));
+        if page.last.is_none() {
+            break;
+        }
+        after = page.last;
+    }
+    // Those without a whole key are left out, and each of the others is met once.
+    assert_eq!(met.len(), 7, "{met:?}");
+    let named: Vec<_> = met.iter().filter_map(|key| crate::model::mapping::key_of(&table, key)).collect();
+    assert_eq!(named, [&b"odd:1:a"[..], b"odd:2:"]);
+    let foreign = crate::sink::RowPlace::from_bytes(&b"page"[..]);
+    assert!(source.rows(&table, Some(&foreign), 1, &[]).is_err());
+}
