@@ -111,6 +111,8 @@ pub(super) struct Walk {
     deadline: Option<Duration>,
     /// Whether a clear from before this start had landed when it was read.
     clear_landed: bool,
+    /// The take-overs before it was read ([`crate::lander::Progress::take_overs`]).
+    take_overs: u64,
     /// What was read and not taken in yet.
     read: Option<Result<Read, SinkError>>,
     refusal: Option<Refusal>,
@@ -223,6 +225,7 @@ impl Walk {
             loads: 0,
             deadline: None,
             clear_landed: true,
+            take_overs: 0,
             read: None,
             refusal: None,
         }

@@ -91,6 +91,8 @@ struct Flight {
     in_part: Option<(LaneId, Position)>,
     /// Whether a clear from before this start had landed when it was read.
     clear_landed: bool,
+    /// The take-overs before it was read ([`crate::lander::Progress::take_overs`]).
+    take_overs: u64,
     /// What was read and not taken in yet, with the watermark of which lane.
     read: Option<(LaneId, Result<Loaded, SinkError>)>,
 }
@@ -122,8 +124,15 @@ impl Core {
         match job {
             Job::Load(row, home) => {
                 let deadline = self.env.clock.monotonic() + self.settings.load_timeout;
-                loader.flight =
-                    Some(Flight { row, home, deadline, in_part: None, clear_landed: true, read: None });
+                loader.flight = Some(Flight {
+                    row,
+                    home,
+                    deadline,
+                    in_part: None,
+                    clear_landed: true,
+                    take_overs: 0,
+                    read: None,
+                });
             }
             Job::Look(row, lane, done) => {
                 let looked = self.read(&mut loader.source, &row, lane);
@@ -156,6 +165,7 @@ impl Core {
         let Some(flight) = &mut loader.flight else { return };
         flight.clear_landed = self.owed_clear_landed();
         let lane = lane_to_load(&self.cache, flight.row.as_bytes(), flight.home);
+        flight.take_overs = self.progress.take_overs();
         flight.read = Some((lane, self.read(&mut loader.source, &flight.row, lane)));
     }
 
@@ -242,6 +252,9 @@ impl Core {
                 found: loaded.watermark.lineage,
                 ours: self.log.lineage(),
             });
+        }
+        if self.may_be_from_before(flight.home, (lane, &loaded.watermark), flight.take_overs) {
+            return Ok(Taken::Said(FillOutcome::Stale));
         }
         let now_ms = self.env.clock.unix_ms();
         let residency = Residency {

@@ -6,15 +6,19 @@
 //! owed then. It lands in one transaction for all of them, so a snapshot in which a lane is behind it holds what any of them
 //! owed before. A load that is not behind it is not taken any more as soon as one such row was let go: of a database that
 //! lost commits it might lack that row's.
+//!
+//! A row that was owed nothing has left no trace. Whatever had landed before this start is in a database that this start has
+//! taken over, and a load of one that it has not, or that lacks some of it, is not taken either.
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::core::Core;
 use crate::buffer::log::LogError;
+use crate::env::planted::{Bug, planted};
 use crate::lander::awaits_lanes_that_were_left;
 use crate::model::codec::BodyWriter;
-use crate::model::{LaneId, Position};
+use crate::model::{LaneId, Position, Watermark};
 
 /// The most lanes of one record, one of which is in all of them.
 const LANES_AT_ONCE: usize = 255;
@@ -59,6 +63,22 @@ impl Core {
         if let Some(moved) = self.moved.get().filter(|moved| moved.left.contains(&lane)) {
             moved.let_go.store(true, Ordering::Release);
         }
+    }
+
+    /// Whether what was read of rows at home in a lane, with the watermark of `lane`, may lack what had landed in a lane that
+    /// they have left. Without a trace, if they were owed nothing at this start. What is beyond the end of the log was landed
+    /// by another copy of it.
+    pub(super) fn may_be_from_before(
+        &self,
+        home: LaneId,
+        (lane, watermark): (LaneId, &Watermark),
+        take_overs: u64,
+    ) -> bool {
+        let from = self.progress.whole_from(home).and_then(|_| self.progress.whole_from(lane));
+        let from = if planted(Bug::LoadFromBeforeBelieved) { Some(0) } else { from };
+        from.is_none_or(|from| watermark.epoch < from)
+            || self.progress.taken_over_since(take_overs)
+            || watermark.position > self.log.head(lane).position
     }
 
     /// The position below which a load of a lane may lack what landed in a lane that its row has left.

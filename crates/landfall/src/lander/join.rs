@@ -39,7 +39,7 @@ impl Lander {
             let (oldest, head) = (self.log.oldest(id), self.log.head(id));
             // What is no longer kept has landed, noted or not.
             lane.at.position = lane.at.position.max(oldest.position);
-            lane.cut = lane.at.position;
+            (lane.cut, lane.highest) = (lane.at.position, lane.at.position);
             let position = head.position.max(lane.at.position).saturating_add(JUMP);
             let anchor = head.anchor.next(&self.lineage, id, position, Anchor::body_hash(b"gap"));
             ends.push((id, Head { position, anchor }));
@@ -84,6 +84,9 @@ impl Lander {
             lane.at = Mark { position: watermark.position, anchor: watermark.anchor };
             lane.epoch = watermark.epoch;
             lane.cut = lane.cut.max(watermark.position);
+            // What an engine that is opened now needs comes from the log; one that stood alone believes that it had landed.
+            let believed = if self.alone.is_some() { lane.highest } else { 0 };
+            lane.highest = watermark.position.max(believed);
             self.progress.set_epoch(*id, lane.epoch);
             self.progress.publish_cut(*id, lane.cut);
         }
@@ -94,6 +97,7 @@ impl Lander {
         notes::write_database(&*self.log, &*self.database)?;
         self.noted = landed.iter().copied().collect();
         self.progress.publish_landed(&landed);
+        self.tell_what_is_whole();
         self.progress.set_joined();
         (self.sink, self.unsure) = (Some(sink), false);
         Ok(())

@@ -20,7 +20,8 @@
 //!
 //! Either nothing was written, or a take-over tells what was. A take-over asks for all lanes at once, because a
 //! database that lost commits lost them for idle lanes too. A published cut stays where it is until the lanes
-//! reach it. A lane whose database and log tell different histories is stopped and never overwritten.
+//! reach it. A lane whose database and log tell different histories is stopped and never overwritten. A group that landed
+//! again what was lost is taken over once more, so that loads can tell the database that has it from one that lacks it.
 //!
 //! # What the database refuses (`park`, `dead_letter`)
 //!
@@ -162,6 +163,15 @@ struct Lane {
     at: Mark,
     /// The last published cut.
     cut: Position,
+    /// The furthest that the database was known to be.
+    highest: Position,
+}
+
+impl Lane {
+    fn move_to(&mut self, mark: Mark) {
+        self.at = mark;
+        self.highest = self.highest.max(mark.position);
+    }
 }
 
 /// A landing group as this lander knows it.

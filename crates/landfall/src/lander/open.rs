@@ -222,7 +222,7 @@ fn lanes_of(
         let &(group, ordered) = home.get(&id)?;
         let position = noted.get(&id).copied().unwrap_or(0);
         let at = Mark { position, anchor: Anchor::START };
-        Some((id, Lane { group, ordered, epoch: 0, at, cut: position }))
+        Some((id, Lane { group, ordered, epoch: 0, at, cut: position, highest: position }))
     })
     .collect()
 }

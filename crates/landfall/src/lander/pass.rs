@@ -65,6 +65,7 @@ impl Lander {
         }
         self.publish(set);
         reach("landing.published");
+        self.believe_what_has_caught_up();
         if let Some(error) = no_room {
             if !moves {
                 return Err(Failure::Log { error, groups: set.clone() });
@@ -105,7 +106,7 @@ impl Lander {
             self.unsure = true;
         }
         if self.unsure {
-            self.take_over()?;
+            self.take_over_and_tell()?;
             self.unsure = false;
             self.parked = self.parked.take().filter(|_| planted(Bug::LettersKept));
         }
@@ -171,7 +172,7 @@ impl Lander {
             Ok(()) => {
                 for step in &attempt.steps {
                     if let Some(lane) = self.lanes.get_mut(&step.lane) {
-                        lane.at = Mark { position: step.to.0, anchor: step.to.1 };
+                        lane.move_to(Mark { position: step.to.0, anchor: step.to.1 });
                     }
                 }
                 self.follow_letters(&landing.letters);

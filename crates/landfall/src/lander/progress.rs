@@ -2,6 +2,7 @@
 //! requests that go in: flush, pause, resume, stop. Numbers only: it must never hold a row, a value or a lock
 //! while somebody else's code runs.
 
+mod believed;
 mod meeting;
 mod parked;
 mod stuck;
@@ -34,6 +35,7 @@ struct LaneNumbers {
     landed: AtomicU64,
     cut: AtomicU64,
     epoch: AtomicU64,
+    whole_from: AtomicU64,
     rewinds: AtomicU64,
     changes_accepted: AtomicU64,
     changes_landed: AtomicU64,
@@ -67,6 +69,7 @@ pub struct Progress {
     stop_at_nanos: AtomicU64,
     ended: AtomicBool,
     meeting: Meeting,
+    take_overs: AtomicU64,
     /// What was landed and retried, summed once.
     pub counters: Counters,
 }
@@ -90,6 +93,7 @@ impl Progress {
             landed: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
+            whole_from: AtomicU64::new(believed::NEVER),
             rewinds: AtomicU64::new(0),
             changes_accepted: AtomicU64::new(0),
             changes_landed: AtomicU64::new(0),
@@ -109,6 +113,7 @@ impl Progress {
             stop_at_nanos: AtomicU64::new(u64::MAX),
             ended: AtomicBool::new(false),
             meeting: Meeting::default(),
+            take_overs: AtomicU64::new(0),
             counters: Counters::default(),
         }
     }

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::Lander;
 use super::batch::Attempt;
 use super::pass::Failure;
 use super::progress::status::StopReason;
 use super::retry::{Mark, Verdict, landed_in_part, verdict};
+use super::{Group, Lander};
 use crate::buffer::log::{Log, LogError};
 use crate::error::SinkError;
 use crate::model::{Anchor, Epoch, IncidentKind, LaneId, Watermark};
@@ -23,6 +23,50 @@ pub(crate) fn anchor_of(log: &dyn Log, lane: LaneId, position: u64) -> Result<Op
 }
 
 impl Lander {
+    /// Takes all lanes over, and tells loads from which epochs on they may believe what they read.
+    pub(super) fn take_over_and_tell(&mut self) -> Result<(), Failure> {
+        self.progress.take_over_begins();
+        let taken = self.take_over();
+        match &taken {
+            Ok(()) => {
+                self.tell_what_is_whole();
+                self.progress.take_over_ended();
+            }
+            // It has changed nothing.
+            Err(Failure::Connection(error)) if !error.is_transient() => self.progress.take_over_ended(),
+            // Loads wait, so it is tried again although nothing is to land.
+            Err(_) => self.parked = None,
+        }
+        taken
+    }
+
+    /// A group of which all has landed again that the database had lost is believed from a take-over behind that on: the last
+    /// one may have given the epochs that the lanes had before.
+    pub(super) fn believe_what_has_caught_up(&mut self) {
+        let waits = |group: &Group| group.lanes.iter().any(|&lane| self.progress.whole_from(lane).is_none());
+        let mut waiting = self.groups.iter().enumerate().filter(|(_, group)| !group.stopped && waits(group));
+        if waiting.any(|(at, _)| self.is_whole(at)) {
+            (self.unsure, self.parked) = (true, None);
+        }
+    }
+
+    pub(super) fn tell_what_is_whole(&self) {
+        for (at, group) in self.groups.iter().enumerate().filter(|(_, group)| !group.stopped) {
+            let is_whole = self.is_whole(at);
+            for id in &group.lanes {
+                let epoch = self.lanes.get(id).map(|lane| lane.epoch);
+                self.progress.set_whole_from(*id, epoch.filter(|_| is_whole));
+            }
+        }
+    }
+
+    /// Whether the database has all that it was known to have, of the lanes that rows of this group may have been in.
+    fn is_whole(&self, group: usize) -> bool {
+        let left = self.retired.filter(|_| self.relatives.contains(&group));
+        let lanes = [Some(group), left].into_iter().flatten().flat_map(|at| &self.groups[at].lanes);
+        lanes.filter_map(|id| self.lanes.get(id)).all(|lane| lane.at.position >= lane.highest)
+    }
+
     /// Raises the epoch of every lane that is not stopped and settles the outstanding attempt.
     pub(super) fn take_over(&mut self) -> Result<(), Failure> {
         let lanes: Vec<LaneId> = self
@@ -101,9 +145,9 @@ impl Lander {
         let mark = Mark { position: watermark.position, anchor: watermark.anchor };
         match verdict {
             Verdict::Unmoved => {}
-            Verdict::Landed => lane.at = mark,
+            Verdict::Landed => lane.move_to(mark),
             Verdict::Ahead => {
-                lane.at = mark;
+                lane.move_to(mark);
                 lane.cut = lane.cut.max(mark.position);
                 self.progress.publish_cut(id, lane.cut);
                 if self.groups[at].pass.is_none() {

@@ -84,6 +84,7 @@ impl Core {
     /// The first half of a loader's step: reads from the database what the walk needs.
     pub(in crate::engine) fn read_for_walk(&self, source: &mut Option<Box<dyn Source>>, walk: &mut Walk) {
         walk.clear_landed = self.owed_clear_landed();
+        walk.take_overs = self.progress.take_overs();
         let rows = walk.step_rows();
         let lanes = self.lanes.key_value();
         let read = match walk.leg {
@@ -272,7 +273,7 @@ impl Core {
     }
 
     /// What has to follow when a page is not to be believed, by the watermarks of its lanes: of a database that belongs to
-    /// another log, or older than what was made clean.
+    /// another log, older than what was made clean, or without what had landed before this start.
     pub(super) fn refused(&self, walk: &mut Walk, watermarks: &[Watermark]) -> Option<Next> {
         let lineage = self.log.lineage();
         if watermarks.iter().any(|watermark| watermark.lineage != lineage) {
@@ -281,7 +282,9 @@ impl Core {
             return Some(Next::End);
         }
         let lanes = self.walked_lanes(walk.table.as_deref());
-        let old = lanes.iter().zip(watermarks).find(|(lane, at)| at.position < self.loads_from(**lane));
+        let old = lanes.iter().zip(watermarks).find(|&(&lane, at)| {
+            at.position < self.loads_from(lane) || self.may_be_from_before(lane, (lane, at), walk.take_overs)
+        });
         old.map(|(&lane, _)| Next::Wait(lane))
     }
 

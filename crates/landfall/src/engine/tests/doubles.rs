@@ -1,7 +1,7 @@
-//! A database that does what tests ask for: it counts and holds loads, and it can lose what its replica lacks.
+//! A database that does what tests ask for: it counts and holds loads, and it can lose what its replicas lack, twice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -19,8 +19,12 @@ pub(super) struct Double(Arc<Inner>);
 
 struct Inner {
     primary: Mutex<MemoryDatabase>,
-    replica: MemoryDatabase,
+    /// Those that take over, in this order.
+    replicas: [MemoryDatabase; 2],
+    fail_overs: AtomicUsize,
     replicates: AtomicBool,
+    /// The next take-over is replicated whatever is not.
+    replicates_take_over: AtomicBool,
     failed_over: AtomicBool,
     loads: AtomicU64,
     /// Whether loads and pages of rows are held back after they have read, and how many are.
@@ -34,9 +38,11 @@ impl Double {
     pub(super) fn new(tables: Vec<Table>) -> Double {
         let primary = MemoryDatabase::new(tables);
         Double(Arc::new(Inner {
-            replica: MemoryDatabase::empty_twin(&primary),
+            replicas: [MemoryDatabase::empty_twin(&primary), MemoryDatabase::empty_twin(&primary)],
+            fail_overs: AtomicUsize::new(0),
             primary: Mutex::new(primary),
             replicates: AtomicBool::new(true),
+            replicates_take_over: AtomicBool::new(false),
             failed_over: AtomicBool::new(false),
             loads: AtomicU64::new(0),
             held: Mutex::default(),
@@ -50,7 +56,7 @@ impl Double {
 
     pub(super) fn each(&self, act: impl Fn(&MemoryDatabase)) {
         act(&self.primary());
-        act(&self.0.replica);
+        self.0.replicas.iter().for_each(act);
     }
 
     /// How many rows were asked for.
@@ -93,6 +99,11 @@ impl Double {
         self.0.replicates.store(false, Ordering::SeqCst);
     }
 
+    /// Of what comes now, the next take-over is not lost.
+    pub(super) fn replicate_next_take_over(&self) {
+        self.0.replicates_take_over.store(true, Ordering::SeqCst);
+    }
+
     /// Whether the replica follows.
     #[cfg(feature = "interleavings")]
     pub(super) fn replicates(&self) -> bool {
@@ -102,13 +113,14 @@ impl Double {
     /// Whether the replica missed a landing.
     #[cfg(feature = "interleavings")]
     pub(super) fn lacks_something(&self) -> bool {
-        self.0.replica.landings() < self.primary().landings()
+        self.0.replicas[0].landings() < self.primary().landings()
     }
 
     /// The replica takes over; it is busy for some landings after whoever lands has noticed.
     pub(super) fn fail_over(&self) {
         self.0.failed_over.store(true, Ordering::SeqCst);
-        *self.0.primary.lock() = self.0.replica.clone();
+        let next = self.0.fail_overs.fetch_add(1, Ordering::SeqCst);
+        *self.0.primary.lock() = self.0.replicas[next].clone();
     }
 }
 
@@ -144,11 +156,18 @@ impl Database for Double {
 }
 
 impl Connection {
-    fn on_both<T>(&self, call: impl Fn(&mut dyn Sink) -> Result<T, SinkError>) -> Result<T, SinkError> {
+    fn on_replicas<T>(&self, call: impl Fn(&mut dyn Sink) -> Result<T, SinkError>) {
+        for replica in &self.0.0.replicas[self.0.0.fail_overs.load(Ordering::SeqCst)..] {
+            let mut sink = replica.sink(self.1.clone()).expect("a replica is there");
+            call(&mut *sink).expect("the replica follows");
+        }
+    }
+
+    fn on_all<T>(&self, call: impl Fn(&mut dyn Sink) -> Result<T, SinkError>) -> Result<T, SinkError> {
         others_go_on();
         let answer = call(&mut *self.0.primary().sink(self.1.clone())?);
         if answer.is_ok() && self.0.0.replicates.load(Ordering::SeqCst) {
-            call(&mut *self.0.0.replica.sink(self.1.clone())?).expect("the replica follows");
+            self.on_replicas(call);
         }
         others_go_on();
         answer
@@ -157,7 +176,7 @@ impl Connection {
 
 impl Sink for Connection {
     fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
-        self.on_both(|sink| sink.create_lanes(owner, lanes))
+        self.on_all(|sink| sink.create_lanes(owner, lanes))
     }
 
     fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
@@ -169,22 +188,25 @@ impl Sink for Connection {
     }
 
     fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
-        self.on_both(|sink| sink.adopt(lanes, incidents))
+        self.on_all(|sink| sink.adopt(lanes, incidents))
     }
 
     fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
-        self.on_both(|sink| sink.declare(incidents))
+        self.on_all(|sink| sink.declare(incidents))
     }
 
     fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
         if self.0.0.failed_over.swap(false, Ordering::SeqCst) {
             (0..3).for_each(|_| self.0.primary().fail_next_landing(Failure::Busy));
         }
-        self.on_both(|sink| sink.take_over(owner, lanes))
+        if self.0.0.replicates_take_over.swap(false, Ordering::SeqCst) {
+            self.on_replicas(|sink| sink.take_over(owner, lanes));
+        }
+        self.on_all(|sink| sink.take_over(owner, lanes))
     }
 
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
-        self.on_both(|sink| sink.land(landing))
+        self.on_all(|sink| sink.land(landing))
     }
 
     fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {

@@ -156,3 +156,86 @@ fn a_failover_brings_back_no_old_row_that_has_left_its_lane() {
         }
     }
 }
+
+/// The watermark of the lane that a row is in now tells nothing of a lane that it has left, which others still use.
+#[test]
+fn a_failover_to_before_a_start_brings_back_no_old_row_of_a_lane_that_others_still_use() {
+    let double = super::doubles::Double::new(tables());
+    let mut world = World::with(Arc::new(double.clone()), Some(StrictDisk::default()), |settings| {
+        settings.lanes = 2;
+        settings.retention = Duration::from_secs(600);
+        settings.retention_bytes = 1 << 24;
+        settings.load_timeout = Duration::from_millis(20);
+    });
+    let lane = |world: &World, key: &str| {
+        world.engine().core.lanes.of_row(None, RowKey::of_key(key.as_bytes()).as_bytes())
+    };
+    let keys: Vec<String> = (0..60).map(|n| format!("key:{n}")).collect();
+    keys.iter().for_each(|key| set(&world, key, "old"));
+    world.land_all();
+    double.stop_replicating();
+    let first = keys.iter().map(|key| lane(&world, key)).min().unwrap();
+    let left: Vec<&String> = keys.iter().filter(|key| lane(&world, key) == first).collect();
+    left.iter().for_each(|key| set(&world, key, "new"));
+    world.land_all();
+    let second = keys.iter().map(|key| lane(&world, key)).max().unwrap();
+    world.settings.lanes = 3;
+    world.reopen();
+    double.fail_over();
+    let moved: Vec<&&String> = left.iter().filter(|key| lane(&world, key) == second).collect();
+    assert!(!moved.is_empty());
+    for key in moved {
+        match world.run(&[key.as_str()], |unit, t| strings::get(unit, 0, &t[0])) {
+            Ok((value, _)) => assert_eq!(text(value).as_deref(), Some("new"), "{key}"),
+            Err(refusal) => {
+                assert!(matches!(refusal, Refusal::TryAgain(_) | Refusal::DatabaseDown(_)), "{refusal}");
+            }
+        }
+    }
+}
+
+/// What lands again after a failover may be lost again, in a database that has the epoch of the start.
+#[test]
+fn a_second_failover_brings_back_no_old_row_that_had_landed_again() {
+    let double = super::doubles::Double::new(tables());
+    let mut world = World::with(Arc::new(double.clone()), Some(StrictDisk::default()), |settings| {
+        settings.lanes = 3;
+        settings.retention = Duration::from_secs(600);
+        settings.retention_bytes = 1 << 24;
+        settings.load_timeout = Duration::from_millis(20);
+        // Whoever lands notices, and nobody else.
+        settings.database_check = Duration::ZERO;
+    });
+    let lane = |world: &World, key: &str| {
+        world.engine().core.lanes.of_row(None, RowKey::of_key(key.as_bytes()).as_bytes())
+    };
+    let keys: Vec<String> = (0..60).map(|n| format!("key:{n}")).collect();
+    keys.iter().for_each(|key| set(&world, key, "old"));
+    world.land_all();
+    double.stop_replicating();
+    let first = keys.iter().map(|key| lane(&world, key)).min().unwrap();
+    let left: Vec<&String> = keys.iter().filter(|key| lane(&world, key) == first).collect();
+    left.iter().for_each(|key| set(&world, key, "new"));
+    world.land_all();
+    world.settings.lanes = 2;
+    world.reopen();
+    let (stayed, moved): (Vec<&String>, Vec<&String>) =
+        left.iter().partition(|key| lane(&world, key) == first);
+    assert!(!moved.is_empty());
+    double.fail_over();
+    double.replicate_next_take_over();
+    set(&world, stayed[0], "notices");
+    world.land_and_forget();
+    let read = |key: &str| {
+        world.run(&[key], |unit, t| strings::get(unit, 0, &t[0])).map(|(value, _)| text(value).unwrap())
+    };
+    wait_until(|| moved.iter().all(|key| read(key).is_ok_and(|value| value == "new")));
+    world.engine().evict_clean();
+    double.fail_over();
+    for key in moved {
+        match read(key) {
+            Ok(value) => assert_eq!(value, "new", "{key}"),
+            Err(refusal) => assert!(matches!(refusal, Refusal::TryAgain(_)), "{refusal}"),
+        }
+    }
+}
