@@ -194,7 +194,7 @@ impl Engine {
 
 impl Walk {
     fn new(core: &Core, wish: Wish, table: Option<Arc<Table>>, wanted: Wanted, done: OnFound) -> Walk {
-        let tag = core.walk_tag(table.as_deref());
+        let tag = core.walk_tag();
         let mut leg = match wish {
             Wish::Page(cursor, _) => cursor.leg(tag),
             Wish::One => core.random_leg(),

@@ -13,8 +13,9 @@ use crate::sink::{KeyKind, SinkError, Source, StoredKey, StoredKeys};
 
 impl Core {
     /// Changes with each run, and with each loss of commits that the database has had in this run.
-    pub(super) fn walk_tag(&self, table: Option<&Table>) -> u64 {
-        let rewinds: u64 = self.walked_lanes(table).iter().map(|&lane| self.progress.rewinds(lane)).sum();
+    pub(super) fn walk_tag(&self) -> u64 {
+        // Of all lanes: rows may have left some of them.
+        let rewinds: u64 = self.all_lanes().map(|lane| self.progress.rewinds(lane)).sum();
         self.cache.hash(b"walk").wrapping_add(rewinds)
     }
 
@@ -189,7 +190,7 @@ impl Core {
             Read::Rows(rows) => self.tell_stored_rows(walk, rows),
         };
         // Asked behind what was read: a page that was taken may be of before the loss or of after it.
-        let tag = self.walk_tag(walk.table.as_deref());
+        let tag = self.walk_tag();
         if tag != walk.tag && !matches!(next, Next::Wait(_)) {
             walk.begin_anew(tag);
             return Next::Step;

@@ -16,14 +16,16 @@ fn walk(world: &World, wish: Wish) -> Found {
 }
 
 fn try_walk(world: &World, wish: Wish) -> Result<Found, Refusal> {
-    patiently(|| {
-        let (send, receive) = mpsc::channel();
-        let done = Box::new(move |found| drop(send.send(found)));
-        match world.engine().walk(wish, Box::new(|_, _| true), done) {
-            Some(found) => found,
-            None => receive.recv_timeout(PATIENCE).expect("a walk is answered"),
-        }
-    })
+    patiently(|| walk_once(world, wish))
+}
+
+fn walk_once(world: &World, wish: Wish) -> Result<Found, Refusal> {
+    let (send, receive) = mpsc::channel();
+    let done = Box::new(move |found| drop(send.send(found)));
+    match world.engine().walk(wish, Box::new(|_, _| true), done) {
+        Some(found) => found,
+        None => receive.recv_timeout(PATIENCE).expect("a walk is answered"),
+    }
 }
 
 /// A database that lost commits is not read before it has them again.
@@ -285,6 +287,49 @@ proptest! {
         run.page(3)?;
         run.whole()?;
     }
+}
+
+/// A key that is only in a dead letter is nowhere while a database that has lost the letter catches up.
+#[test]
+fn a_scan_meets_a_key_whose_dead_letter_was_lost_and_is_written_again() {
+    let double = Double::new(tables());
+    double.each(refuse_no);
+    let world = World::with(Arc::new(double.clone()), None, |settings| {
+        settings.refusals_max = 1;
+        settings.hold_rows_min = 1_000;
+        settings.load_timeout = Duration::from_millis(20);
+        settings.database_check = Duration::from_millis(2);
+    });
+    set(&world, "stored", "yes", 0);
+    world.land_all();
+    double.stop_replicating();
+    set(&world, "parked", "no", 0);
+    world.land_and_forget();
+    world.engine().pause(None).unwrap();
+    double.fail_over();
+    let core = &world.engine().core;
+    wait_until(|| core.lanes.key_value().iter().any(|&lane| core.progress.rewinds(lane) > 0));
+    let (mut met, mut cursor, mut refused) = (BTreeSet::new(), Cursor::default(), false);
+    loop {
+        match walk_once(&world, Wish::Page(cursor, 10)) {
+            Ok(found) => {
+                met.extend(names(&found));
+                cursor = found.cursor;
+            }
+            Err(refusal) => {
+                assert!(matches!(refusal, Refusal::TryAgain(_)) && !refused, "{refusal}");
+                refused = true;
+                world.engine().resume(None).unwrap();
+                world.land_all();
+                continue;
+            }
+        }
+        if cursor == Cursor::default() {
+            break;
+        }
+    }
+    assert!(refused, "it waits for what has to land again");
+    assert_eq!(met, BTreeSet::from(["parked".into(), "stored".into()]));
 }
 
 #[test]
