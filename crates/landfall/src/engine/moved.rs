@@ -83,7 +83,9 @@ impl Core {
 
     /// The position below which a load of a lane may lack what landed in a lane that its row has left.
     pub(super) fn moved_behind(&self, lane: LaneId) -> Position {
-        let moved = self.moved.get().filter(|moved| moved.let_go.load(Ordering::Acquire));
+        // A clear is believed to have landed before a row is let go.
+        let cleared = || self.owed_clear.lock().is_some() && self.owed_clear_landed();
+        let moved = self.moved.get().filter(|moved| moved.let_go.load(Ordering::Acquire) || cleared());
         moved.and_then(|moved| moved.behind.get(&lane)).copied().unwrap_or(0)
     }
 }

@@ -36,6 +36,9 @@ pub(super) fn recover(core: &Core) -> Result<Recovered, LogError> {
         for (number, change) in changes {
             replay.recovered.changes += 1;
             let Some(&(lane, position)) = record.lanes.get(usize::from(number)) else { continue };
+            if change == LoggedChange::Clear {
+                replay.clears(&record.lanes);
+            }
             replay.change(lane, position, change);
         }
     }
@@ -74,6 +77,15 @@ impl<'c> Replay<'c> {
             recovered: Recovered::default(),
             left: BTreeSet::new(),
             to: BTreeSet::new(),
+        }
+    }
+
+    /// To lanes that a clear is not in every key has moved.
+    fn clears(&mut self, lanes: &[(LaneId, Position)]) {
+        let now = self.core.lanes.key_value();
+        if !now.iter().all(|of| lanes.iter().any(|(lane, _)| lane == of)) {
+            self.left.extend(lanes.iter().map(|(lane, _)| *lane));
+            self.to.extend(now);
         }
     }
 

@@ -239,3 +239,34 @@ fn a_second_failover_brings_back_no_old_row_that_had_landed_again() {
         }
     }
 }
+
+/// A clear is in the lanes that keys had when it was logged, and tells nothing of those that they have now.
+#[test]
+fn a_failover_brings_no_key_back_that_was_cleared_before_lanes_were_added() {
+    let double = super::doubles::Double::new(tables());
+    let mut world = World::with(Arc::new(double.clone()), Some(StrictDisk::default()), |settings| {
+        settings.lanes = 1;
+        settings.retention = Duration::from_secs(600);
+        settings.retention_bytes = 1 << 24;
+        settings.load_timeout = Duration::from_millis(20);
+    });
+    let keys: Vec<String> = (0..20).map(|n| format!("key:{n}")).collect();
+    keys.iter().for_each(|key| set(&world, key, "cleared"));
+    world.land_all();
+    world.engine().pause(None).unwrap();
+    world.engine().clear().unwrap();
+    world.engine().commit().unwrap();
+    world.settings.paused = world.engine().paused();
+    world.settings.lanes = 4;
+    world.reopen();
+    double.stop_replicating();
+    world.engine().resume(None).unwrap();
+    world.land_and_forget();
+    double.fail_over();
+    for key in &keys {
+        match world.run(&[key.as_str()], |unit, t| strings::get(unit, 0, &t[0])) {
+            Ok((value, _)) => assert_eq!(text(value), None, "{key}"),
+            Err(refusal) => assert!(matches!(refusal, Refusal::TryAgain(_)), "{refusal}"),
+        }
+    }
+}
