@@ -189,7 +189,11 @@ impl Lander {
         }
         match start_verdict(noted, head, found, anchor) {
             StartVerdict::Diverged => return Err(OpenError::Diverged { lane, position }),
-            StartVerdict::Continue => {}
+            // A meeting before this one may have told the log of more than the database has now.
+            StartVerdict::Continue => match self.log.rewind(lane, position) {
+                Ok(()) | Err(LogError::Trimmed { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
             StartVerdict::Gap => {
                 is_behind = true;
                 self.declare_behind(lane, head.position, position)?;

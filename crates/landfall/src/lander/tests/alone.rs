@@ -3,6 +3,7 @@
 use crate::lander::fakes::{FIRM, KEYS, PAGE, World, open_alone, page, put_firm, set_key, view};
 use crate::lander::{LaneNote, Turn};
 use crate::model::Position;
+use crate::sink::memory::Failure;
 
 /// A world whose lander was opened again without the database, with these positions noted as landed.
 fn alone() -> World {
@@ -94,4 +95,24 @@ fn a_note_that_is_older_than_what_has_landed_lands_nothing_twice() {
     come_back(&world);
     assert!(world.settle());
     assert_eq!(world.number(&page(1), "views"), Some(2));
+}
+
+/// The log was told at a meeting that did not end well how far the database was.
+#[test]
+fn what_a_database_loses_between_two_attempts_to_meet_it_lands_again() {
+    let mut world = World::new();
+    world.database.set_lagging(true);
+    world.write(&[view(1)]);
+    assert!(world.settle());
+    world.database.each(|database| database.set_down(true));
+    world.lander =
+        open_alone(&world, &[KEYS[0], KEYS[1], FIRM, PAGE].map(|lane| LaneNote { lane, landed: 0 }));
+    come_back(&world);
+    // The lanes are taken over and compared, and then the gaps cannot be passed.
+    world.database.primary.lock().fail_next_landing(Failure::Unavailable);
+    world.turns();
+    assert!(!world.lander.progress().is_joined());
+    world.database.fail_over();
+    assert!(world.settle());
+    assert_eq!(world.number(&page(1), "views"), Some(1));
 }
