@@ -31,11 +31,7 @@ impl Engine {
         let core = &self.core;
         let mut lanes: SmallVec<[LaneId; 8]> = core.lanes.key_value().into();
         lanes.sort_unstable();
-        match core.admit(&lanes) {
-            // It frees memory.
-            Ok(()) | Err(Refusal::OutOfMemory(_)) => {}
-            Err(refusal) => return Err(refusal),
-        }
+        core.admit_freeing(&lanes)?;
         let mut body = Vec::new();
         let mut writer = BodyWriter::new(&mut body, lanes.len());
         (0..lanes.len()).for_each(|lane| writer.clear(lane as u8));

@@ -133,6 +133,15 @@ impl Core {
 
     /// Whether one more write to these lanes may be accepted.
     pub(super) fn admit(&self, lanes: &[LaneId]) -> Result<(), Refusal> {
+        self.admit_to(lanes, self.cache.bytes().dirty_bytes())
+    }
+
+    /// The same for a write that lets go of what fills the memory.
+    pub(super) fn admit_freeing(&self, lanes: &[LaneId]) -> Result<(), Refusal> {
+        self.admit_to(lanes, 0)
+    }
+
+    fn admit_to(&self, lanes: &[LaneId], dirty_bytes: u64) -> Result<(), Refusal> {
         let refusal = if self.closing.load(Ordering::Relaxed) {
             Refusal::Closing
         } else if let Some(refusal) = self.stopped() {
@@ -142,7 +151,7 @@ impl Core {
                 "{} changes have not landed, which is the bound (max-pending); see `landfall status`, and try again when rows have landed",
                 self.settings.max_pending
             ))
-        } else if self.cache.bytes().dirty_bytes() >= self.dirty_bytes_max() {
+        } else if dirty_bytes >= self.dirty_bytes_max() {
             Refusal::OutOfMemory(
                 "the rows that have not landed fill half of maxmemory; try again when rows have landed"
                     .into(),

@@ -24,6 +24,7 @@ mod buffer;
 mod bugs;
 #[cfg(feature = "sqlite")]
 mod changed_tables;
+mod clears;
 mod clock;
 #[cfg(feature = "sqlite")]
 mod columns;
