@@ -1,11 +1,11 @@
-//! A log with one thing broken: it is refused, or opens with everything that was marked as durable.
+//! A log with one thing broken, a spill file among them: it is refused, or opens with everything that was marked as durable.
 //! A start must never panic, never invent a record, and never come back with less in silence.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use arbitrary::{Result, Unstructured};
-use landfall::buffer::log::local::LocalLog;
+use landfall::buffer::log::local::{LocalLog, LocalLogSettings};
 use landfall::buffer::log::{LaneName, Log, Record, Safety};
 use landfall::model::{LaneId, Position};
 
@@ -26,6 +26,57 @@ static HISTORIES: LazyLock<Vec<History>> = LazyLock::new(|| {
         .map(history)
         .into()
 });
+
+/// Those of which a lane does not land, so that its records are in a spill file: of one, and of the second one.
+static SPILLED: LazyLock<Vec<History>> = LazyLock::new(|| [1, 2].map(spilled).into());
+
+/// An input that begins like this is about one of them.
+const SPILLED_FROM: u8 = 0xe0;
+
+/// A log that spills after some dozen of records.
+fn narrow() -> LocalLogSettings {
+    LocalLogSettings { log_bytes_max: 1 << 16, ..settings() }
+}
+
+/// Has two lanes write, the second of which lands, until so many spill files were made, with a start between them.
+fn spilled(files: u32) -> History {
+    let disk = MemoryDisk::of(&Default::default());
+    let open = || LocalLog::open(disk.env(), Path::new(DIR), narrow()).expect("a whole log opens").0;
+    let mut log = open();
+    let name = |index| LaneName { group: "g".to_owned(), index };
+    let lanes = log.add_lanes(&[name(0), name(1)]).expect("two lanes");
+    for number in 0..files {
+        if number > 0 {
+            drop(log);
+            log = open();
+            log.landed(lanes[1], log.head(lanes[1]).position);
+        }
+        write_until_spilled(&log, &lanes);
+    }
+    let from = vec![(lanes[0], 0), (lanes[1], log.oldest(lanes[1]).position)];
+    drop(log);
+    as_killed(&disk, from)
+}
+
+/// Writes until the spill file is another one, and what lies before it is gone.
+fn write_until_spilled(log: &LocalLog, lanes: &[LaneId]) {
+    let before = log.usage().spilled_bytes;
+    for n in 0u32.. {
+        let own = match n % 16 {
+            0 => &lanes[..1],
+            7 => lanes,
+            _ => &lanes[1..],
+        };
+        log.append(own, &n.to_le_bytes().repeat(100 + n as usize % 90)).expect("room");
+        log.commit(log.accepted(), Safety::Durable).expect("room");
+        log.landed(lanes[1], log.head(lanes[1]).position);
+        (0..6).for_each(|_| log.upkeep().expect("room"));
+        if log.usage().spilled_bytes != before {
+            break;
+        }
+    }
+    (0..6).for_each(|_| log.upkeep().expect("room"));
+}
 
 /// Writes so many records, lands some, and maybe starts once more and goes on.
 fn history((count, landed, restarted): (u32, u64, bool)) -> History {
@@ -48,9 +99,13 @@ fn history((count, landed, restarted): (u32, u64, bool)) -> History {
     // Behind the last sync: what only the system has.
     log.append(&lanes[1..2], b"written and not synced").expect("room");
     log.commit(log.accepted(), Safety::Written).expect("room");
-    let from: Vec<(LaneId, Position)> = lanes.iter().map(|lane| (*lane, 0)).collect();
+    let from = lanes.iter().map(|lane| (*lane, 0)).collect();
     drop(log);
-    // The process was killed: the files are what it wrote.
+    as_killed(&disk, from)
+}
+
+/// The process was killed: the files are what it wrote.
+fn as_killed(disk: &MemoryDisk, from: Vec<(LaneId, Position)>) -> History {
     let image = disk.image();
     let (log, _) =
         LocalLog::open(MemoryDisk::of(&image).env(), Path::new(DIR), settings()).expect("a whole log opens");
@@ -103,8 +158,12 @@ fn segments(image: &Image) -> impl Iterator<Item = &PathBuf> {
 }
 
 pub(crate) fn run(input: &[u8]) {
+    let (histories, input) = match input {
+        [first, rest @ ..] if *first >= SPILLED_FROM => (&SPILLED, rest),
+        _ => (&HISTORIES, input),
+    };
     let mut choices = Unstructured::new(input);
-    let Ok(history) = choices.choose(&HISTORIES[..]) else { return };
+    let Ok(history) = choices.choose(&histories[..]) else { return };
     let mut image = history.image.clone();
     let damages: u8 = choices.int_in_range(0..=3).unwrap_or_default();
     let mut erased = false;
@@ -190,4 +249,21 @@ fn damage(choices: &mut Unstructured<'_>, image: &mut Image) -> Result<bool> {
         _ => content.extend(std::iter::repeat_n(0, at)),
     }
     Ok(matches!(kind, 5 | 6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_histories_with_a_spill_file_have_one_and_need_it() {
+        for history in SPILLED.iter() {
+            let is_spill = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "spill");
+            let mut image = history.image.clone();
+            let path = image.keys().find(|path| is_spill(path)).expect("a spill file").clone();
+            image.remove(&path);
+            let opened = LocalLog::open(MemoryDisk::of(&image).env(), Path::new(DIR), settings());
+            assert!(opened.is_err() && history.marked > 10, "{}", history.marked);
+        }
+    }
 }
