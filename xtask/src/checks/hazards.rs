@@ -11,7 +11,7 @@ const RULE: &str = "hazards";
 const PAGE: &str = "docs/reliability.md";
 
 /// The hazards that need a row: of the log, of the process, of the cache, of any database, each counted from 1.
-const HAZARDS: &[(&str, usize)] = &[("L", 22), ("P", 8), ("C", 8), ("D", 39)];
+const HAZARDS: &[(&str, usize)] = &[("L", 23), ("P", 8), ("C", 9), ("D", 39)];
 
 /// The hazards of databases that are not supported yet; each comes with its product.
 const OF_A_PRODUCT: &[&str] = &["D5", "D7", "D11", "D13", "D15", "D16", "D33", "D35", "D37"];

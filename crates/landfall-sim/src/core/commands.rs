@@ -48,6 +48,8 @@ pub(super) enum Answer {
 
 const KEYS: u64 = 3;
 const ROWS: u64 = 4;
+/// What a value is longer by where the log is to fill.
+const LONG_BYTES: usize = 300;
 /// Commands about relatives meet in fewer rows.
 const RELATED_ROWS: u64 = 2;
 
@@ -65,7 +67,8 @@ impl Command {
     }
 
     fn of(kind: u64, rows: u64, context: &Context, view: &Rows, unique: u64) -> Command {
-        let value = format!("v{unique}");
+        let long = if context.spills { "+".repeat(LONG_BYTES) } else { String::new() };
+        let value = format!("v{unique}{long}");
         let (key, row) = (context.below(KEYS), 1 + context.below(rows));
         match kind {
             0..=1 => Command::Set(key, value, context.one_in(3).then(|| 1 + context.below(400))),

@@ -37,6 +37,8 @@ pub(super) struct Context {
     rates: Mutex<BTreeMap<&'static str, u64>>,
     /// Whether clients clear all keys in this run.
     pub(super) clears: bool,
+    /// Whether the log is so small in this run, and what is written so long, that a group which does not land has to be spilled.
+    pub(super) spills: bool,
     told: Mutex<Told>,
 }
 
@@ -64,6 +66,7 @@ impl Context {
             rates: Mutex::default(),
             // Not by the dice: runs without it stay what they were.
             clears: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0,
+            spills: seed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 62 == 0,
             told: Mutex::new(Told { trace: trace.then(Vec::new), ..Told::default() }),
         })
     }

@@ -192,6 +192,15 @@ impl History {
         rows.iter().filter_map(|row| self.touched.get(row)).copied().max().unwrap_or(0)
     }
 
+    /// Whether a clear is owed where the lanes have landed so far.
+    pub(super) fn owes_clear(&self, landed: impl Fn(LaneId) -> Position) -> bool {
+        self.order.iter().map(|&number| &self.records[number]).any(|record| {
+            let clears = record.changes.iter().filter(|(_, change)| *change == LoggedChange::Clear);
+            let mut places = clears.filter_map(|(lane, _)| record.lanes.get(usize::from(*lane)));
+            places.any(|&(lane, position)| position > landed(lane))
+        })
+    }
+
     /// The records of a lane from one place to another, newest first, and how many positions they and the gaps between
     /// them take; none when the one does not lead to the other. Where a volume went back, a step may begin within a gap, at
     /// the place of a record that is gone.

@@ -100,7 +100,11 @@ pub(super) fn setup(context: &Context) -> Setup {
     };
     let segment_bytes = pick(&[5 << 10, 5 << 10, 6 << 10, 16 << 10]);
     // Some logs are so small that what a group does not land has to be spilled.
-    let log_bytes_max = if segment_bytes == 6 << 10 { 20 << 10 } else { 1 << 20 };
+    let (segment_bytes, log_bytes_max) = match (context.spills, segment_bytes == 6 << 10) {
+        (true, _) => (6 << 10, 16 << 10),
+        (false, true) => (segment_bytes, 20 << 10),
+        (false, false) => (segment_bytes, 1 << 20),
+    };
     let log = LocalLogSettings {
         segment_bytes,
         log_bytes_max,

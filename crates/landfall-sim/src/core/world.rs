@@ -70,7 +70,7 @@ pub(super) struct World {
     /// Whether there was anything that only a person can set right: it is declared as an incident.
     had_disaster: Cell<bool>,
     backup: RefCell<Option<Backup>>,
-    /// Whether the disk was full at any time.
+    /// Whether the log had no room for a segment at any time.
     was_full: Cell<bool>,
     /// Whether a letter was given up: what lands again from before may land otherwise, so nothing goes back any more.
     gave_up: Cell<bool>,
@@ -291,6 +291,9 @@ impl World {
 
     /// A round of the log's upkeep; whether all of it could be done.
     fn segments_move(&self) -> Option<bool> {
+        if self.with(|process| process.log.has_room()) == Some(false) {
+            self.past_may_go();
+        }
         self.with(|process| {
             let before = process.log.usage();
             let done = process.steps.segments_round();
@@ -298,11 +301,11 @@ impl World {
             if after.segments < before.segments {
                 self.context.reached("segments were let go");
             }
-            if after.spilled_bytes > before.spilled_bytes {
-                self.context.reached("a paused group's records were spilled");
-            }
-            if after.spilled_bytes == 0 && before.spilled_bytes > 0 {
-                self.context.reached("a spill file went");
+            match (before.spilled_bytes, after.spilled_bytes) {
+                (was, is) if was == is => {}
+                (0, _) => self.context.reached("a paused group's records were spilled"),
+                (_, 0) => self.context.reached("a spill file went"),
+                _ => self.context.reached("a spill file took the place of another"),
             }
             done
         })

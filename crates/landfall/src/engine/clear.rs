@@ -18,6 +18,7 @@ use super::commits::Written;
 use super::core::Core;
 use super::refusal::Refusal;
 use crate::buffer::log::Place;
+use crate::env::planted::{Bug, planted};
 use crate::model::codec::BodyWriter;
 use crate::model::{LaneId, Position};
 use crate::sync::atomic::Ordering;
@@ -31,6 +32,9 @@ impl Engine {
         let core = &self.core;
         let mut lanes: SmallVec<[LaneId; 8]> = core.lanes.key_value().into();
         lanes.sort_unstable();
+        if planted(Bug::ClearInOneLane) {
+            lanes.truncate(1);
+        }
         core.admit_freeing(&lanes)?;
         let mut body = Vec::new();
         let mut writer = BodyWriter::new(&mut body, lanes.len());
@@ -63,14 +67,15 @@ impl Core {
 
     /// Whether a clear has not landed, so that an absent key may be absent by it.
     pub(super) fn clear_pends(&self, lane: LaneId) -> bool {
-        self.cleared(lane) > self.progress.landed(lane)
+        self.cleared(lane) > self.progress.landed(lane) && !planted(Bug::AbsentBeforeSafe)
     }
 
     /// Whether a clear from before this start has landed, as far as was told. Until then no key that the database holds counts,
     /// whatever its lane: a group lands in the order of the log, so what was written behind the clear is not there yet. A
     /// snapshot that was taken while it had not, and is looked at when it has, tells nothing.
     pub(super) fn owed_clear_landed(&self) -> bool {
-        self.owed_clear.lock().is_none_or(|(lane, position)| self.progress.landed(lane) >= position)
+        let owed = self.owed_clear.lock().filter(|_| !planted(Bug::OwedClearOfOthers));
+        owed.is_none_or(|(lane, position)| self.progress.landed(lane) >= position)
     }
 
     fn set_cleared(&self, lane: LaneId, position: Position) {

@@ -279,7 +279,8 @@ impl Core {
         // A parked row stays in the view. Its letter is of the same snapshot, so what is owed above the watermark
         // comes on top of it.
         let key_value = flight.row.is_key_value();
-        let is_gone = || key_value && (watermark < self.cleared(lane) || !self.owed_clear_landed());
+        let clear_is_newer = || watermark < self.cleared(lane) || !self.owed_clear_landed();
+        let is_gone = || key_value && clear_is_newer() && !planted(Bug::LoadOutlivesClear);
         let was_gone = is_gone();
         // A clear that comes or lands now is seen by the next look.
         let tells_nothing = key_value && !was_gone && !flight.clear_landed;

@@ -7,6 +7,7 @@ use super::core::Core;
 use crate::buffer::cache::shard::After;
 use crate::buffer::cache::{FORESEEN_MAX, View};
 use crate::buffer::log::LogError;
+use crate::env::planted::{Bug, planted};
 use crate::model::codec::decode_body;
 use crate::model::row::RowName;
 use crate::model::{Change, LaneId, LoggedChange, Position, RowKey};
@@ -113,7 +114,7 @@ impl<'c> Replay<'c> {
                 }
             }
             // The first of a record does it for all its lanes, and the others find nothing.
-            LoggedChange::Clear if !landed => {
+            LoggedChange::Clear if !landed && !planted(Bug::ClearNotRecovered) => {
                 self.apply();
                 core.recover_clear(lane, position);
             }

@@ -65,6 +65,14 @@ bugs! {
     MarkAheadOfSync = "mark-ahead-of-sync" in "buffer/log/local/commit.rs",
     /// A group commit over several segments syncs the last one.
     OnlyLastSegmentSynced = "only-last-segment-synced" in "buffer/log/local/commit.rs",
+    /// A segment goes for a spill file that is not synced.
+    SpillUnsynced = "spill-not-synced" in "buffer/log/local/spill/build.rs",
+    /// A segment goes for a spill file that META does not name.
+    SpillUnnamed = "spill-not-named" in "buffer/log/local/spilling.rs",
+    /// The spill file goes while a lane owes some of it.
+    SpillGoesEarly = "spill-goes-early" in "buffer/log/local/spilling.rs",
+    /// What a lane owes behind the spill file keeps no segment.
+    BehindSpillForgotten = "behind-a-spill-forgotten" in "buffer/log/local/owed.rs",
     /// What was written while a sync ran counts as durable behind it.
     CommitRace = "commit-race" in "buffer/log/local/commit.rs",
     /// A note gets its name before its content is durable.
@@ -89,6 +97,8 @@ bugs! {
     LetterMergeLost = "letter-merge-lost" in "lander/plan.rs",
     /// A change that another row depends on is merged to an earlier place.
     MergesAcrossConstraints = "merges-across-constraints" in "lander/plan.rs",
+    /// The dead letters of keys stay when all keys are cleared.
+    LettersOutliveClear = "letters-outlive-a-clear" in "lander/plan.rs",
     /// A letter that a person gave up stays.
     DropForgotten = "drop-forgotten" in "lander/plan.rs",
     /// A put and a delete become the put.
@@ -97,6 +107,10 @@ bugs! {
     BareDelta = "bare-delta" in "lander/plan.rs",
     /// The operations of a group with constraints are sorted by row.
     SortsWhatIsOrdered = "sorts-what-is-ordered" in "lander/plan.rs",
+    /// A clear lands together with what was written before it and behind it.
+    ClearNotAlone = "clear-not-alone" in "lander/batch.rs",
+    /// The keys are cleared in the database before the transaction of the watermark.
+    ClearOutside = "clear-outside-the-transaction" in "lander/pass.rs",
     /// Of several lanes that land together one moves.
     OneLaneMoves = "one-lane-moves" in "lander/batch.rs",
     /// What a refused change carries is not merged in front of the next change of its row.
@@ -119,6 +133,18 @@ bugs! {
     CleanedTooEarly = "cleaned-too-early" in "buffer/cache/shard.rs",
     /// A key that was evicted counts as one that exists nowhere.
     EvictionForgotten = "eviction-forgotten" in "buffer/cache/shard.rs",
+    /// A clear leaves the keys in the cache that have not landed.
+    ClearKeepsPending = "clear-keeps-what-is-pending" in "buffer/cache/shard/sweep.rs",
+    /// A clear is logged in one lane of the keys.
+    ClearInOneLane = "clear-in-one-lane" in "engine/clear.rs",
+    /// That a key is absent by a clear is told before the clear is as safe as promised.
+    AbsentBeforeSafe = "absent-before-a-clear-is-safe" in "engine/clear.rs",
+    /// A clear that the log owes at a start is none of the lanes that keys have moved to.
+    OwedClearOfOthers = "owed-clear-of-other-lanes" in "engine/clear.rs",
+    /// A start forgets a clear that has not landed.
+    ClearNotRecovered = "clear-not-recovered" in "engine/recover.rs",
+    /// A load that is older than a clear is believed.
+    LoadOutlivesClear = "load-outlives-a-clear" in "engine/load.rs",
     /// Rows are spread over lanes one by one, whatever their group.
     LanesByRow = "lanes-by-row" in "engine/lanes.rs",
     /// An expired key is swept from the cache instead of being deleted through the log.

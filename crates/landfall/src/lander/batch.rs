@@ -174,9 +174,11 @@ impl Reading<'_> {
             return Ok(Some(End::Joint(joint)));
         }
         let changes = decode_body(&record.body).map_err(|error| self.stop(&record, &error.to_string()))?;
-        self.sealed = changes
-            .iter()
-            .any(|(_, change)| matches!(change, LoggedChange::Letter { .. } | LoggedChange::Clear));
+        self.sealed = changes.iter().any(|(_, change)| match change {
+            LoggedChange::Letter { .. } => true,
+            LoggedChange::Clear => !planted(Bug::ClearNotAlone),
+            LoggedChange::Row { .. } | LoggedChange::Append { .. } => false,
+        });
         if self.sealed && self.counts.records > 0 {
             return Ok(Some(End::Full));
         }

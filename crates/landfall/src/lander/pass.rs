@@ -363,6 +363,10 @@ fn send(
         drop(sink.land(&without_lanes(landing)));
         landing.ops.clear();
     }
+    if landing.ops.contains(&LandingOp::Clear) && planted(Bug::ClearOutside) {
+        drop(sink.land(&without_lanes(landing)));
+        landing.ops.clear();
+    }
     if planted(Bug::TrimWhenSent) {
         landing.lanes.iter().for_each(|step| log.landed(step.lane, step.to.0));
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use landfall::error::SinkError;
 use landfall::model::row::{RowName, lane_hash};
 use landfall::model::{
-    Change, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, Reason, RowKey, Table, Value,
-    Watermark,
+    Change, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, Position, Reason, RowKey, Table,
+    Value, Watermark,
 };
 use landfall::sink::{
     Adopted, Landing, LandingOp, LaneStep, LetterStep, Loaded, RefusedOp, RowPlace, Sink, Source, StoredKey,
@@ -255,7 +255,17 @@ impl protocol::Statements<&LandingOp> for Transaction<'_> {
         if context.fault("db: deadlock or lock wait") {
             return Err(SinkError::Busy("deadlock detected".into()));
         }
+        if *op == LandingOp::Clear {
+            let of_keys = |letter: &&LetterStep| matches!(letter, LetterStep::Remove(key) if key.row().is_some_and(|row| row.is_key_value()));
+            context.reached(match self.landing.letters.iter().find(of_keys) {
+                Some(_) => "a clear took dead letters along",
+                None => "a clear was landing",
+            });
+        }
         database.statement(&mut self.after.rows, op).inspect_err(|error| {
+            if *op == LandingOp::Clear {
+                context.reached("the database refused a clear");
+            }
             let state = database.0.state.lock();
             // Behind a parked row others may be refused that were valid.
             if state.refuses.is_none() && state.now.letters.is_empty() && !state.lacks_rows {
@@ -299,6 +309,10 @@ impl Source for Connection {
         }
         let state = self.database.0.state.lock();
         let watermark = state.now.lanes.row(lane).ok_or(SinkError::LaneMissing { lane })?.watermark;
+        let is_older = |of: LaneId| if of == lane { watermark.position } else { Position::MAX };
+        if row.is_key_value() && self.database.0.history.lock().owes_clear(is_older) {
+            context.reached("a load was older than a clear");
+        }
         let columns = state.now.rows.rows.get(row).map(|columns| {
             let mut columns = (**columns).clone();
             if let Ok(RowName::Table { key, .. }) = row.decode()

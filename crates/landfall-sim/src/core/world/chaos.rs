@@ -12,6 +12,9 @@ impl World {
     /// So many moves with faults.
     pub(super) fn chaos(&self, moves: u64) {
         self.context.set_chaos(true);
+        if self.context.spills {
+            self.pause();
+        }
         for _ in 0..moves {
             self.any_move();
             self.any_fault();
@@ -46,6 +49,8 @@ impl World {
             97 if self.context.one_in(3) => self.drop_letter(),
             97 => engine.flush(),
             98 if self.context.one_in(2) => self.pause(),
+            // A group that is to be spilled waits for long.
+            99 if self.context.spills && !self.context.one_in(8) => self.pause(),
             _ => {
                 // All groups exist.
                 let _ = engine.resume(None);
@@ -75,6 +80,15 @@ impl World {
         });
     }
 
+    /// A log that has no room for the next segment lets go of the past that is kept for a database that goes back.
+    pub(super) fn past_may_go(&self) {
+        self.was_full.set(true);
+        if self.database.went_back() && self.disaster.get().is_none() {
+            // Before anybody noticed that it is needed.
+            self.begin_disaster(Disaster::OldDatabase);
+        }
+    }
+
     fn any_fault(&self) {
         let (context, database) = (&self.context, &self.database);
         if context.fault("kill") {
@@ -95,11 +109,7 @@ impl World {
             } else if !full && context.fault("disk: full") {
                 self.disk.limit_room(Some(self.disk.bytes() + context.below(3_000)));
                 self.clients.borrow_mut().disk_is_full = true;
-                self.was_full.set(true);
-                if self.database.went_back() && self.disaster.get().is_none() {
-                    // Before anybody noticed that the past is needed, it may be gone.
-                    self.begin_disaster(Disaster::OldDatabase);
-                }
+                self.past_may_go();
             }
         }
         if database.is_down() && context.one_in(15) {

@@ -219,7 +219,7 @@ impl World {
     }
 
     /// FLUSHALL.
-    fn clear(&self, at: usize) {
+    pub(super) fn clear(&self, at: usize) {
         let Some(engine) = self.with(|process| process.steps.engine().clone()) else { return };
         // What a letter that was given up has left is not known, and so not whether it is cleared.
         if !self.loose.borrow().is_empty() {

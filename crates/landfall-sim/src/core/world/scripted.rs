@@ -134,6 +134,14 @@ impl Script {
         self.commit();
     }
 
+    /// A client clears all keys, and is answered.
+    pub(in crate::core) fn clear(&self) {
+        if !self.is_over() {
+            self.0.clear(0);
+        }
+        self.commit();
+    }
+
     /// So many turns of the lander, as far as it has something to do.
     pub(in crate::core) fn turns(&self, turns: u32) {
         self.0.with(|process| process.steps.engine().flush());

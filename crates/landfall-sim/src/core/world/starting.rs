@@ -94,6 +94,14 @@ impl World {
             self.context.violation(format!("this log has the lineage {} of another one", log.lineage()));
         }
         self.check_recovery(&log);
+        if log.usage().spilled_bytes > 0 {
+            self.context.reached("a start had a spill file");
+        }
+        let positions = self.database.snapshot().positions();
+        let landed = |lane| positions.get(&lane).copied().unwrap_or(0);
+        if self.context.clears && self.history.lock().owes_clear(landed) {
+            self.context.reached("a start owed a clear");
+        }
         let log = Arc::new(self.traced(log, self.disaster.get().is_some()));
         let database = Arc::new(self.database.clone());
         match Stepwise::open(self.env.clone(), self.settings(), log.clone(), database) {
@@ -206,8 +214,8 @@ impl World {
         self.context.mix(kept as u64);
         self.context.tell(|| format!("the log came back with {kept} of {} records", history.order.len()));
         history.cut(kept);
-        if self.disaster.get() == Some(Disaster::OldDatabase) {
-            // What the policy allows to lose is no matter of the database.
+        if matches!(self.disaster.get(), Some(Disaster::OldDatabase | Disaster::OtherCopy)) {
+            // What the policy allows to lose is no matter of the database or of the copy.
             history.remember();
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Scenario;
 
+mod clears;
 mod disk;
 mod landing;
 mod letters;
@@ -25,6 +26,11 @@ const WITH_EVERYSEC: &[&str] = &[
     "recycled-segment",
     "spill",
     "spill-and-land",
+    "spill-while-written",
+    "clear",
+    "clear-and-load",
+    "clear-and-start",
+    "clear-and-failover",
     "idle-mark",
     "poisoned-by-a-sync",
     "full-disk",
@@ -42,7 +48,7 @@ const WITH_EVERYSEC: &[&str] = &[
 /// Every scenario.
 pub fn all() -> Vec<Scenario> {
     let log = [log::all(), spills::all(), disk::all()].into_iter().flatten().collect();
-    let parts = [starts::all(), log, landing::all(), letters::all(), persons::all()];
+    let parts = [starts::all(), log, landing::all(), letters::all(), clears::all(), persons::all()];
     let mut all: Vec<Scenario> = parts.into_iter().flatten().collect();
     let twins = all.iter().filter(|scenario| WITH_EVERYSEC.contains(&&*scenario.name));
     let twins: Vec<Scenario> = twins.map(Scenario::with_everysec).collect();

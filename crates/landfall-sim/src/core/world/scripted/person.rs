@@ -92,10 +92,19 @@ impl Script {
 
     /// A byte of the youngest segment that holds this text changes behind everybody's back.
     pub(in crate::core) fn damage(&self, text: &str) {
+        self.damage_in("seg", text);
+    }
+
+    /// A byte of the spill file that holds this text changes behind everybody's back.
+    pub(in crate::core) fn damage_spilled(&self, text: &str) {
+        self.damage_in("spill", text);
+    }
+
+    fn damage_in(&self, kind: &str, text: &str) {
         let disk = &self.0.disk;
         let place = |path: &PathBuf| {
-            let is_segment = path.extension().is_some_and(|extension| extension == "seg");
-            let content = if is_segment { disk.content(path) } else { Vec::new() };
+            let is_of_kind = path.extension().is_some_and(|extension| extension == kind);
+            let content = if is_of_kind { disk.content(path) } else { Vec::new() };
             content.windows(text.len()).position(|window| window == text.as_bytes())
         };
         let found = disk.files().into_iter().rev().find_map(|path| Some((place(&path)?, path)));

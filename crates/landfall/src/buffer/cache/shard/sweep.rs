@@ -3,6 +3,7 @@
 
 use super::Shard;
 use crate::buffer::cache::Cache;
+use crate::env::planted::{Bug, planted};
 use crate::sync::atomic::Ordering;
 
 impl Shard {
@@ -25,6 +26,9 @@ impl Shard {
         for at in 0..self.entries.len() as u32 {
             let Some(entry) = self.entry(at).filter(|entry| entry.is_key_value()) else { continue };
             let (hash, dirty, bytes, lane) = (cache.hash(&entry.row), entry.dirty, entry.bytes, entry.lane);
+            if dirty && planted(Bug::ClearKeepsPending) {
+                continue;
+            }
             if dirty {
                 self.dirty.resize(lane, bytes, 0);
                 cache.bytes.dirty.fetch_sub(u64::from(bytes), Ordering::Relaxed);

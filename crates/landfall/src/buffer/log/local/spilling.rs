@@ -16,6 +16,7 @@ use super::tail::{Lane, Tail};
 use super::upkeep::DRAFT;
 use super::{LocalLog, failed};
 use crate::env::failpoint::reach;
+use crate::env::planted::{Bug, planted};
 use crate::model::LaneId;
 
 /// Records are spilled once the log has grown to this part of its bound, in eighths, ..
@@ -191,7 +192,8 @@ impl LocalLog {
 
     /// Has META name the spill file. From then on it is the home of what it holds.
     fn publish(&self, spilling: &mut Spilling, spill: Arc<Spill>) -> Result<(), LogError> {
-        if let Err(reason) = self.name_in_meta(spill.header.id) {
+        let named = if planted(Bug::SpillUnnamed) { Ok(()) } else { self.name_in_meta(spill.header.id) };
+        if let Err(reason) = named {
             // It may be named or not, so neither this file nor the one before goes.
             spilling.work = Some(Work::Named(spill));
             return Err(reason);
@@ -218,7 +220,7 @@ impl LocalLog {
         let now = self.env.clock.monotonic();
         let going = self.with_tail(|tail| {
             let spill = self.spilled.read().clone()?;
-            if tail.lanes().any(|(_, lane)| lane.owes_spilled()) {
+            if tail.lanes().any(|(_, lane)| lane.owes_spilled()) && !planted(Bug::SpillGoesEarly) {
                 spilling.landed_at = None;
                 return None;
             }

@@ -12,6 +12,7 @@ use super::super::segment::{DATA_START, Segment};
 use super::super::{damaged, failed};
 use super::replay::follow;
 use super::{Frames, Header, PAGE, PART_BYTES, Part, Spill};
+use crate::env::planted::{Bug, planted};
 use crate::env::{Disk, DiskFile};
 use crate::model::{Anchor, LaneId};
 
@@ -211,7 +212,8 @@ impl Build {
         self.header.length = self.written;
         let parts: Vec<Part> = self.parts.values().copied().collect();
         let head = self.header.encode(&parts);
-        let written = self.file.write_at(&head, 0).and_then(|()| self.file.sync_data());
+        let sync = || if planted(Bug::SpillUnsynced) { Ok(()) } else { self.file.sync_data() };
+        let written = self.file.write_at(&head, 0).and_then(|()| sync());
         written.map_err(|reason| failed("write", &self.path, &reason))
     }
 
