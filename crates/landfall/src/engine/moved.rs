@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::core::Core;
 use crate::buffer::log::LogError;
-use crate::env::planted::{Bug, planted};
 use crate::lander::awaits_lanes_that_were_left;
 use crate::model::codec::BodyWriter;
 use crate::model::{LaneId, Position, Watermark};
@@ -75,7 +74,6 @@ impl Core {
         take_overs: u64,
     ) -> bool {
         let from = self.progress.whole_from(home).and_then(|_| self.progress.whole_from(lane));
-        let from = if planted(Bug::LoadFromBeforeBelieved) { Some(0) } else { from };
         from.is_none_or(|from| watermark.epoch < from)
             || self.progress.taken_over_since(take_overs)
             || watermark.position > self.log.head(lane).position

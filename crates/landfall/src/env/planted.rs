@@ -163,8 +163,6 @@ bugs! {
     ParkedOutOfView = "parked-out-of-view" in "engine/load.rs",
     /// After a database lost commits, loads of rows that were let go as landed are believed.
     RewoundLoadBelieved = "rewound-load-believed" in "engine/core.rs",
-    /// A load is believed whatever the database has lost since the start.
-    LoadFromBeforeBelieved = "load-from-before-believed" in "engine/moved.rs",
     /// A lane is taken over whoever had it last.
     AnyStartFollows = "any-start-follows" in "sink/parts.rs",
     /// Lanes of another log are taken for one's own.
