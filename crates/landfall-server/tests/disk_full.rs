@@ -124,6 +124,26 @@ fn on_a_full_disk_a_pipeline_gets_one_error_for_each_reply_it_is_owed() {
 }
 
 #[test]
+fn a_reload_that_a_full_disk_refuses_is_not_told_to_who_wants_no_replies() {
+    let place = Place::new();
+    let Some(_disk) = SmallDisk::mount(&place.path().join("small"), "2m") else { return };
+    let server = serve(&place, "always");
+    let mut client = connect(&server);
+    assert_eq!(call(&mut client, &["LANDFALL.PAUSE"]).as_error(), None);
+    fill(&mut client);
+    assert!(is_misconf(&call(&mut client, &["LANDFALL.RELOAD"])));
+    let words =
+        [&["CLIENT", "REPLY", "OFF"][..], &["LANDFALL.RELOAD"], &["CLIENT", "REPLY", "ON"], &["PING"]];
+    let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
+    let mut bytes = Vec::new();
+    words.iter().for_each(|words| landfall_resp::encode_request(&mut bytes, words));
+    std::io::Write::write_all(&mut stream, &bytes).unwrap();
+    let mut reply = [0; 12];
+    std::io::Read::read_exact(&mut stream, &mut reply).unwrap();
+    assert_eq!(&reply, b"+OK\r\n+PONG\r\n");
+}
+
+#[test]
 fn a_server_killed_on_a_full_disk_starts_again_there_and_lands_what_it_had_acknowledged() {
     let place = Place::new();
     let Some(_disk) = SmallDisk::mount(&place.path().join("small"), "2m") else { return };

@@ -246,3 +246,21 @@ fn what_is_not_there_is_answered_as_nothing_or_refused_with_what_is_done_instead
         assert!(refused.contains(why), "{words:?}: {refused}");
     }
 }
+
+#[test]
+fn commands_that_stop_and_start_landing_refuse_what_they_do_not_take() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut client = connect(&server);
+    for (command, form) in [
+        (&["LANDFALL.PAUSE", "keys", "more"][..], "LANDFALL.PAUSE [group]"),
+        (&["landfall.resume", "keys", "more"], "LANDFALL.RESUME [group]"),
+        (&["LANDFALL.FLUSH", "1000", "more"], "LANDFALL.FLUSH [timeout-ms]"),
+    ] {
+        let error = client.call(command).unwrap_err().to_string();
+        assert!(error.contains(form), "{command:?}: {error}");
+    }
+    client.call(&["SET", "k", "v"]).unwrap();
+    let ok = Value::Simple(b"OK".to_vec());
+    assert_eq!(client.call(&["LANDFALL.FLUSH", "20000"]).unwrap(), ok, "nothing was paused");
+}

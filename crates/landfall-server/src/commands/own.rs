@@ -54,6 +54,13 @@ fn answer_group(
     reply: &mut ReplyWriter<'_>,
     act: impl FnOnce(Option<&str>) -> Result<(), landfall::lander::UnknownGroup>,
 ) -> Flow {
+    if request.arg_count() > 2 {
+        let command = String::from_utf8_lossy(request.command()).to_ascii_uppercase();
+        reply.error_fmt(format_args!(
+            "ERR {command} takes one landing group, or none for all: {command} [group]; several commands do several groups"
+        ));
+        return Flow::Done;
+    }
     let group = request.arg(1).map(String::from_utf8_lossy);
     match act(group.as_deref()) {
         Ok(()) => reply.ok(),
@@ -65,6 +72,10 @@ fn answer_group(
 /// `LANDFALL.FLUSH [timeout-ms]`
 pub fn flush(_: &mut Session, engine: &Engine, request: &Request<'_>, reply: &mut ReplyWriter<'_>) -> Flow {
     let timeout_ms = match request.arg(1).map(numbers::integer) {
+        _ if request.arg_count() > 2 => {
+            reply.error("ERR LANDFALL.FLUSH takes how long to wait, in milliseconds, and nothing else: LANDFALL.FLUSH [timeout-ms]");
+            return Flow::Done;
+        }
         None => FLUSH_TIMEOUT_MS,
         Some(Ok(ms)) if ms >= 0 => ms as u64,
         Some(_) => {

@@ -4,11 +4,13 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::Instant;
 
+use landfall::engine::Refusal;
 use landfall_resp::{Limits, ReplyWriter, RequestDecoder};
 
 use super::session::Session;
 use super::socket::Socket;
 use super::waiting::{Held, Wait};
+use crate::commands::refuse;
 
 /// From so many bytes of unsent replies on, nothing more is read from a connection.
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
@@ -147,6 +149,13 @@ impl Connection {
             self.output.truncate(start);
             self.session.end_silence();
         }
+    }
+
+    /// Replies with a refusal, if a reply is wanted.
+    pub fn refuse(&mut self, refusal: &Refusal) {
+        let start = self.output.len();
+        refuse(&mut ReplyWriter::new(&mut self.output, self.session.protocol), refusal);
+        self.keep_silence(start);
     }
 
     /// Sends what it can; whether the connection is still of use.

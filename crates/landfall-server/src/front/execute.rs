@@ -310,10 +310,18 @@ fn commit_queued(
     }
 }
 
-/// Whether something changed that the connection watches, which it then no longer does. Asked under the locks of the
-/// transaction's rows: until it is through, they stay as they were watched.
+/// Whether something changed that the connection watches, which it then no longer does. Asked under the locks of what is
+/// watched: until the transaction is through, it stays so.
 fn is_broken(session: &mut Session, unit: &Unit<'_>) -> bool {
     session.watch.take_if(|watch| !unit.holds(watch)).is_some()
+}
+
+/// A unit over the keys of a transaction and what its connection watches.
+fn locked<'e>(engine: &'e Engine, session: &Session, keys: &[(&[u8], &Target)]) -> Unit<'e> {
+    match &session.watch {
+        Some(watch) => engine.unit_watching(keys, true, watch),
+        None => engine.unit(keys, true),
+    }
 }
 
 fn run_queued(
@@ -324,7 +332,7 @@ fn run_queued(
     queued: &[Queued],
 ) -> Outcome {
     let keys = keys_of(&transaction, queued);
-    let mut unit = engine.unit(&keys, true);
+    let mut unit = locked(engine, session, &keys);
     let start = out.len();
     if is_broken(session, &unit) {
         ReplyWriter::new(out, session.protocol).null_array();

@@ -258,8 +258,10 @@ impl Front {
         }
         let now = Instant::now();
         let accept = self.accept_again.then_some(ACCEPT_AGAIN);
+        // Without an engine nobody can say what became of the writes: who waits is answered when it is there again.
         self.landing
             .iter()
+            .filter(|_| self.engine.is_some())
             .filter_map(|&token| self.connections.get(token)?.wait.as_ref()?.deadline())
             .map(|deadline| deadline.saturating_duration_since(now) + Duration::from_millis(1))
             .chain(accept)
@@ -350,5 +352,54 @@ impl Front {
         self.held.retain(|&waiting| waiting != token);
         self.ready.retain(|&ready| ready != token);
         self.shared.connections.store(self.connections.len() as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn front() -> Front {
+        let settings = FrontSettings {
+            places: Vec::new(),
+            tls: None,
+            connections_max: 100,
+            client_bytes_max: 1 << 20,
+            idle_max: Duration::ZERO,
+            login_max: Duration::from_secs(60),
+        };
+        Front::new(&settings, Box::new(|_, _| {})).unwrap()
+    }
+
+    /// A client, and its own end of the connection.
+    fn client(front: &mut Front) -> (usize, mio::net::UnixStream) {
+        let (own, other) = mio::net::UnixStream::pair().unwrap();
+        (front.welcome(Socket::Unix(own), Peer::Unix).unwrap(), other)
+    }
+
+    #[test]
+    fn while_the_engine_is_opened_anew_a_wait_whose_time_is_over_does_not_keep_the_loop_awake() {
+        let mut front = front();
+        let (token, _other) = client(&mut front);
+        front.landing.push(token);
+        let (answer, deadline) = (waiting::Answer::Count, Some(front.now));
+        front.connections[token].wait = Some(waiting::Wait::Landed { places: Vec::new(), deadline, answer });
+        let timeout = front.timeout().expect("the connections are looked at once in a while");
+        assert!(timeout > Duration::from_millis(500), "{timeout:?}");
+    }
+
+    #[test]
+    fn those_who_hold_most_are_closed_until_the_others_hold_no_more_than_they_may() {
+        let mut front = front();
+        let clients: Vec<_> = (0..10).map(|_| client(&mut front)).collect();
+        for (number, (token, _)) in clients.iter().enumerate() {
+            front.connections[*token].input = Vec::with_capacity(number * 100_000);
+        }
+        front.upkeep.grown_bytes = usize::MAX;
+        front.keep_up();
+        let left: Vec<bool> = clients.iter().map(|(token, _)| front.connections.contains(*token)).collect();
+        let few = [true, true, true, true, true, false, false, false, false, false];
+        assert_eq!(left, few, "0 to 4 hold one million bytes");
+        assert_eq!(front.shared.clients_evicted.load(Ordering::Relaxed), 5);
     }
 }

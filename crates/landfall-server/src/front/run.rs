@@ -18,7 +18,7 @@ use super::waiting::{Answer, LOAD_ATTEMPTS_MAX, Wait};
 use super::{Front, READ_BYTES, held};
 use crate::commands::client::Asked;
 use crate::commands::table::find;
-use crate::commands::{Flow, letters, refuse};
+use crate::commands::{Flow, letters};
 
 /// What a connection asks of the loop after a request.
 enum Next {
@@ -116,10 +116,7 @@ impl Front {
                 // What this turn has written is answered at its end, when this engine is no longer here.
                 if let Some(error) = self.engine.as_ref().and_then(|engine| engine.commit().err()) {
                     connection.wait = None;
-                    refuse(
-                        &mut ReplyWriter::new(&mut connection.output, connection.session.protocol),
-                        &Refusal::from(error),
-                    );
+                    connection.refuse(&Refusal::from(error));
                     return;
                 }
                 self.reloading.push(who);
@@ -209,9 +206,7 @@ impl Front {
             if connection.session.transaction.take().is_some() {
                 connection.session.watch = None;
             }
-            let start = connection.output.len();
-            refuse(&mut ReplyWriter::new(&mut connection.output, connection.session.protocol), &refusal);
-            connection.keep_silence(start);
+            connection.refuse(&refusal);
             return self.go_on(who.token);
         }
         let engine = self.engine.as_deref();

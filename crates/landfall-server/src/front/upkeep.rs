@@ -133,9 +133,13 @@ impl Front {
     fn close_largest(&mut self) {
         let mut sum: usize = self.connections.iter().map(|(_, one)| one.held_bytes()).sum();
         self.shared.client_bytes.store(sum as u64, Ordering::Relaxed);
-        while sum > self.client_bytes_max {
-            let largest = self.connections.iter().max_by_key(|(_, one)| one.held_bytes());
-            let Some((token, bytes)) = largest.map(|(token, one)| (token, one.held_bytes())) else { return };
+        if sum <= self.client_bytes_max {
+            return;
+        }
+        let mut largest: Vec<(usize, usize)> =
+            self.connections.iter().map(|(token, one)| (one.held_bytes(), token)).collect();
+        largest.sort_unstable();
+        while let Some((bytes, token)) = largest.pop().filter(|_| sum > self.client_bytes_max) {
             Shared::count(&self.shared.clients_evicted);
             self.close(token);
             sum = sum.saturating_sub(bytes);

@@ -13,7 +13,7 @@ use super::effect::{Effect, overlaid};
 use super::ops::row_of;
 use super::refusal::{Refusal, Stop};
 use crate::buffer::cache::shard::Stay;
-use crate::buffer::cache::{FieldEdits, Hash, Shard, View};
+use crate::buffer::cache::{FieldEdits, Hash, Shard, View, Watch};
 use crate::env::planted::{Bug, planted};
 use crate::model::mapping::Target;
 use crate::model::{Change, LaneId, Name, RowKey, Table, Value};
@@ -77,6 +77,8 @@ pub struct Unit<'e> {
     /// For each target asked for, the number of its row.
     slots: SmallVec<[usize; 1]>,
     guards: SmallVec<[MutexGuard<'e, Shard>; 1]>,
+    /// The numbers of the shards that are locked, a bit each.
+    locked: u64,
     /// Of several commands: the row of each effect, or [`EVENT`], in the order of the commands.
     order: SmallVec<[usize; 4]>,
     events: Vec<Event>,
@@ -109,6 +111,16 @@ pub(super) fn identity(key: &[u8], target: &Target) -> Option<Row> {
 impl<'e> Unit<'e> {
     /// Locks the rows of `targets` (with the key that each was resolved from).
     pub(super) fn new(core: &'e Core, targets: &[(&[u8], &Target)], several_commands: bool) -> Unit<'e> {
+        Unit::watching(core, targets, several_commands, None)
+    }
+
+    /// The same, and locks what is watched as well.
+    pub(super) fn watching(
+        core: &'e Core,
+        targets: &[(&[u8], &Target)],
+        several_commands: bool,
+        watch: Option<&Watch>,
+    ) -> Unit<'e> {
         let mut unit = Unit {
             core,
             now_ms: core.env.clock.unix_ms(),
@@ -116,6 +128,7 @@ impl<'e> Unit<'e> {
             rows: SmallVec::new(),
             slots: SmallVec::new(),
             guards: SmallVec::new(),
+            locked: 0,
             order: SmallVec::new(),
             events: Vec::new(),
             wanted: SmallVec::new(),
@@ -128,7 +141,7 @@ impl<'e> Unit<'e> {
             let slot = unit.add_row(key, target, known.as_mut());
             unit.slots.push(slot);
         }
-        unit.lock();
+        unit.lock(watch.map_or(&[], Watch::hashes));
         unit
     }
 
@@ -162,12 +175,13 @@ impl<'e> Unit<'e> {
         next
     }
 
-    fn lock(&mut self) {
-        let mut shards: SmallVec<[usize; 4]> =
-            self.rows.iter().map(|row| self.core.cache.shard_of(row.hash)).collect();
+    fn lock(&mut self, watched: &[u64]) {
+        let hashes = self.rows.iter().map(|row| &row.hash).chain(watched);
+        let mut shards: SmallVec<[usize; 4]> = hashes.map(|&hash| self.core.cache.shard_of(hash)).collect();
         shards.sort_unstable();
         shards.dedup();
         self.guards = shards.iter().map(|&shard| self.core.cache.lock(shard)).collect();
+        self.locked = shards.iter().fold(0, |locked, shard| locked | 1 << shard);
         for row in &mut self.rows {
             let shard = self.core.cache.shard_of(row.hash);
             row.guard = shards.partition_point(|&have| have < shard);

@@ -61,13 +61,30 @@ impl Door {
             let token = Token(FIRST_LISTENER + number);
             handshakes.poll.registry().register(listener, token, Interest::READABLE)?;
         }
-        let work = move || {
-            if let Err(error) = handshakes.run() {
-                shared.post(Post::Failed(format!("TLS handshakes cannot go on: {error}")));
-            }
-        };
+        let work = move || watched(&shared, || handshakes.run());
         let thread = std::thread::Builder::new().name("landfall-handshakes".into()).spawn(work)?;
         Ok(Door { stop, waker, thread: Some(thread) })
+    }
+}
+
+/// Does the work of the thread. However it ends unless it was asked to, the server ends with it: nobody would be let in over
+/// TLS any more, and nobody would know.
+fn watched(shared: &Shared, work: impl FnOnce() -> std::io::Result<()>) {
+    let alarm = Alarm(shared);
+    if let Err(error) = work() {
+        shared.post(Post::Failed(format!("TLS handshakes cannot go on: {error}")));
+    }
+    drop(alarm);
+}
+
+/// Tells the loop while a panic unwinds.
+struct Alarm<'s>(&'s Shared);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.post(Post::Failed("the thread landfall-handshakes panicked; this is a bug".into()));
+        }
     }
 }
 
@@ -175,7 +192,12 @@ impl Handshakes {
 
     /// Lets those go that came first, until there is room for one more.
     fn make_room(&mut self) {
-        while self.order.len() >= HANDSHAKES_MAX {
+        // Those that are over and not at the front yet take no room from anybody, but they are not kept without end.
+        if self.order.len() >= 2 * HANDSHAKES_MAX {
+            let going = &self.going;
+            self.order.retain(|(token, id, _)| going.get(*token).is_some_and(|going| going.id == *id));
+        }
+        while self.going.len() >= HANDSHAKES_MAX {
             let Some((token, id, _)) = self.order.pop_front() else { return };
             self.end(token, id);
         }
@@ -261,4 +283,35 @@ fn refuse_plain_text(going: &mut Going) -> Progress {
     // The socket is fresh: a line fits, and if it does not, the close says enough.
     let _ = going.stream.write(b"-ERR this address speaks TLS; connect with rediss:// or --tls\r\n");
     Progress::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whichever_way_the_thread_of_the_handshakes_ends_by_itself_the_loop_is_told_to_end() {
+        let poll = Poll::new().unwrap();
+        let shared = Shared::new(Vec::new(), 1, Waker::new(poll.registry(), WAKER).unwrap());
+        watched(&shared, || Ok(()));
+        assert!(shared.take_posts().is_empty(), "it was asked to end");
+        watched(&shared, || Err(std::io::Error::other("no descriptors")));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            watched(&shared, || panic!("on purpose"));
+        }));
+        assert!(panicked.is_err());
+        let reasons: Vec<_> = shared
+            .take_posts()
+            .into_iter()
+            .map(|post| match post {
+                Post::Failed(reason) => reason,
+                _ => panic!("something else was posted"),
+            })
+            .collect();
+        assert!(
+            reasons[0].contains("no descriptors") && reasons[1].contains("landfall-handshakes panicked"),
+            "{reasons:?}"
+        );
+        assert_eq!(reasons.len(), 2);
+    }
 }

@@ -48,7 +48,8 @@ pub use watches::Watch;
 
 use watches::Watches;
 
-const SHARDS: usize = 64;
+/// A unit remembers which ones it has locked in one number.
+const SHARDS: usize = u64::BITS as usize;
 
 /// So many empty parts of an index cost a walk as much as a row.
 const ROW_COST: usize = 10;

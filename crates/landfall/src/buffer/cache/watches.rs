@@ -102,6 +102,11 @@ impl Watch {
         self.watches.rows.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The hashes of the rows that are watched.
+    pub(crate) fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
     /// How many rows are watched.
     pub fn rows(&self) -> usize {
         self.hashes.len()

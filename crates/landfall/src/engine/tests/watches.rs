@@ -18,7 +18,8 @@ fn watch(engine: &Engine, names: &[&str]) -> Watch {
 
 /// Whether a transaction over another key would run.
 fn holds(engine: &Engine, watch: &Watch) -> bool {
-    run(engine, &["somewhere else"], |unit, _| Ok(unit.holds(watch))).unwrap().0
+    let target = engine.resolve(b"somewhere else").unwrap();
+    engine.unit_watching(&[(b"somewhere else", &target)], false, watch).holds(watch)
 }
 
 fn set(engine: &Engine, name: &str, value: &str, expiry: Expiry) {
@@ -251,4 +252,36 @@ fn increment(engine: &Engine) -> bool {
         Ok(true)
     };
     run(engine, &["n"], transaction).unwrap().0
+}
+
+#[test]
+fn what_is_watched_stays_as_it_is_until_the_transaction_is_through_also_where_it_touches_other_rows() {
+    let (mut world, _) = World::new(|settings| settings.lanes = 1);
+    let engine = Arc::new(world.engine.take().unwrap());
+    for round in 0..200 {
+        let watching = watch(&engine, &["watched"]);
+        let target = engine.resolve(b"touched").unwrap();
+        let plain = engine.unit(&[(b"touched", &target)], false);
+        let same_shard = plain.holds(&watching);
+        drop(plain);
+        assert!(!same_shard, "a unit that was begun without the watch cannot tell");
+        let mut unit = engine.unit_watching(&[(b"touched", &target)], false, &watching);
+        assert!(unit.holds(&watching));
+        let mut tasks = Tasks::new(Arc::new(|_| {}));
+        let (begun, other) = (Arc::new(AtomicU64::new(0)), engine.clone());
+        let begins = begun.clone();
+        tasks
+            .spawn("test-other", move || {
+                begins.store(1, Ordering::SeqCst);
+                set(&other, "watched", &round.to_string(), Expiry::None);
+            })
+            .unwrap();
+        wait_until(|| begun.load(Ordering::SeqCst) == 1);
+        (0..20).for_each(|_| std::thread::yield_now());
+        assert!(unit.holds(&watching), "it held, and the unit is not through");
+        strings::set(&mut unit, 0, &target, b"1", Default::default(), &[]).unwrap();
+        unit.commit().unwrap();
+        assert_eq!(tasks.join(), Vec::<String>::new());
+        assert!(!holds(&engine, &watching), "now it has changed");
+    }
 }

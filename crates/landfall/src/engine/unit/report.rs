@@ -26,6 +26,11 @@ impl Unit<'_> {
         self.core
     }
 
+    /// Whether a shard is locked by this unit.
+    pub(in crate::engine) fn has_locked(&self, shard: usize) -> bool {
+        self.locked & 1 << shard != 0
+    }
+
     /// The hash of the row of target `at`; none for an event.
     pub(in crate::engine) fn hash_of(&self, at: usize) -> Option<u64> {
         self.rows.get(self.slots[at]).map(|row| row.hash)
