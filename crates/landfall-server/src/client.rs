@@ -2,13 +2,12 @@
 //! It must never send a command twice, as it cannot know whether the first one was carried out.
 
 use std::io::{ErrorKind, Read, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use landfall_resp::{DecodedReply, ReplyDecoder, ReplyLimits, Value, encode_request};
 use serde_json::Value as Json;
 
-use crate::config::{Password, ServerAddress};
+use crate::config::{ClientTls, Password, ServerAddress};
 use crate::failure::{FINDING, Failure, UNAVAILABLE};
 use crate::front::users::DEFAULT_USER;
 
@@ -89,17 +88,16 @@ impl From<ClientError> for Failure {
 }
 
 impl Client {
-    /// Connects, and logs in if there is a password. A server with TLS is trusted by the certificates in `tls_ca`, or
-    /// else those of the system.
+    /// Connects, and logs in if there is a password. `tls` says what a server with TLS is trusted by and shown.
     ///
     /// # Errors
     /// [`ClientError::Connect`], and [`ClientError::Refused`] for a wrong password.
     pub fn connect(
         server: &ServerAddress,
-        tls_ca: Option<&Path>,
+        tls: &ClientTls,
         login: Option<(&str, &Password)>,
     ) -> Result<Client, ClientError> {
-        let stream = Stream::connect(server, tls_ca)
+        let stream = Stream::connect(server, tls)
             .map_err(|cause| ClientError::Connect { server: server.clone(), cause })?;
         let mut client = Client {
             stream,
@@ -130,7 +128,7 @@ impl Client {
     pub fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Value, ClientError> {
         self.request.clear();
         encode_request(&mut self.request, args);
-        self.stream.write_all(&self.request).map_err(|error| self.lost(&error.to_string()))?;
+        self.stream.write_all(&self.request).map_err(|error| self.lost_by(&error))?;
         self.reply()
     }
 
@@ -242,8 +240,12 @@ impl Client {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 Err(timeout())
             }
-            Err(error) => Err(self.lost(&error.to_string())),
+            Err(error) => Err(self.lost_by(&error)),
         }
+    }
+
+    fn lost_by(&self, error: &std::io::Error) -> ClientError {
+        self.lost(&format!("{error}{}", tls::advice(error)))
     }
 
     fn lost(&self, cause: &str) -> ClientError {
@@ -279,14 +281,15 @@ mod tests {
 
     #[test]
     fn a_reply_is_put_together_from_its_parts() {
-        let mut client = Client::connect(&server(b"*2\r\n$5\r\nhello\r\n:7\r\n"), None, None).unwrap();
+        let mut client =
+            Client::connect(&server(b"*2\r\n$5\r\nhello\r\n:7\r\n"), &ClientTls::default(), None).unwrap();
         let reply = client.call(&["ANY"]).unwrap();
         assert_eq!(reply, Value::Array(vec![Value::Bulk(b"hello".to_vec()), Value::Integer(7)]));
     }
 
     #[test]
     fn an_error_reply_is_a_finding() {
-        let mut client = Client::connect(&server(b"-ERR no\r\n"), None, None).unwrap();
+        let mut client = Client::connect(&server(b"-ERR no\r\n"), &ClientTls::default(), None).unwrap();
         let error = client.expect_ok(&["ANY"]).unwrap_err();
         assert_eq!(error.to_string(), "ERR no");
         assert_eq!(crate::failure::exit_code(&anyhow::Error::from(Failure::from(error))), FINDING);
@@ -295,21 +298,22 @@ mod tests {
     #[test]
     fn a_server_that_does_not_know_our_commands_is_another_one() {
         let unknown = b"-ERR unknown command 'LANDFALL.STATUS', with args beginning with: \r\n";
-        let mut client = Client::connect(&server(unknown), None, None).unwrap();
+        let mut client = Client::connect(&server(unknown), &ClientTls::default(), None).unwrap();
         let error = client.document(&["LANDFALL.STATUS"]).unwrap_err();
         assert!(error.to_string().contains("is it another server"), "{error}");
     }
 
     #[test]
     fn silence_ends_with_a_timeout() {
-        let mut client = Client::connect(&server(b"$9\r\nhal"), None, None).unwrap();
+        let mut client = Client::connect(&server(b"$9\r\nhal"), &ClientTls::default(), None).unwrap();
         client.set_timeout(Duration::from_millis(20));
         assert!(matches!(client.call(&["ANY"]), Err(ClientError::Timeout { .. })));
     }
 
     #[test]
     fn garbage_is_no_reply() {
-        let mut client = Client::connect(&server(b"HTTP/1.1 400 Bad Request\r\n"), None, None).unwrap();
+        let mut client =
+            Client::connect(&server(b"HTTP/1.1 400 Bad Request\r\n"), &ClientTls::default(), None).unwrap();
         assert!(matches!(client.call(&["ANY"]), Err(ClientError::Lost { .. })));
     }
 
@@ -319,7 +323,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let server = ServerAddress::Tcp { host: "127.0.0.1".into(), port, tls: false };
-        let error = Client::connect(&server, None, None).err().unwrap();
+        let error = Client::connect(&server, &ClientTls::default(), None).err().unwrap();
         assert!(error.to_string().ends_with("Start it with: landfall serve"), "{error}");
         assert_eq!(crate::failure::exit_code(&anyhow::Error::from(Failure::from(error))), UNAVAILABLE);
     }

@@ -11,6 +11,8 @@ pub mod demo;
 pub mod doors;
 pub mod failure;
 pub mod front;
+#[cfg(feature = "tls")]
+mod pem;
 pub mod sample;
 pub mod serve;
 pub mod wrap;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use common::{PATIENCE, Place, Server, wait_until};
 use landfall_resp::encode_request;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
 /// Puts certificates into the place, as `cert` says, and settings that use them.
@@ -52,14 +52,32 @@ fn secured(
     server: &Server<'_>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> StreamOwned<ClientConnection, TcpStream> {
+    secured_as(server, versions, None)
+}
+
+/// A client that shows a certificate, with the key that all of them have.
+fn secured_as(
+    server: &Server<'_>,
+    versions: &[&'static SupportedProtocolVersion],
+    shown: Option<(&str, &str)>,
+) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls/ca.pem");
     roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let file = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name);
+    let config = match shown {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(
+                vec![CertificateDer::from_pem_file(file(cert)).unwrap()],
+                PrivateKeyDer::from_pem_file(file(key)).unwrap(),
+            )
+            .unwrap(),
+    };
     let name = ServerName::try_from("127.0.0.1").unwrap();
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket(server))
 }
@@ -284,4 +302,88 @@ fn files_that_do_not_fit_are_refused_with_what_to_do() {
     place.write("landfall.toml", "listen = \"rediss://127.0.0.1:0\"\n");
     let ended = place.run(&["serve"]);
     assert!(ended.code == Some(78) && ended.err.contains("needs a certificate"), "{ended:?}");
+}
+
+/// Settings that ask clients for certificates of one authority; commands trust that of the server.
+fn asking_clients(place: &Place, whether: &str) {
+    with_certificate(place, "server.pem", "");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls");
+    let read = |name: &str| std::fs::read_to_string(from.join(name)).unwrap();
+    place.write("authorities.pem", &(read("ca.pem") + &read("client-ca.pem")));
+    for name in ["client.pem", "client.key"] {
+        place.write(name, &read(name));
+    }
+    std::fs::set_permissions(place.path().join("client.key"), PermissionsExt::from_mode(0o600)).unwrap();
+    place.write(
+        "landfall.toml",
+        &format!(
+            "tls-cert = \"server.pem\"\ntls-key = \"server.key\"\ntls-ca = \"authorities.pem\"\ntls-auth-clients = \"{whether}\"\n"
+        ),
+    );
+}
+
+/// Whether a client with this certificate is served; one that is not runs nothing.
+fn is_served(
+    server: &Server<'_>,
+    version: &'static SupportedProtocolVersion,
+    shown: Option<(&str, &str)>,
+) -> bool {
+    let mut stream = secured_as(server, &[version], shown);
+    let mut reply = [0; 7];
+    let sent = stream.write_all(&request(&["INCR", "served"])).and_then(|()| stream.flush());
+    sent.and_then(|()| stream.read_exact(&mut reply[..4])).is_ok()
+}
+
+// shows: S11
+#[test]
+fn a_client_is_let_in_by_its_certificate_and_by_none_of_another_authority_time_or_purpose() {
+    for (whether, without) in [("yes", false), ("optional", true)] {
+        let place = Place::new();
+        asking_clients(&place, whether);
+        let server = place.serve(&[]);
+        let mut served = 0;
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            for (shown, expected) in [
+                (None, without),
+                (Some(("client.pem", "client.key")), true),
+                (Some(("client-stranger.pem", "client.key")), false),
+                (Some(("client-expired.pem", "client.key")), false),
+                // Of a known authority, and made for a server.
+                (Some(("server.pem", "server.key")), false),
+                // Again: a session that was once let in is not believed for that.
+                (Some(("client.pem", "client.key")), true),
+            ] {
+                let found = is_served(&server, version, shown);
+                assert_eq!(found, expected, "{whether}, {version:?}: {shown:?}");
+                served += u64::from(expected);
+            }
+        }
+        let get =
+            |own: &[&str]| place.run(&[&["--url", &server.address], own, &["cli", "GET", "served"]].concat());
+        let own = ["--tls-client-cert", "client.pem", "--tls-client-key", "client.key"];
+        let ended = get(&own);
+        assert_eq!(ended.out, format!("{served}\n"), "{whether}: {ended:?}");
+        let ended = get(&[]);
+        assert_eq!(ended.code, Some(if without { 0 } else { 69 }), "{whether}: {ended:?}");
+    }
+}
+
+#[test]
+fn certificates_of_clients_that_cannot_be_told_are_refused_at_the_start() {
+    let place = Place::new();
+    asking_clients(&place, "yes");
+    let refused = |settings: &str, said: &str| {
+        place.write("landfall.toml", settings);
+        let ended = place.run(&["serve", "--listen", "127.0.0.1:0"]);
+        assert_eq!(ended.code, Some(78), "{settings}: {ended:?}");
+        assert!(ended.err.contains(said), "{settings}: {ended:?}");
+    };
+    let with = |more: &str| format!("tls-cert = \"server.pem\"\ntls-key = \"server.key\"\n{more}");
+    refused(&with("tls-auth-clients = \"yes\"\n"), "give --tls-ca");
+    refused(&with("tls-auth-clients = \"maybe\"\n"), "no, optional, yes");
+    refused("tls-auth-clients = \"optional\"\ntls-ca = \"authorities.pem\"\n", "give --tls-cert");
+    refused(&with("tls-auth-clients = \"yes\"\ntls-ca = \"nothing\"\n"), "cannot be read");
+    refused(&with("tls-auth-clients = \"yes\"\ntls-ca = \"client.key\"\n"), "no certificate");
+    refused("tls-client-cert = \"client.pem\"\n", "give --tls-client-key");
+    refused("tls-client-key = \"client.key\"\n", "give --tls-client-cert");
 }

@@ -123,8 +123,21 @@ fn command_line() -> clap::Command {
     const ASK_A_SERVER: [&str; 7] = ["cli", "status", "explain", "drain", "pause", "resume", "evict"];
     let mut all = CommandLine::command();
     let hidden_in = ASK_A_SERVER.map(|name| (name, &["database", "buffer"][..]));
-    let demo =
-        ("demo", &["buffer", "url", "password-file", "username", "tls-ca", "config", "json", "quiet"][..]);
+    let demo = (
+        "demo",
+        &[
+            "buffer",
+            "url",
+            "password-file",
+            "username",
+            "tls-ca",
+            "tls-client-cert",
+            "tls-client-key",
+            "config",
+            "json",
+            "quiet",
+        ][..],
+    );
     for (name, flags) in hidden_in.into_iter().chain([demo]) {
         // A command's own copy of a flag stands in for the one that is handed down.
         let all_flags = all.get_arguments();
@@ -189,8 +202,7 @@ impl Context {
 
     fn connect(&self) -> Result<Client> {
         let settings = self.settings()?;
-        Ok(Client::connect(&settings.server, settings.tls_ca.as_deref(), settings.login())
-            .map_err(Failure::from)?)
+        Ok(Client::connect(&settings.server, &settings.tls, settings.login()).map_err(Failure::from)?)
     }
 
     /// The file that was named, which has to be there, or else the usual one, which need not.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::tls::{self, TlsStream};
 use super::{CONNECT_TIMEOUT, REPLY_TIMEOUT};
-use crate::config::ServerAddress;
+use crate::config::{ClientTls, ServerAddress};
 
 /// A stream to a server.
 pub(super) enum Stream {
@@ -20,14 +20,11 @@ pub(super) enum Stream {
 
 impl Stream {
     /// Connects; the error says why not.
-    pub(super) fn connect(
-        server: &ServerAddress,
-        tls_ca: Option<&Path>,
-    ) -> std::result::Result<Stream, String> {
+    pub(super) fn connect(server: &ServerAddress, trust: &ClientTls) -> std::result::Result<Stream, String> {
         match server {
             ServerAddress::Tcp { host, port, tls: false } => tcp(host, *port).map(Stream::Tcp),
             ServerAddress::Tcp { host, port, tls: true } => {
-                tls::connect(tcp(host, *port)?, host, tls_ca).map(|stream| Stream::Tls(Box::new(stream)))
+                tls::connect(tcp(host, *port)?, host, trust).map(|stream| Stream::Tls(Box::new(stream)))
             }
             ServerAddress::Unix(path) => unix(path).map(Stream::Unix).map_err(|error| error.to_string()),
         }

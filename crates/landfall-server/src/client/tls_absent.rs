@@ -3,7 +3,8 @@
 
 use std::io::{Read, Result, Write};
 use std::net::TcpStream;
-use std::path::Path;
+
+use crate::config::ClientTls;
 
 /// There is none.
 pub(super) struct TlsStream {
@@ -13,8 +14,12 @@ pub(super) struct TlsStream {
 
 enum Never {}
 
-pub(super) fn connect(_: TcpStream, _: &str, _: Option<&Path>) -> std::result::Result<TlsStream, String> {
+pub(super) fn connect(_: TcpStream, _: &str, _: &ClientTls) -> std::result::Result<TlsStream, String> {
     Err("this build has no TLS; build it with: cargo build --release --features tls".to_owned())
+}
+
+pub(super) fn advice(_: &std::io::Error) -> &'static str {
+    ""
 }
 
 impl Read for TlsStream {

@@ -4,10 +4,10 @@
 use std::net::Ipv4Addr;
 
 use super::places::{DEFAULT_PORT, ServerAddress};
-use super::table::Draft;
+use super::table::{AuthClients, Draft};
 use super::{Resolver, memory};
 use crate::front::listen::Place;
-use crate::front::settings::{FrontSettings, TlsFiles};
+use crate::front::settings::{ClientCertificates, FrontSettings, TlsFiles};
 use crate::front::users::DEFAULT_USER;
 
 /// The settings of the loop.
@@ -16,12 +16,21 @@ pub(super) fn front(draft: &Draft) -> FrontSettings {
     let files = draft.tls_cert.clone().zip(draft.tls_key.clone());
     FrontSettings {
         places: places(draft),
-        tls: files.map(|(cert, key)| TlsFiles { cert, key }),
+        tls: files.map(|(cert, key)| TlsFiles { cert, key, clients: client_certificates(draft) }),
         connections_max: draft.maxclients,
         client_bytes_max: usize::try_from(client_bytes_max).unwrap_or(usize::MAX),
         idle_max: draft.idle_timeout,
         login_max: draft.login_timeout,
     }
+}
+
+fn client_certificates(draft: &Draft) -> Option<ClientCertificates> {
+    let required = match draft.tls_auth_clients {
+        AuthClients::No => return None,
+        AuthClients::Optional => false,
+        AuthClients::Yes => true,
+    };
+    Some(ClientCertificates { ca: draft.tls_ca.clone()?, required })
 }
 
 fn places(draft: &Draft) -> Vec<Place> {
@@ -77,10 +86,35 @@ impl Resolver<'_> {
             }
             _ => {}
         }
+        self.check_certificates_of_clients();
         if self.draft.listen.is_empty() && self.draft.unixsocket.is_none() && !self.failed.contains(&"listen")
         {
             let sentence = "listen = \"off\" leaves no place to connect to; give --unixsocket PATH as well";
             self.refuse("listen", sentence.to_owned());
+        }
+    }
+
+    fn check_certificates_of_clients(&mut self) {
+        if self.draft.tls_auth_clients != AuthClients::No {
+            if self.draft.tls_ca.is_none() {
+                let sentence = "tls-auth-clients needs the authority that signs the certificates of clients; give --tls-ca FILE";
+                self.refuse("tls-auth-clients", sentence.to_owned());
+            }
+            if self.draft.tls_cert.is_none() {
+                let sentence = "tls-auth-clients asks for certificates over TLS, and there is none; give --tls-cert FILE and --tls-key FILE";
+                self.refuse("tls-auth-clients", sentence.to_owned());
+            }
+        }
+        match (&self.draft.tls_client_cert, &self.draft.tls_client_key) {
+            (Some(_), None) => {
+                let sentence = "tls-client-cert needs its key; give --tls-client-key FILE";
+                self.refuse("tls-client-cert", sentence.to_owned());
+            }
+            (None, Some(_)) => {
+                let sentence = "tls-client-key needs its certificate; give --tls-client-cert FILE";
+                self.refuse("tls-client-key", sentence.to_owned());
+            }
+            _ => {}
         }
     }
 

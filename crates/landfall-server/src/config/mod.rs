@@ -64,6 +64,15 @@ impl fmt::Debug for Password {
     }
 }
 
+/// What commands trust and show when they speak TLS.
+#[derive(Debug, Clone, Default)]
+pub struct ClientTls {
+    /// The certificates that a server is trusted by; none: the system's.
+    pub ca: Option<PathBuf>,
+    /// The certificate to show if a server asks for one, and its key.
+    pub own: Option<(PathBuf, PathBuf)>,
+}
+
 /// The settings in effect: everything that `serve` and the commands that talk to it need.
 #[derive(Debug, Clone)]
 pub struct Effective {
@@ -77,8 +86,8 @@ pub struct Effective {
     pub password: Option<Password>,
     /// The user that commands of this program log in as.
     pub username: String,
-    /// The certificates that commands trust a server by; none: the system's.
-    pub tls_ca: Option<PathBuf>,
+    /// What commands trust and show when they speak TLS.
+    pub tls: ClientTls,
     /// The users of the server that the file names.
     pub users: Vec<User>,
     /// The settings of the engine; `data_dir` is where the log lives.
@@ -335,7 +344,10 @@ impl Resolver<'_> {
             password: settled.password,
             username: draft.username.clone(),
             // A server with the same settings is known by its own certificate.
-            tls_ca: draft.tls_ca.clone().or_else(|| draft.tls_cert.clone()),
+            tls: ClientTls {
+                ca: draft.tls_ca.clone().or_else(|| draft.tls_cert.clone()),
+                own: draft.tls_client_cert.clone().zip(draft.tls_client_key.clone()),
+            },
             users: draft.users.clone(),
             settings: draft.settings.clone(),
             config_file: self.sources.file.as_ref().map(|(path, _)| path.clone()),

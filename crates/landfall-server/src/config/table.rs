@@ -13,7 +13,7 @@ mod draft;
 mod front;
 mod refused;
 
-pub(super) use draft::{DATA_DIR, Draft};
+pub(super) use draft::{AuthClients, DATA_DIR, Draft};
 
 /// Where a setting can be given besides the file and its variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
     front::TLS_CERT,
     front::TLS_KEY,
     front::TLS_CA,
+    front::TLS_AUTH_CLIENTS,
+    front::TLS_CLIENT_CERT,
+    front::TLS_CLIENT_KEY,
     front::LISTEN,
     front::UNIXSOCKET,
     front::UNIXSOCKETPERM,

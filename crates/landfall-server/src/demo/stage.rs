@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::config::ServerAddress;
+use crate::config::{ClientTls, ServerAddress};
 use crate::failure::{FINDING, Failure, UNAVAILABLE};
 use crate::sample::airport::{Airport, DEFAULT_SEED, Scale};
 use crate::sample::borrowed::{BorrowError, Borrowed};
@@ -146,7 +146,7 @@ impl Stage {
 
     /// Connects to the server.
     pub(super) fn connect(&self, address: &ServerAddress) -> Result<Client> {
-        let mut client = Client::connect(address, None, None).map_err(Failure::from)?;
+        let mut client = Client::connect(address, &ClientTls::default(), None).map_err(Failure::from)?;
         client.set_timeout(PROCESS_TIMEOUT);
         Ok(client)
     }

@@ -30,4 +30,15 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// Its key, in PEM.
     pub key: PathBuf,
+    /// By what clients are known; none: they are asked for no certificate.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// The authorities that sign them, in PEM.
+    pub ca: PathBuf,
+    /// Whether a client without one is turned away.
+    pub required: bool,
 }

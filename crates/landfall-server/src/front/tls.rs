@@ -1,18 +1,18 @@
 //! TLS for the front: the certificate, the thread that makes handshakes, and the stream that the loop reads afterwards.
-//! It must never fall back to plain text, or take less than TLS 1.2.
+//! It must never fall back to plain text, take less than TLS 1.2, or let a client in without a certificate where one is asked for.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpListener;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 
-use super::settings::TlsFiles;
+use super::settings::{ClientCertificates, TlsFiles};
 use super::shared::Shared;
+use crate::pem;
 
 mod handshakes;
 mod stream;
@@ -26,36 +26,41 @@ pub(super) use stream::TlsStream;
 /// What is wrong with the files, and what to do.
 pub(super) fn config(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| error.to_string())?
-        .with_no_client_auth()
-        .with_single_cert(certificates(&files.cert)?, key(&files.key)?);
+        .map_err(|error| error.to_string())?;
+    let builder = match &files.clients {
+        Some(clients) => builder.with_client_cert_verifier(verifier(clients, provider)?),
+        None => builder.with_no_client_auth(),
+    };
+    let (certificates, key) = (pem::certificates("tls-cert", &files.cert)?, pem::key("tls-key", &files.key)?);
+    let mut config = builder.with_single_cert(certificates, key);
+    if let (Ok(config), Some(_)) = (&mut config, &files.clients) {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.map(Arc::new).map_err(|error| {
         let (cert, key) = (files.cert.display(), files.key.display());
         format!("tls-cert = \"{cert}\" and tls-key = \"{key}\" do not go together: {error}")
     })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let refused = |why: String| format!("tls-cert = \"{}\" {why}", path.display());
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| refused(format!("cannot be read: {error}")));
-    match found? {
-        none if none.is_empty() => Err(refused("holds no certificate in PEM".to_owned())),
-        found => Ok(found),
+/// Who asks clients for their certificates. Each is looked at anew: a session that is taken up again would bring one that has
+/// expired since.
+fn verifier(
+    clients: &ClientCertificates,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let refused = |why: String| format!("tls-ca = \"{}\" {why}", clients.ca.display());
+    let mut authorities = RootCertStore::empty();
+    for certificate in pem::certificates("tls-ca", &clients.ca)? {
+        authorities
+            .add(certificate)
+            .map_err(|error| refused(format!("holds a certificate of no use: {error}")))?;
     }
-}
-
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let refused = |why: String| format!("tls-key = \"{}\" {why}", path.display());
-    let metadata = std::fs::metadata(path).map_err(|error| refused(format!("cannot be read: {error}")))?;
-    if metadata.mode() & 0o007 != 0 {
-        return Err(refused("is open to everybody on this machine; chmod o-rwx it".to_owned()));
-    }
-    // What is wrong with a key is said without any of it.
-    PrivateKeyDer::from_pem_file(path).map_err(|_| refused("holds no key in PEM".to_owned()))
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider);
+    let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| refused(format!("cannot tell clients: {error}")))
 }
 
 /// Opens the doors with TLS.

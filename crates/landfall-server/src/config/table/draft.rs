@@ -31,10 +31,24 @@ pub(in crate::config) struct Draft {
     pub(in crate::config) tls_cert: Option<PathBuf>,
     pub(in crate::config) tls_key: Option<PathBuf>,
     pub(in crate::config) tls_ca: Option<PathBuf>,
+    pub(in crate::config) tls_auth_clients: AuthClients,
+    pub(in crate::config) tls_client_cert: Option<PathBuf>,
+    pub(in crate::config) tls_client_key: Option<PathBuf>,
     pub(in crate::config) throttle_at: Amount,
     pub(in crate::config) memory: Amount,
     pub(in crate::config) drain_timeout: Duration,
     pub(in crate::config) settings: Settings,
+}
+
+/// Whether clients are asked for their certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum AuthClients {
+    /// They are not.
+    No,
+    /// They are, and one that has none is let in.
+    Optional,
+    /// They are, and have to show one.
+    Yes,
 }
 
 /// The directory of the log where none is named.
@@ -61,6 +75,9 @@ impl Draft {
             tls_cert: None,
             tls_key: None,
             tls_ca: None,
+            tls_auth_clients: AuthClients::No,
+            tls_client_cert: None,
+            tls_client_key: None,
             throttle_at: Amount::Percent(50),
             memory: Amount::Percent(50),
             drain_timeout: Duration::ZERO,

@@ -1,7 +1,7 @@
 //! The settings of the server's doors: where it listens, and who may come in.
 //! They are part of the one table, and only that names them.
 
-use super::{Flag, Form, Setting, path};
+use super::{AuthClients, Flag, Form, Setting, choose, chosen, path};
 use crate::config::listen::{addresses, permissions, show};
 use crate::config::text::{Amount, amount, count, duration, show_duration, show_size, size};
 
@@ -167,8 +167,47 @@ pub(super) const TLS_CA: Setting = Setting {
     flag: Flag::Global(None),
     form: Form::Text("FILE"),
     default: "",
-    doc: "The certificates by which commands trust a server with TLS, in PEM",
-    reason: "tls-cert, if that is set here, or else those of the system",
+    doc: "The certificates by which commands trust a server with TLS, and by which the server knows its clients if tls-auth-clients asks for that, in PEM",
+    reason: "Commands take tls-cert, if that is set here, or else those of the system",
     set: |draft, text| path(text).map(|path| draft.tls_ca = Some(path)),
     show: |draft| draft.tls_ca.as_ref().map(|path| path.display().to_string()),
+};
+
+/// `tls-auth-clients`.
+pub(super) const TLS_AUTH_CLIENTS: Setting = Setting {
+    name: "tls-auth-clients",
+    flag: Flag::Serve,
+    form: Form::Choice("no|optional|yes"),
+    default: "no",
+    doc: "Whether clients have to show a certificate that tls-ca has signed: yes, optional (one that is shown has to be right), or no",
+    reason: "Clients log in with passwords; tls-ca may be there for the commands alone",
+    set: |draft, text| choose(&AUTH_CLIENTS, text).map(|whether| draft.tls_auth_clients = whether),
+    show: |draft| chosen(&AUTH_CLIENTS, &draft.tls_auth_clients),
+};
+
+const AUTH_CLIENTS: [(&str, AuthClients); 3] =
+    [("no", AuthClients::No), ("optional", AuthClients::Optional), ("yes", AuthClients::Yes)];
+
+/// `tls-client-cert`.
+pub(super) const TLS_CLIENT_CERT: Setting = Setting {
+    name: "tls-client-cert",
+    flag: Flag::Global(None),
+    form: Form::Text("FILE"),
+    default: "",
+    doc: "The certificate that commands show to a server whose tls-auth-clients asks for one, in PEM",
+    reason: "none: few servers ask for one",
+    set: |draft, text| path(text).map(|path| draft.tls_client_cert = Some(path)),
+    show: |draft| draft.tls_client_cert.as_ref().map(|path| path.display().to_string()),
+};
+
+/// `tls-client-key`.
+pub(super) const TLS_CLIENT_KEY: Setting = Setting {
+    name: "tls-client-key",
+    flag: Flag::Global(None),
+    form: Form::Text("FILE"),
+    default: "",
+    doc: "The key of tls-client-cert, in PEM",
+    reason: "none, as there is no certificate",
+    set: |draft, text| path(text).map(|path| draft.tls_client_key = Some(path)),
+    show: |draft| draft.tls_client_key.as_ref().map(|path| path.display().to_string()),
 };
