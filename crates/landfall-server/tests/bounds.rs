@@ -8,15 +8,11 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use common::{PATIENCE, Place, Server, signal, wait_until};
+use common::{PATIENCE, Place, Server, connect, signal, wait_until};
 use landfall_resp::{Value, encode_request};
 use landfall_sim::client::{Client, request};
 use rusqlite::Connection;
 use rustix::process::Signal;
-
-fn connect(server: &Server<'_>) -> Client {
-    Client::connect(server.address.parse().unwrap(), PATIENCE).unwrap()
-}
 
 fn call(client: &mut Client, words: &[&str]) -> Value {
     let answers = client.pipeline(&[request(words)]);

@@ -6,22 +6,9 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::{Place, Server};
+use common::{Place, connect, text};
 use landfall_resp::{Value, encode_request};
 use landfall_sim::client::Client;
-
-fn connect(server: &Server<'_>) -> Client {
-    Client::connect(server.address.parse().unwrap(), common::PATIENCE).unwrap()
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Bulk(text) | Value::Simple(text) | Value::Verbatim { text, .. } => {
-            String::from_utf8(text.clone()).unwrap()
-        }
-        other => panic!("{other:?}"),
-    }
-}
 
 /// The lines of CLIENT LIST.
 fn list(client: &mut Client, words: &[&str]) -> Vec<String> {

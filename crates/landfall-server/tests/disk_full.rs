@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{PATIENCE, Place, Server, wait_until};
+use common::{Place, Server, connect, wait_until};
 use landfall_resp::Value;
 use landfall_sim::client::{Client, request};
 
@@ -43,10 +43,6 @@ impl Drop for SmallDisk {
 fn serve<'p>(place: &'p Place, fsync: &str) -> Server<'p> {
     let args = ["--data-dir", "small/data", "--database", "sqlite:app.db", "--fsync", fsync];
     place.serve_with(&args, &[("LANDFALL_SEGMENT_BYTES", "64KiB")])
-}
-
-fn connect(server: &Server<'_>) -> Client {
-    Client::connect(server.address.parse().unwrap(), PATIENCE).unwrap()
 }
 
 fn call(client: &mut Client, words: &[&str]) -> Value {

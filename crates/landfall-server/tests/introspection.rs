@@ -3,22 +3,9 @@
 
 mod common;
 
-use common::Place;
+use common::{Place, connect, texts};
 use landfall_resp::Value;
 use landfall_sim::client::Client;
-
-fn connect(server: &common::Server<'_>) -> Client {
-    Client::connect(server.address.parse().unwrap(), common::PATIENCE).unwrap()
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    let Value::Array(items) = value else { panic!("{value:?}") };
-    let text = |item: &Value| match item {
-        Value::Bulk(text) | Value::Simple(text) => String::from_utf8(text.clone()).unwrap(),
-        other => panic!("{other:?}"),
-    };
-    items.iter().map(text).collect()
-}
 
 #[test]
 fn command_tells_what_the_table_holds() {

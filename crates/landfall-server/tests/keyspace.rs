@@ -5,13 +5,9 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Place, Server};
+use common::{Place, connect};
 use landfall_resp::Value;
 use landfall_sim::client::Client;
-
-fn connect(server: &Server<'_>) -> Client {
-    Client::connect(server.address.parse().unwrap(), common::PATIENCE).unwrap()
-}
 
 fn forget(client: &mut Client) {
     client.call(&["LANDFALL.FLUSH"]).unwrap();
@@ -19,12 +15,7 @@ fn forget(client: &mut Client) {
 }
 
 fn texts(value: &Value) -> BTreeSet<String> {
-    let Value::Array(items) = value else { panic!("{value:?}") };
-    let text = |item: &Value| match item {
-        Value::Bulk(text) => String::from_utf8(text.clone()).unwrap(),
-        other => panic!("{other:?}"),
-    };
-    items.iter().map(text).collect()
+    common::texts(value).into_iter().collect()
 }
 
 /// All that a scan finds, and in how many pages.

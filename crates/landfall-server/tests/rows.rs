@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Place, Server, wait_until};
+use common::{Place, Server, connect, texts, wait_until};
 use landfall_resp::Value;
 use landfall_sim::client::Client;
 use rusqlite::Connection;
@@ -24,7 +24,7 @@ fn file(place: &Place) -> Connection {
 
 fn serve(place: &Place) -> (Server<'_>, Client) {
     let server = place.serve(&["--database", "sqlite:app.db"]);
-    let client = Client::connect(server.address.parse().unwrap(), common::PATIENCE).unwrap();
+    let client = connect(&server);
     (server, client)
 }
 
@@ -135,15 +135,6 @@ fn a_key_that_names_a_table_is_refused_by_every_command_and_ends_no_server() {
             assert!(error.contains("ERR "), "{command:?}: {error}");
         }
     }
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    let Value::Array(items) = value else { panic!("{value:?}") };
-    let text = |item: &Value| match item {
-        Value::Bulk(text) => String::from_utf8(text.clone()).unwrap(),
-        other => panic!("{other:?}"),
-    };
-    items.iter().map(text).collect()
 }
 
 /// All that a scan finds, sorted.

@@ -5,22 +5,9 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::{Place, Server};
+use common::{Place, connect, text};
 use landfall_resp::Value;
 use landfall_sim::client::Client;
-
-fn connect(server: &Server<'_>) -> Client {
-    Client::connect(server.address.parse().unwrap(), common::PATIENCE).unwrap()
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Bulk(text) | Value::Simple(text) | Value::Verbatim { text, .. } => {
-            String::from_utf8(text.clone()).unwrap()
-        }
-        other => panic!("{other:?}"),
-    }
-}
 
 /// INFO as exporters read it: lines of name and value, and `# Section` between them.
 fn info(client: &mut Client, section: &str) -> HashMap<String, String> {

@@ -3,13 +3,9 @@
 
 mod common;
 
-use common::{Place, Server};
+use common::{Place, connect};
 use landfall_resp::Value;
 use landfall_sim::client::Client;
-
-fn connect(server: &Server<'_>) -> Client {
-    Client::connect(server.address.parse().unwrap(), common::PATIENCE).unwrap()
-}
 
 fn ran(client: &mut Client, commands: &[&[&str]]) -> bool {
     client.call(&["MULTI"]).unwrap();

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use landfall_resp::Value;
+use landfall_sim::client::Client;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// A condition that does not come within this time will not come.
@@ -174,6 +176,27 @@ impl Drop for Server<'_> {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A client of the server.
+pub(crate) fn connect(server: &Server<'_>) -> Client {
+    Client::connect(server.address.parse().unwrap(), PATIENCE).unwrap()
+}
+
+/// A reply that is a text.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::Bulk(text) | Value::Simple(text) | Value::Verbatim { text, .. } => {
+            String::from_utf8(text.clone()).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A reply that is a list of texts.
+pub(crate) fn texts(value: &Value) -> Vec<String> {
+    let (Value::Array(items) | Value::Set(items)) = value else { panic!("{value:?}") };
+    items.iter().map(text).collect()
 }
 
 pub(crate) fn signal(pid: u32, signal: Signal) {

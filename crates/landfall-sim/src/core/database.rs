@@ -252,7 +252,7 @@ impl protocol::Statements<&LandingOp> for Sound<'_> {
     }
 
     fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
-        self.after.write_letter(step);
+        self.after.letters.write(step);
         Ok(())
     }
 }

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use landfall::error::SinkError;
-use landfall::model::{
-    Anchor, Incident, LaneId, LaneRow, Letter, LetterKey, Owner, Position, Start, Watermark,
-};
+use landfall::model::{Anchor, Incident, LaneId, LaneRow, Owner, Position, Start, Watermark};
+use landfall::sink::Adopted;
 use landfall::sink::memory::lanes::Lanes;
-use landfall::sink::{Adopted, LetterStep};
+use landfall::sink::memory::letters::Letters;
 
 use super::history::Rows;
 
@@ -17,8 +16,7 @@ use super::history::Rows;
 pub(super) struct Snapshot {
     pub(super) rows: Rows,
     pub(super) lanes: Lanes,
-    pub(super) letters: BTreeMap<LetterKey, Letter>,
-    last_letter: u64,
+    pub(super) letters: Letters,
     pub(super) incidents: BTreeMap<[u8; 16], Incident>,
     pub(super) own: OwnTables,
 }
@@ -71,26 +69,6 @@ impl Snapshot {
         let mut view = self.rows.clone();
         self.letters.values().for_each(|letter| view.apply(&letter.change));
         view
-    }
-
-    pub(super) fn write_letter(&mut self, step: &LetterStep) {
-        match step {
-            LetterStep::Park(letter) => {
-                let known = self.letters.get(&letter.key).map(|known| known.id);
-                let id = known.unwrap_or(self.last_letter + 1);
-                self.last_letter = self.last_letter.max(id);
-                self.letters.insert(letter.key.clone(), Letter { id, ..letter.clone() });
-            }
-            LetterStep::Remove(key) => drop(self.letters.remove(key)),
-        }
-    }
-
-    pub(super) fn letters_after(&self, after: u64, most: usize) -> Vec<Letter> {
-        let mut found: Vec<Letter> =
-            self.letters.values().filter(|letter| letter.id > after).cloned().collect();
-        found.sort_by_key(|letter| letter.id);
-        found.truncate(most);
-        found
     }
 
     /// How far each lane is.

@@ -14,14 +14,16 @@ use super::{
 };
 use crate::model::row::RowName;
 use crate::model::{
-    Catalogue, Incident, LaneId, LaneRow, Letter, LetterKey, Name, Owner, RowKey, Table, Value, Watermark,
+    Catalogue, Incident, LaneId, LaneRow, Letter, Name, Owner, RowKey, Table, Value, Watermark,
 };
 
 pub mod lanes;
+pub mod letters;
 mod source;
 mod tables;
 
 use lanes::{Lanes, keep};
+use letters::Letters;
 use tables::Tables;
 
 /// A database in memory. Clones are handles of the same database.
@@ -84,8 +86,7 @@ struct State {
     tables: Tables,
     lanes: Lanes,
     incidents: Vec<Incident>,
-    letters: BTreeMap<LetterKey, Letter>,
-    last_letter: u64,
+    letters: Letters,
     poison: Option<Poison>,
     failures: VecDeque<Failure>,
     is_down: bool,
@@ -118,7 +119,7 @@ impl MemoryDatabase {
 
     /// The dead letters, by id.
     pub fn letters(&self) -> Vec<Letter> {
-        self.state.lock().letters_after(0, usize::MAX)
+        self.state.lock().letters.after(0, usize::MAX)
     }
 
     /// While it is down, every call of its sinks and sources is answered [`SinkError::Unavailable`].
@@ -271,35 +272,13 @@ impl Sink for Connection {
     fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
         let state = self.state.lock();
         state.check_up()?;
-        Ok(state.letters_after(after, most))
+        Ok(state.letters.after(after, most))
     }
 }
 
 impl State {
     fn check_up(&self) -> Result<(), SinkError> {
         if self.is_down { Err(SinkError::Unavailable("the database is down".into())) } else { Ok(()) }
-    }
-
-    fn write_letter(&mut self, step: &LetterStep) {
-        match step {
-            LetterStep::Park(letter) => {
-                let known = self.letters.get(&letter.key).map(|known| known.id);
-                let id = known.unwrap_or(self.last_letter + 1);
-                self.last_letter = self.last_letter.max(id);
-                self.letters.insert(letter.key.clone(), Letter { id, ..letter.clone() });
-            }
-            LetterStep::Remove(key) => {
-                self.letters.remove(key);
-            }
-        }
-    }
-
-    fn letters_after(&self, after: u64, most: usize) -> Vec<Letter> {
-        let mut found: Vec<Letter> =
-            self.letters.values().filter(|letter| letter.id > after).cloned().collect();
-        found.sort_by_key(|letter| letter.id);
-        found.truncate(most);
-        found
     }
 
     fn land(&mut self, catalogue: &Catalogue, landing: &Landing) -> Result<(), SinkError> {
@@ -352,7 +331,7 @@ impl protocol::Statements<&LandingOp> for Statements<'_> {
     }
 
     fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
-        self.state.write_letter(step);
+        self.state.letters.write(step);
         Ok(())
     }
 }

@@ -200,7 +200,7 @@ impl Sink for Connection {
         self.step()?;
         let now = &self.database.0.state.lock().now;
         now.own.has_letters()?;
-        Ok(now.letters_after(after, most))
+        Ok(now.letters.after(after, most))
     }
 
     fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
@@ -281,7 +281,7 @@ impl protocol::Statements<&LandingOp> for Transaction<'_> {
             LetterStep::Park(_) => "a row was parked",
             LetterStep::Remove(_) => "a parked row was healed",
         });
-        self.after.write_letter(step);
+        self.after.letters.write(step);
         Ok(())
     }
 }

@@ -142,7 +142,7 @@ impl World {
 
     /// Asks that all dead letters are tried again; whether there are any.
     pub(super) fn ask_for_letters(&self) -> bool {
-        let letters = self.database.snapshot().letters_after(0, usize::MAX);
+        let letters = self.database.snapshot().letters.after(0, usize::MAX);
         if letters.is_empty() {
             return false;
         }
@@ -159,7 +159,7 @@ impl World {
 
     /// A person gives up a dead letter of a row.
     pub(super) fn drop_letter(&self) {
-        let mut letters = self.database.snapshot().letters_after(0, usize::MAX);
+        let mut letters = self.database.snapshot().letters.after(0, usize::MAX);
         letters.retain(|letter| letter.key.row().is_some());
         if letters.is_empty() || self.database.went_back() || self.disaster.get().is_some() {
             return;

@@ -11,7 +11,6 @@ use super::doubles::Double;
 use super::*;
 use crate::engine::ops::{numbers, strings};
 use crate::engine::stepwise::Stepwise;
-use crate::sync;
 use crate::sync::explore::explore;
 
 const WRITERS: u32 = 2;
@@ -36,9 +35,6 @@ struct Scene {
     failed_over: AtomicBool,
     over: AtomicBool,
 }
-
-/// What became of a load: told by the loader, waited for by the reader.
-type Told = (sync::Mutex<Option<Result<(), Refusal>>>, sync::Condvar);
 
 impl Scene {
     fn new() -> Arc<Scene> {
@@ -86,19 +82,8 @@ impl Scene {
             }
             let wanted = unit.wanted();
             drop(unit);
-            let told: Arc<Told> = Arc::default();
-            let teller = told.clone();
-            let done = move |outcome| {
-                *teller.0.lock() = Some(outcome);
-                teller.1.notify_all();
-            };
-            self.engine().load(wanted, Box::new(done));
-            let mut outcome = told.0.lock();
-            while outcome.is_none() {
-                told.1.wait(&mut outcome);
-            }
-            match outcome.take() {
-                Some(Ok(()) | Err(Refusal::TryAgain(_))) => {}
+            match in_turns::load(self.engine(), wanted) {
+                Ok(()) | Err(Refusal::TryAgain(_)) => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -31,6 +31,8 @@ mod columns;
 mod doubles;
 mod history;
 #[cfg(feature = "interleavings")]
+mod in_turns;
+#[cfg(feature = "interleavings")]
 mod interleavings;
 mod keyspace;
 #[cfg(feature = "sqlite")]

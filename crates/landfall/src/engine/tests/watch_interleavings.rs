@@ -10,7 +10,6 @@ use super::*;
 use crate::engine::Watch;
 use crate::engine::ops::strings;
 use crate::engine::stepwise::Stepwise;
-use crate::sync;
 use crate::sync::explore::explore;
 
 const CLIENTS: u64 = 2;
@@ -23,9 +22,6 @@ struct Scene {
     steps: Stepwise,
     over: AtomicBool,
 }
-
-/// What became of a load: told by the loader, waited for by the client.
-type Told = (sync::Mutex<Option<Result<(), Refusal>>>, sync::Condvar);
 
 impl Scene {
     fn new() -> Arc<Scene> {
@@ -57,17 +53,8 @@ impl Scene {
             }
             let wanted = unit.wanted();
             drop(unit);
-            let told: Arc<Told> = Arc::default();
-            let teller = told.clone();
-            let done = move |outcome| {
-                *teller.0.lock() = Some(outcome);
-                teller.1.notify_all();
-            };
-            engine.load(wanted, Box::new(done));
-            let mut outcome = told.0.lock();
-            while outcome.is_none() {
-                told.1.wait(&mut outcome);
-            }
+            // Who was refused tries again, as a client would.
+            let _ = in_turns::load(engine, wanted);
         }
         None
     }

@@ -26,7 +26,7 @@ impl Script {
         if self.is_over() {
             return;
         }
-        let letters = world.database.snapshot().letters_after(0, usize::MAX);
+        let letters = world.database.snapshot().letters.after(0, usize::MAX);
         world.in_unit.store(true, Ordering::Relaxed);
         let asked = world.with(|process| process.steps.engine().ask_of_letters(&letters, intent));
         world.in_unit.store(false, Ordering::Relaxed);
