@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use landfall::Settings;
 use landfall::model::group::KEY_VALUE_GROUP;
 use landfall::settings::Fsync;
+use rustix::time::{ClockId, clock_gettime};
 
 /// The value of a string, in bytes.
 pub(crate) const VALUE_BYTES: usize = 64;
@@ -85,6 +86,12 @@ pub(crate) fn peak_memory_bytes() -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     Ok(kibibytes.context("/proc/self/status has no VmHWM")? << 10)
+}
+
+/// Processor time used so far, by this thread or this process.
+pub(crate) fn processor_time(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use hdrhistogram::Histogram;
 use landfall::Landfall;
+use rustix::time::ClockId;
 
-use crate::library::{DRAIN, Dice, Key, Policy, VALUE_BYTES, settings};
+use crate::library::{DRAIN, Dice, Key, Policy, VALUE_BYTES, processor_time, settings};
 use crate::machine::Machine;
 
 /// Every so many puts one is timed by itself: reading the clock would be a good part of each.
@@ -52,8 +53,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         machine.load_before
     );
     println!("{}\n", machine.command);
-    println!("| policy | threads | pass | ns per put | p50 ns | p99 ns | p99.9 ns | max us | puts/s |");
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!(
+        "| policy | threads | pass | ns per put | processor ns | p50 ns | p99 ns | p99.9 ns | max us | puts/s |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for pass in 1..=options.passes {
         for &policy in &options.policy {
             for &threads in &options.threads {
@@ -87,18 +90,20 @@ fn cell(options: &Options, policy: Policy, threads: u32, pass: u32) -> Result<()
             .collect()
     });
     let mut times = Histogram::<u64>::new(3)?;
-    let (mut puts, mut seconds) = (0, 0.0);
+    let (mut puts, mut seconds, mut worked) = (0, 0.0, 0.0);
     for outcome in outcomes {
         let outcome = outcome?;
         times.add(&outcome.times)?;
         puts += outcome.puts;
         seconds += outcome.seconds;
+        worked += outcome.worked.as_secs_f64();
     }
     let quantile = |part: f64| times.value_at_quantile(part);
     println!(
-        "| {} | {threads} | {pass} | {:.0} | {} | {} | {} | {:.0} | {:.0} |",
+        "| {} | {threads} | {pass} | {:.0} | {:.0} | {} | {} | {} | {:.0} | {:.0} |",
         policy.name(),
         seconds * 1e9 / puts as f64,
+        worked * 1e9 / puts as f64,
         quantile(0.5),
         quantile(0.99),
         quantile(0.999),
@@ -122,6 +127,8 @@ async fn fill(landfall: &Landfall, keys: u64) -> Result<()> {
 struct Outcome {
     puts: u64,
     seconds: f64,
+    /// Processor time of the thread.
+    worked: Duration,
     times: Histogram<u64>,
 }
 
@@ -138,7 +145,7 @@ fn put_for(
     let mut times = Histogram::new(3)?;
     let mut puts = 0_u64;
     together.wait();
-    let started = Instant::now();
+    let (started, worked) = (Instant::now(), processor_time(ClockId::ThreadCPUTime));
     waits.block_on(async {
         loop {
             let begun = Instant::now();
@@ -155,5 +162,6 @@ fn put_for(
             }
         }
     })?;
-    Ok(Outcome { puts, seconds: started.elapsed().as_secs_f64(), times })
+    let worked = processor_time(ClockId::ThreadCPUTime) - worked;
+    Ok(Outcome { puts, seconds: started.elapsed().as_secs_f64(), worked, times })
 }

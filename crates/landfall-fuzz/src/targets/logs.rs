@@ -25,6 +25,7 @@ pub(super) fn settings() -> LocalLogSettings {
         retention_bytes: 0,
         retained_bytes_max: 1 << 20,
         zero_fill: true,
+        mapped: false,
     }
 }
 

@@ -105,6 +105,7 @@ pub(super) fn setup(context: &Context) -> Setup {
         (false, true) => (segment_bytes, 20 << 10),
         (false, false) => (segment_bytes, 1 << 20),
     };
+    let zero_fill = context.one_in(2);
     let log = LocalLogSettings {
         segment_bytes,
         log_bytes_max,
@@ -112,7 +113,9 @@ pub(super) fn setup(context: &Context) -> Setup {
         retention_ms: if keeps_much { 1 << 40 } else { 0 },
         retention_bytes: if keeps_much { 1 << 30 } else { 0 },
         retained_bytes_max: 1 << 30,
-        zero_fill: context.one_in(2),
+        zero_fill,
+        // As the library has it, and as the server has it.
+        mapped: zero_fill && settings.fsync != Fsync::Always,
     };
     Setup {
         settings,

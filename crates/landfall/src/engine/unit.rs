@@ -185,7 +185,7 @@ impl<'e> Unit<'e> {
         for row in &mut self.rows {
             let shard = self.core.cache.shard_of(row.hash);
             row.guard = shards.partition_point(|&have| have < shard);
-            row.place = self.guards[row.guard].find(row.hash, &row.row);
+            row.place = self.guards[row.guard].find_to_use(row.hash, &row.row);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod failpoint;
+mod mapped;
 pub mod planted;
 mod real;
 #[cfg(any(test, feature = "simulation"))]
@@ -134,6 +135,25 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// The system's.
     fn length(&self) -> std::io::Result<u64>;
+
+    /// Maps the file, which has room for all of its `length`, into memory. `path` is only for a message.
+    ///
+    /// # Errors
+    /// `Unsupported` where a store could find no room or is not worth it: then the file has to be written to.
+    fn map(&self, _path: &Path, _length: u64) -> std::io::Result<Box<dyn Mapped>> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A file in memory. What is put into it is with the operating system as if it had been written: it survives the end of this
+/// process, reads of the file see it, and [`DiskFile::sync_data`] makes it durable. No put is atomic: of one that the end
+/// of the process interrupts any part may be there.
+pub trait Mapped: Send {
+    /// Copies bytes into the file.
+    ///
+    /// # Panics
+    /// When they reach beyond the length that was mapped.
+    fn put(&mut self, bytes: &[u8], offset: u64);
 }
 
 impl Env {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Clock, Disk, DiskFile, Env, Random};
+use super::{Clock, Disk, DiskFile, Env, Mapped, Random, mapped};
 
 /// The real world.
 pub fn real() -> Env {
@@ -179,6 +179,10 @@ impl DiskFile for RealFile {
 
     fn length(&self) -> Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn map(&self, path: &Path, length: u64) -> Result<Box<dyn Mapped>> {
+        Ok(Box::new(mapped::map(&self.0, path, length)?))
     }
 }
 

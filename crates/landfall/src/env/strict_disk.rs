@@ -119,6 +119,8 @@ pub enum Step {
     Remove,
     /// Bytes are written.
     Write,
+    /// Bytes are put into a mapped file. It cannot fail; whoever ends the process there finds half of them.
+    Put,
     /// A file is synced.
     Sync,
     /// The names of a folder are synced.

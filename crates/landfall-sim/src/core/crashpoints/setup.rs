@@ -30,6 +30,7 @@ pub(super) fn plain() -> Setup {
         retention_bytes: 1 << 30,
         retained_bytes_max: 1 << 30,
         zero_fill: true,
+        mapped: false,
     };
     Setup { settings, log, batch_records_max: 200_000, keeps_much: true, clients: 1 }
 }
@@ -37,6 +38,12 @@ pub(super) fn plain() -> Setup {
 /// What is acknowledged is synced a moment later.
 pub(super) fn everysec(setup: &mut Setup) {
     setup.settings.fsync = Fsync::Everysec;
+}
+
+/// The same with records that are put into files in memory, as the library does it.
+pub(super) fn mapped(setup: &mut Setup) {
+    everysec(setup);
+    setup.log.mapped = true;
 }
 
 /// What has landed is let go at once.

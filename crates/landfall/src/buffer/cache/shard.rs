@@ -90,6 +90,11 @@ impl Shard {
             .find(hash, |at| entries[at as usize].as_ref().is_some_and(|entry| entry.row.as_slice() == row))
     }
 
+    /// The same for whoever will read or write the row in a moment: its value is on the way from memory.
+    pub fn find_to_use(&self, hash: u64, row: &[u8]) -> Option<u32> {
+        self.find(hash, row).inspect(|&at| self.fetch_value(at))
+    }
+
     /// Has the memory fetched that tells where a row of this hash is.
     pub(super) fn fetch_index(&self, hash: u64) {
         self.index.prefetch(hash);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{File, NameChange, State, Step, StrictDisk, Verdict, put};
-use crate::env::{Disk, DiskFile};
+use crate::env::{Disk, DiskFile, Mapped};
 
 impl Disk for StrictDisk {
     fn create_dir(&self, _: &Path) -> Result<()> {
@@ -170,5 +170,32 @@ impl DiskFile for StrictFile {
 
     fn length(&self) -> Result<u64> {
         self.with(|state| Ok(state.files[self.number].now.len() as u64))
+    }
+
+    fn map(&self, _: &Path, length: u64) -> Result<Box<dyn Mapped>> {
+        assert!(self.length()? >= length, "a file is mapped beyond its end");
+        let file = StrictFile { disk: self.disk.clone(), number: self.number, boot: self.boot };
+        Ok(Box::new(StrictMapping { file, length }))
+    }
+}
+
+struct StrictMapping {
+    file: StrictFile,
+    length: u64,
+}
+
+impl Mapped for StrictMapping {
+    /// A store cannot fail, so only a process that ends there leaves a part of it.
+    fn put(&mut self, bytes: &[u8], offset: u64) {
+        let verdict = self.file.disk.ask(Step::Put);
+        let state = &mut *self.file.disk.state.lock();
+        let gone = state.step().is_err() || verdict == Verdict::PowerGone;
+        let bytes = if gone { &bytes[..bytes.len() / 2] } else { bytes };
+        assert!(offset + bytes.len() as u64 <= self.length, "a put reaches beyond the mapped file");
+        if state.boot == self.file.boot {
+            let file = &mut state.files[self.file.number];
+            put(&mut file.now, offset as usize, bytes);
+            file.unsynced.push((offset as usize, bytes.to_vec()));
+        }
     }
 }

@@ -5,7 +5,7 @@ use landfall::settings::Fsync;
 use landfall::simulation::strict_disk::Keep;
 
 use super::super::Scenario;
-use super::super::setup::{child, everysec, forgetful, parent, put, reading, set};
+use super::super::setup::{child, everysec, forgetful, mapped, parent, put, reading, set};
 use crate::core::swarm::Setup;
 use crate::core::world::Crash;
 use crate::core::world::scripted::Script;
@@ -35,6 +35,10 @@ fn writes() -> Vec<Scenario> {
                 "what was synced is there after a power cut, and the rest is a whole end",
                 with_syncs,
             )
+        },
+        Scenario {
+            set_up: mapped,
+            ..Scenario::new("mapped", "the same with records that are put into files in memory", with_syncs)
         },
         Scenario { set_up: os, ..Scenario::new("os", "nobody syncs but the lander", without_syncs) },
         Scenario {
@@ -67,6 +71,15 @@ fn segments() -> Vec<Scenario> {
             set_up: everysec,
             reaches: &["several segments were not synced"],
             ..Scenario::new("several-roll-overs", "several segments wait for one sync", several_roll_overs)
+        },
+        Scenario {
+            set_up: mapped,
+            reaches: &["several segments were not synced"],
+            ..Scenario::new(
+                "mapped-roll-overs",
+                "files in memory are full, and several segments wait for one sync",
+                several_roll_overs,
+            )
         },
         Scenario {
             set_up: forgetful,

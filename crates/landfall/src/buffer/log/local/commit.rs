@@ -29,6 +29,15 @@ pub(super) struct Writer {
     pub(super) buffer: Vec<u8>,
     /// Whether the tail was told that there is no room.
     pub(super) stalled: bool,
+    /// The last segment that was to be mapped, or 0.
+    pub(super) mapped: u64,
+}
+
+impl Writer {
+    /// A writer that has written everything.
+    pub(super) fn of(current: Arc<Segment>) -> Self {
+        Self { current, backlog: VecDeque::new(), buffer: Vec::new(), stalled: false, mapped: 0 }
+    }
 }
 
 /// The one who syncs.
@@ -56,7 +65,25 @@ impl LocalLog {
             self.stalled.store(writer.stalled, Ordering::Release);
             self.tail.lock().stall(result.as_ref().err().cloned());
         }
+        if result.is_ok() && self.settings.mapped {
+            self.map_current(&mut writer);
+        }
         result
+    }
+
+    /// Has the tail put records into the segment's file by itself, from now on. Once for each segment: where the system
+    /// cannot map it, it is written to like any other.
+    fn map_current(&self, writer: &mut Writer) {
+        let segment = &writer.current;
+        if writer.mapped == segment.header.id {
+            return;
+        }
+        writer.mapped = segment.header.id;
+        if let Ok(mapped) = segment.file.map(&segment.path, segment.header.capacity) {
+            let left = self.with_tail(|tail| tail.map(segment.header.id, mapped));
+            // Not under the lock of the tail.
+            drop(left);
+        }
     }
 
     fn write_backlog(&self, writer: &mut Writer) -> Result<(), LogError> {

@@ -10,6 +10,11 @@
 //! of how far was durable before, syncs every segment in between, and only then says that it is durable. So a
 //! background sync never holds up a write.
 //!
+//! A log that is *mapped* (for the library: one put, one acknowledgement) leaves the writer only the beginning of segments:
+//! once that is done the tail gets the file in memory, and an append copies its record there under its own lock. Then what
+//! is accepted is written. Nothing else changes: the same bytes, the same marks and syncs, and a record that the end of the
+//! process cuts in two is a torn tail like any other.
+//!
 //! Four facts carry the safety:
 //!
 //! 1. A record counts only with the checksum of its own segment: lineage, number and a random salt are in it.
@@ -149,7 +154,11 @@ impl LocalLog {
     fn with_tail<T>(&self, run: impl FnOnce(&mut Tail) -> T) -> T {
         let mut tail = self.tail.lock();
         let result = run(&mut tail);
-        self.accepted.store(tail.accepted(), Ordering::Release);
+        let accepted = tail.accepted();
+        self.accepted.store(accepted, Ordering::Release);
+        if tail.is_mapped() {
+            self.written.store(accepted, Ordering::Release);
+        }
         self.owed_records.store(tail.owed_records, Ordering::Relaxed);
         result
     }

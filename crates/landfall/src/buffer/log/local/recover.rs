@@ -378,7 +378,7 @@ fn assemble(
         meta,
         owed_records: AtomicU64::new(tail.owed_records),
         tail: Mutex::new(tail),
-        writer: Mutex::new(Writer { current, backlog: VecDeque::new(), buffer: Vec::new(), stalled: false }),
+        writer: Mutex::new(Writer::of(current)),
         syncer: Mutex::new(syncer),
         segments: RwLock::new(segments),
         spilled: RwLock::new(spilled),

@@ -11,8 +11,10 @@ use super::index::{Cursor, LaneIndex};
 use super::record::{self, END, HEAD_BYTES, Kind, LANE_BYTES};
 use super::segment::{DATA_START, Header};
 use super::settings::LocalLogSettings;
-use crate::env::Env;
+use crate::env::{Env, Mapped};
 use crate::model::{Anchor, LaneId, Lineage, Position};
+
+mod mapped;
 
 /// How far apart the remembered times of records are: what `oldest_ms` may be wrong by.
 pub(super) const TIME_STEP_MS: u64 = 250;
@@ -36,6 +38,10 @@ pub(super) struct Tail {
     pending: Vec<u8>,
     taken: u64,
     begun: bool,
+    /// The file of `segment` in memory. With it nothing stays in `pending`: a record is in the file when it is appended.
+    mapped: Option<Box<dyn Mapped>>,
+    /// The file of the segment before, for somebody else to unmap: that takes a while.
+    left: Option<Box<dyn Mapped>>,
     /// Finished segments' bytes that the writer has not taken.
     finished: VecDeque<Batch>,
     /// The first address that some lane owes; the greatest number when nothing is owed. And the first one that the segments
@@ -109,6 +115,8 @@ impl Tail {
             pending: Vec::new(),
             taken: DATA_START,
             begun: false,
+            mapped: None,
+            left: None,
             finished: VecDeque::new(),
             oldest_owed: Address::MAX,
             oldest_kept: Address::MAX,
@@ -233,6 +241,7 @@ impl Tail {
         let hash = Anchor::body_hash(body);
         let at = places.iter().map(|place| (place.lane, place.position));
         record::encode(&mut self.pending, self.seed, Kind::Data, time_ms, at, body);
+        self.put_pending();
         for place in places {
             let lane = &mut self.lanes[place.lane.0 as usize];
             debug_assert_eq!(lane.head.position + 1, place.position, "lanes of a record are distinct");
@@ -261,6 +270,7 @@ impl Tail {
         let address = self.accepted();
         let at = [(lane, to.position)].into_iter();
         record::encode(&mut self.pending, self.seed, Kind::Gap, time_ms, at, &to.anchor.0);
+        self.put_pending();
         let lane = &mut self.lanes[lane.0 as usize];
         lane.index.gap(address, lane.head, to);
         lane.head = to;
@@ -304,6 +314,7 @@ impl Tail {
         record::encode_lanes(&mut body, self.lanes.iter().map(|lane| (&lane.name, lane.head)));
         let none = std::iter::empty::<(LaneId, Position)>();
         record::encode(&mut self.pending, self.seed, Kind::Lanes, self.env.clock.unix_ms(), none, &body);
+        self.put_pending();
     }
 
     /// Begins a new segment when the next record of `need` bytes does not fit into this one.
@@ -335,6 +346,7 @@ impl Tail {
         self.seed = self.segment.seed();
         self.taken = DATA_START;
         self.begun = false;
+        self.left = self.mapped.take();
         self.lanes.iter_mut().for_each(|lane| lane.index.close_chunk());
         self.push_lane_map();
     }

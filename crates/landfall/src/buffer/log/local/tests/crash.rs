@@ -111,6 +111,11 @@ impl Shape {
         Self { settings: small(), steps: 150, stuck_lanes: 0 }
     }
 
+    /// The log puts its records into files in memory.
+    fn mapped() -> Self {
+        Self { settings: mapped(), ..Shape::plain() }
+    }
+
     /// Some lanes do not land, and the log is too small for what the others write meanwhile.
     fn stuck() -> Self {
         Self { settings: LocalLogSettings { log_bytes_max: 1 << 16, ..small() }, steps: 700, stuck_lanes: 2 }
@@ -252,6 +257,12 @@ fn after_crashes_five_deep_the_log_holds_a_prefix_with_all_that_was_acknowledged
 }
 
 #[test]
+fn after_crashes_five_deep_a_mapped_log_holds_the_same() {
+    let spilled: u64 = (0..400).map(|seed| run(seed, &Shape::mapped())).sum();
+    assert_eq!(spilled, 0);
+}
+
+#[test]
 fn after_crashes_five_deep_the_log_holds_the_same_when_some_lanes_do_not_land() {
     let spilled: u64 = (0..120).map(|seed| run(seed, &Shape::stuck())).sum();
     assert!(spilled > 100, "{spilled}");
@@ -259,6 +270,15 @@ fn after_crashes_five_deep_the_log_holds_the_same_when_some_lanes_do_not_land() 
 
 #[test]
 fn a_crash_at_every_single_step_loses_nothing_that_was_acknowledged() {
+    crash_at_every_single_step(&Shape::plain());
+}
+
+#[test]
+fn a_crash_at_every_single_step_of_a_mapped_log_loses_nothing_that_was_acknowledged() {
+    crash_at_every_single_step(&Shape::mapped());
+}
+
+fn crash_at_every_single_step(shape: &Shape) {
     for keep in [Keep::Nothing, Keep::Everything, Keep::Some] {
         for stop in 1.. {
             let context = format!("step {stop}, {keep:?}");
@@ -267,12 +287,12 @@ fn a_crash_at_every_single_step_loses_nothing_that_was_acknowledged() {
             let mut model = Model::default();
             let mut dice = Dice(7);
             let mut work = || {
-                let (log, _) = LocalLog::open(disk.env(1), Path::new("data"), small())?;
+                let (log, _) = LocalLog::open(disk.env(1), Path::new("data"), shape.settings.clone())?;
                 model.landed.push(0);
                 model.entries.push(Entry::Lane(conformance::lane_name("flight", 0)));
                 log.add_lanes(&[conformance::lane_name("flight", 0)])?;
                 model.acknowledged = 1;
-                (0..120).try_for_each(|_| step(&log, &mut model, &mut dice, &Shape::plain()))?;
+                (0..120).try_for_each(|_| step(&log, &mut model, &mut dice, shape))?;
                 log.close()?;
                 model.acknowledged = model.entries.len();
                 Ok::<_, LogError>(())
@@ -280,7 +300,7 @@ fn a_crash_at_every_single_step_loses_nothing_that_was_acknowledged() {
             let finished = work().is_ok();
             disk.crash(keep, &mut Dice(stop));
             for again in 0..2 {
-                let (log, _) = LocalLog::open(disk.env(2), Path::new("data"), small())
+                let (log, _) = LocalLog::open(disk.env(2), Path::new("data"), shape.settings.clone())
                     .unwrap_or_else(|reason| panic!("{context}, {again}: {reason}"));
                 model.check(&log, &context);
                 drop(log);

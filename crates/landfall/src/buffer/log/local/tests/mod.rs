@@ -15,6 +15,7 @@ mod fixture;
 mod group_commit;
 #[cfg(feature = "interleavings")]
 mod interleavings;
+mod mapped;
 mod repair;
 mod room;
 mod spill;
@@ -29,27 +30,33 @@ fn small() -> LocalLogSettings {
         retention_bytes: 0,
         retained_bytes_max: 1 << 30,
         zero_fill: true,
+        mapped: false,
     }
 }
 
-struct OnRealDisk(tempfile::TempDir);
+/// The same, with records put into files in memory.
+fn mapped() -> LocalLogSettings {
+    LocalLogSettings { mapped: true, ..small() }
+}
+
+struct OnRealDisk(tempfile::TempDir, LocalLogSettings);
 
 impl OnRealDisk {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+    fn new(settings: LocalLogSettings) -> Self {
+        Self(tempfile::tempdir().unwrap(), settings)
     }
 }
 
 impl Subject for OnRealDisk {
     fn open(&self, log_bytes_max: u64) -> Arc<dyn Log> {
-        let settings = LocalLogSettings { log_bytes_max, ..small() };
+        let settings = LocalLogSettings { log_bytes_max, ..self.1.clone() };
         let (log, recovery) = LocalLog::open(crate::env::real(), self.0.path(), settings).unwrap();
         assert!(recovery.first_start);
         Arc::new(log)
     }
 
     fn reopen(&self) -> Option<Arc<dyn Log>> {
-        let (log, recovery) = LocalLog::open(crate::env::real(), self.0.path(), small()).unwrap();
+        let (log, recovery) = LocalLog::open(crate::env::real(), self.0.path(), self.1.clone()).unwrap();
         assert!(!recovery.first_start);
         assert_eq!(recovery.torn_bytes, 0);
         Some(Arc::new(log))
@@ -58,26 +65,36 @@ impl Subject for OnRealDisk {
 
 mod on_a_real_disk {
     use super::*;
-    conformance::tests!(OnRealDisk::new());
+    conformance::tests!(OnRealDisk::new(small()));
 }
 
-struct OnStrictDisk(StrictDisk);
+mod mapped_on_a_real_disk {
+    use super::*;
+    conformance::tests!(OnRealDisk::new(mapped()));
+}
+
+struct OnStrictDisk(StrictDisk, LocalLogSettings);
 
 impl Subject for OnStrictDisk {
     fn open(&self, log_bytes_max: u64) -> Arc<dyn Log> {
-        let settings = LocalLogSettings { log_bytes_max, ..small() };
+        let settings = LocalLogSettings { log_bytes_max, ..self.1.clone() };
         Arc::new(LocalLog::open(self.0.env(1), Path::new("data"), settings).unwrap().0)
     }
 
     fn reopen(&self) -> Option<Arc<dyn Log>> {
         self.0.crash(crate::env::strict_disk::Keep::Nothing, &mut crate::env::seeded::Dice(1));
-        Some(Arc::new(LocalLog::open(self.0.env(2), Path::new("data"), small()).unwrap().0))
+        Some(Arc::new(LocalLog::open(self.0.env(2), Path::new("data"), self.1.clone()).unwrap().0))
     }
 }
 
 mod on_a_disk_that_loses_everything_unsynced {
     use super::*;
-    conformance::tests!(OnStrictDisk(StrictDisk::default()));
+    conformance::tests!(OnStrictDisk(StrictDisk::default(), small()));
+}
+
+mod mapped_on_a_disk_that_loses_everything_unsynced {
+    use super::*;
+    conformance::tests!(OnStrictDisk(StrictDisk::default(), mapped()));
 }
 
 #[test]
