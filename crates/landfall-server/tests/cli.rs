@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Place, wait_until};
+use common::{PATIENCE, Place, wait_until};
+use landfall_sim::client::{Client, request};
 use rusqlite::Connection;
 
 #[test]
@@ -425,6 +426,73 @@ fn a_repair_lists_the_loss_wants_it_confirmed_and_the_next_start_reports_it() {
     assert_eq!(server.run(&["drain"]).code, Some(0));
     assert_eq!(server.terminate().code(), Some(0));
     assert_eq!(place.run(&["log", "repair", "landfall-data"]).code, Some(0), "nothing is left to repair");
+}
+
+/// A server that was killed when it had spilled what the paused group of `page` owes.
+fn spill(place: &Place) {
+    let database = Connection::open(place.path().join("app.db")).unwrap();
+    database.execute_batch("CREATE TABLE page (id INTEGER PRIMARY KEY, title TEXT)").unwrap();
+    let bounds = [
+        ("LANDFALL_LOG_BYTES_MAX", "1MiB"),
+        ("LANDFALL_SEGMENT_BYTES", "64KiB"),
+        ("LANDFALL_RETENTION", "0s"),
+        ("LANDFALL_RETENTION_BYTES", "0"),
+    ];
+    let server = place.serve_with(&["--database", "sqlite:app.db"], &bounds);
+    server.cli(&["LANDFALL.PAUSE", "page"]);
+    server.cli(&["HSET", "page:1", "title", "the first title"]);
+    server.cli(&["HSET", "page:2", "title", "the second title"]);
+    let mut client = Client::connect(server.address.parse().unwrap(), PATIENCE).unwrap();
+    let value = "v".repeat(2_000);
+    wait_until("the group's records to be spilled", || {
+        let some: Vec<_> = (0..50).map(|n| request(&["SET", &format!("key:{n}"), &value])).collect();
+        client.pipeline(&some);
+        let status: serde_json::Value = serde_json::from_str(&server.run(&["status", "--json"]).out).unwrap();
+        let gone = status["log"]["segments"].as_u64().unwrap() < 6;
+        status["log"]["spilled_bytes"].as_u64().unwrap() > 0 && gone
+    });
+    server.kill();
+}
+
+#[test]
+fn the_commands_for_a_log_know_the_spill_file() {
+    let place = Place::new();
+    spill(&place);
+    let of = ["--database", "sqlite:app.db", "--data-dir", "landfall-data"];
+    let run = |words: &[&str]| place.run(&[words, &of[..]].concat());
+    let checked = run(&["log", "check"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.out.contains("in the spill file)"), "{checked:?}");
+    let dumped = run(&["log", "dump", "--values"]);
+    let line = dumped.out.lines().find(|line| line.contains("the first title"));
+    assert!(line.is_some_and(|line| line.contains(".spill+")), "{line:?}");
+
+    // One byte of it, and whoever reads it says where.
+    let mut files = std::fs::read_dir(place.path().join("landfall-data/log")).unwrap();
+    let is_spill = |path: &std::path::PathBuf| path.extension().is_some_and(|kind| kind == "spill");
+    let path = files.find_map(|entry| Some(entry.unwrap().path()).filter(is_spill)).expect("a spill file");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(9).position(|bytes| bytes == b"the first").expect("the value is there");
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let refused = run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(refused.code, Some(69), "{refused:?}");
+    assert!(refused.err.contains(".spill at offset"), "{refused:?}");
+    let checked = run(&["log", "check"]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.out.contains(".spill"), "{checked:?}");
+    assert_eq!(run(&["log", "dump"]).code, Some(1), "there is damage");
+    let dry = run(&["log", "repair"]);
+    assert!(dry.code == Some(1) && dry.out.contains("LOST      lane"), "{dry:?}");
+    let done = run(&["log", "repair", "--apply", "--declare-loss"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(!path.exists(), "its records are in a segment now");
+    let server = place.serve_with(&of, &[]);
+    assert!(server.said().contains("declared-loss"), "{}", server.said());
+    server.cli(&["LANDFALL.RESUME"]);
+    assert_eq!(server.run(&["drain"]).code, Some(0));
+    assert_eq!(server.cli(&["HGET", "page:2", "title"]), "the second title");
+    assert_eq!(server.cli(&["HGET", "page:1", "title"]), "");
 }
 
 #[test]

@@ -92,6 +92,7 @@ impl Found {
             "boot": checked.map(|checked| checked.meta.boot),
             "segments": self.survey.segments,
             "records": self.survey.records,
+            "spilled_records": self.survey.spilled_records,
             "torn_bytes": self.survey.torn_bytes(),
             "lanes": lanes,
             "damage": self.survey.damage.iter().map(damage_json).collect::<Vec<_>>(),
@@ -111,8 +112,12 @@ impl Found {
                         ", and {bytes} bytes behind the last whole record, which were never acknowledged as durable"
                     ),
                 };
+                let spilled = match survey.spilled_records {
+                    0 => String::new(),
+                    records => format!(" ({records} in the spill file)"),
+                };
                 out.line(&format!(
-                    "{dir}: whole; log {}, opened {}, {}, {}{torn}",
+                    "{dir}: whole; log {}, opened {}, {}, {}{spilled}{torn}",
                     checked.meta.lineage,
                     counted(checked.meta.boot, "time"),
                     counted(survey.segments, "segment"),

@@ -47,6 +47,8 @@ pub struct Survey {
     pub segments: u64,
     /// Whole records.
     pub records: u64,
+    /// Those of them that only the spill file has.
+    pub spilled_records: u64,
     /// The lanes, by number.
     pub lanes: Vec<LaneFound>,
     /// What is not as it was written, oldest first.
@@ -91,6 +93,7 @@ impl Survey {
                 self.damage.push(damage.clone());
             }
             Seen::Record { file, offset, view } | Seen::SpilledRecord { file, offset, view, .. } => {
+                self.spilled_records += u64::from(matches!(seen, Seen::SpilledRecord { .. }));
                 if let Err(what) = self.record(view) {
                     let bytes = view.length as u64;
                     let (file, what) = (file.to_path_buf(), what.to_owned());
