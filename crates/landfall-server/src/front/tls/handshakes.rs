@@ -110,7 +110,8 @@ struct Going {
 /// How far a handshake is.
 enum Progress {
     Waits,
-    Done,
+    /// It is made; what came right behind it may have broken the session.
+    Done(Option<Box<rustls::Error>>),
     Failed,
 }
 
@@ -230,10 +231,10 @@ impl Handshakes {
                 Shared::count(&self.shared.handshakes_failed);
                 self.going.remove(token);
             }
-            Progress::Done => {
+            Progress::Done(broken) => {
                 let mut going = self.going.remove(token);
                 if self.poll.registry().deregister(&mut going.stream).is_ok() {
-                    let stream = TlsStream::new(going.stream, going.session);
+                    let stream = TlsStream::new(going.stream, going.session, broken);
                     self.shared.post(Post::Secured(Box::new(stream), going.peer));
                 }
             }
@@ -253,7 +254,7 @@ fn advance(going: &mut Going) -> Progress {
             }
         }
         if !going.session.is_handshaking() {
-            return Progress::Done;
+            return Progress::Done(None);
         }
         if !going.begun {
             let mut first = [0];
@@ -270,7 +271,11 @@ fn advance(going: &mut Going) -> Progress {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waits,
             Ok(0) | Err(_) => return Progress::Failed,
         }
-        if going.session.process_new_packets().is_err() {
+        if let Err(error) = going.session.process_new_packets() {
+            // Requests may have come with the end of the handshake: they are run, and then the session ends.
+            if !going.session.is_handshaking() {
+                return Progress::Done(Some(Box::new(error)));
+            }
             // The alert tells the client why, as far as it goes without waiting.
             let _ = going.session.write_tls(&mut going.stream);
             return Progress::Failed;

@@ -20,11 +20,18 @@ pub struct TlsStream {
     session: ServerConnection,
     /// The client has said goodbye, or broken the session: no event tells when the rest is read.
     ended: bool,
+    /// How the client has broken the session; what came before still counts.
+    broken: Option<Box<rustls::Error>>,
 }
 
 impl TlsStream {
-    pub(super) fn new(stream: TcpStream, session: ServerConnection) -> TlsStream {
-        TlsStream { stream, session, ended: false }
+    /// A session whose handshake is made; it may have been `broken` right behind it.
+    pub(super) fn new(
+        stream: TcpStream,
+        session: ServerConnection,
+        broken: Option<Box<rustls::Error>>,
+    ) -> TlsStream {
+        TlsStream { stream, session, ended: false, broken }
     }
 
     /// The address that the client came to.
@@ -54,16 +61,15 @@ impl Read for TlsStream {
     /// Fills the buffer, unless the socket has no more for now. What came before the session broke still counts.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
-        let mut broken = None;
         loop {
             match self.session.reader().read(&mut buffer[filled..]) {
                 // A goodbye.
                 Ok(0) => break,
                 Ok(count) => filled += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock && broken.is_none() => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && self.broken.is_none() => {
                     match self.session.read_tls(&mut self.stream) {
                         Ok(0) => break,
-                        Ok(_) => broken = self.session.process_new_packets().err(),
+                        Ok(_) => self.broken = self.session.process_new_packets().err().map(Box::new),
                         Err(error) if error.kind() == ErrorKind::Interrupted => {}
                         Err(_) if filled > 0 => return Ok(filled),
                         Err(error) => return Err(error),
@@ -78,7 +84,7 @@ impl Read for TlsStream {
             }
         }
         self.ended = true;
-        match broken {
+        match self.broken.clone() {
             Some(error) if filled == 0 => {
                 // What was wrong is told as far as that goes without waiting.
                 let _ = self.flush();
