@@ -1,10 +1,8 @@
 //! What one command does to one row: its bytes in the record, and what it leaves in the cache.
 //! Both come from the same value, so that the log and the view cannot tell different stories.
 
-use std::sync::Arc;
-
 use crate::buffer::cache::shard::After;
-use crate::buffer::cache::{FieldEdits, View};
+use crate::buffer::cache::{Compact, FieldEdits, View};
 use crate::model::codec::BodyWriter;
 use crate::model::{Change, Name, Table, Value};
 
@@ -12,7 +10,7 @@ use crate::model::{Change, Name, Table, Value};
 #[derive(Debug)]
 pub(super) enum Effect {
     /// A string, replacing whatever the key held.
-    String { value: Arc<[u8]>, expires_ms: u64 },
+    String { value: Compact, expires_ms: u64 },
     /// Fields of a hash, set or removed, sorted by field; `replace`: the key was absent.
     Fields { fields: FieldEdits, replace: bool },
     /// Another time of expiry; 0: never.

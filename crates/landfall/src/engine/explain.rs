@@ -63,8 +63,8 @@ impl Engine {
             None => (Cached::Nothing, 0, 0),
             Some(entry) => {
                 let cached = match entry.view {
-                    View::Unknown if entry.is_dirty() => Cached::Changes,
-                    View::Unknown => Cached::Nothing,
+                    View::Unknown(_) if entry.is_dirty() => Cached::Changes,
+                    View::Unknown(_) => Cached::Nothing,
                     View::Absent => Cached::Absent,
                     _ => Cached::Value,
                 };

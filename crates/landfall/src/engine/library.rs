@@ -235,7 +235,7 @@ impl Landfall {
             .into()),
             Target::Key => Ok(unit.hash(0)?.map(|hash| {
                 let field = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-                hash.iter().map(|(name, value)| (field(name), Value::Bytes(value.clone()))).collect()
+                hash.iter().map(|(name, value)| (field(name), Value::bytes(value))).collect()
             })),
         })
         .await

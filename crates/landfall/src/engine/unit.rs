@@ -13,7 +13,7 @@ use super::effect::{Effect, overlaid};
 use super::ops::row_of;
 use super::refusal::{Refusal, Stop};
 use crate::buffer::cache::shard::Stay;
-use crate::buffer::cache::{FieldEdits, Hash, Shard, View, Watch};
+use crate::buffer::cache::{Compact, FieldEdits, Hash, Shard, View, Watch};
 use crate::env::planted::{Bug, planted};
 use crate::model::mapping::Target;
 use crate::model::{Change, LaneId, Name, RowKey, Table, Value};
@@ -60,7 +60,6 @@ mod savepoint;
 mod typed;
 
 pub use savepoint::Savepoint;
-pub use typed::StringValue;
 
 /// The next event, where a row's number stands else.
 const EVENT: usize = usize::MAX;
@@ -255,7 +254,7 @@ impl<'e> Unit<'e> {
     }
 
     /// Makes the key a string.
-    pub fn set_string(&mut self, at: usize, value: Arc<[u8]>, expires_ms: u64) {
+    pub fn set_string(&mut self, at: usize, value: Compact, expires_ms: u64) {
         self.effect(at, Effect::String { value, expires_ms });
     }
 

@@ -31,19 +31,19 @@ impl Dirty {
     }
 
     /// A row of so many bytes became dirty.
-    pub(super) fn push(&mut self, lane: LaneId, at: u32, bytes: u32) {
+    pub(super) fn push(&mut self, lane: LaneId, at: u32, bytes: u64) {
         let number = lane.0 as usize;
         if self.0.len() <= number {
             self.0.resize_with(number + 1, Queue::default);
         }
         self.0[number].rows.push_back(at);
-        self.0[number].bytes += u64::from(bytes);
+        self.0[number].bytes += bytes;
     }
 
     /// A dirty row holds more or less than before.
-    pub(super) fn resize(&mut self, lane: LaneId, before: u32, bytes: u32) {
+    pub(super) fn resize(&mut self, lane: LaneId, before: u64, bytes: u64) {
         if let Some(queue) = self.0.get_mut(lane.0 as usize) {
-            queue.bytes = queue.bytes + u64::from(bytes) - u64::from(before);
+            queue.bytes = queue.bytes + bytes - before;
         }
     }
 
@@ -64,13 +64,13 @@ impl Dirty {
         self.0.iter_mut().for_each(|queue| queue.rows.retain(|at| stay(*at)));
     }
 
-    /// A row goes to another lane.
-    pub(super) fn change_lane(&mut self, at: u32, from: LaneId, to: LaneId, bytes: u32) {
-        if let Some(queue) = self.0.get_mut(from.0 as usize) {
+    /// A row goes to another lane, where it holds as much as is said.
+    pub(super) fn change_lane(&mut self, at: u32, from: (LaneId, u64), to: (LaneId, u64)) {
+        if let Some(queue) = self.0.get_mut(from.0.0 as usize) {
             queue.rows.retain(|queued| *queued != at);
         }
-        self.resize(from, bytes, 0);
-        self.push(to, at, bytes);
+        self.resize(from.0, from.1, 0);
+        self.push(to.0, at, to.1);
     }
 
     /// All queues with what they hold, by lane.

@@ -3,6 +3,9 @@
 
 use smallvec::SmallVec;
 
+/// As much as the fields of most commands take.
+const FIRST_BYTES: usize = 128;
+
 /// Fields that get a value or are removed, sorted by field and each once.
 #[derive(Debug, Clone, Default)]
 pub struct FieldEdits {
@@ -21,7 +24,7 @@ struct Edit {
 impl FieldEdits {
     /// Edits in any order; of those that name one field the last counts.
     pub fn new<'f>(edits: impl IntoIterator<Item = (&'f [u8], Option<&'f [u8]>)>) -> FieldEdits {
-        let mut all = FieldEdits::default();
+        let mut all = FieldEdits { bytes: Vec::with_capacity(FIRST_BYTES), ..FieldEdits::default() };
         for (field, value) in edits {
             let start = all.bytes.len();
             all.bytes.extend_from_slice(field);

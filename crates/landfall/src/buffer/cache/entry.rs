@@ -1,15 +1,14 @@
 //! One row in a shard: its identity, its view, and where it stands between log and database.
 //! Only the shard changes an entry, so that sizes, queues and lists always agree with it.
 
-use smallvec::SmallVec;
-
-use crate::buffer::cache::owed::Owed;
+use crate::buffer::cache::compact::Compact;
 use crate::buffer::cache::shard::After;
+use crate::buffer::cache::sieve::NONE;
 use crate::buffer::cache::view::View;
 use crate::model::{LaneId, Position};
 
 /// A row's identity; a short one lies in the entry itself, which saves every lookup a step.
-pub type RowBytes = SmallVec<[u8; 24]>;
+pub type RowBytes = Compact;
 
 /// A row in the cache.
 #[derive(Debug)]
@@ -25,27 +24,56 @@ pub struct Entry {
     /// For a key-value key: when it expires, Unix milliseconds. For a row of a table: until when it is served
     /// without being loaded again, while it is clean. 0: never.
     pub expires_ms: u64,
-    /// The changes it is owed, while the view is not known.
-    pub owed: Option<Box<Owed>>,
+    pub(super) newer: u32,
+    pub(super) older: u32,
+    /// The number of the load that brought it, until who asked for it has read it; or one of [`UNREAD`] and [`READ`].
+    read: u8,
     /// Of a row of a table: a client has said until when it stays, so neither loads nor writes change `expires_ms`.
     pub(super) kept: bool,
     pub(super) reload: bool,
-    pub(super) bytes: u32,
     pub(super) dirty: bool,
-    pub(super) visited: bool,
-    /// The number of the load that brought it, until who asked for it has read it; 0: none.
-    pub(super) fresh: u32,
-    pub(super) newer: u32,
-    pub(super) older: u32,
 }
+
+/// It was not read since the hand of the eviction list passed it.
+const UNREAD: u8 = 0;
+/// It was read since then.
+const READ: u8 = u8::MAX;
 
 /// What an entry costs besides what it points to: itself, its slot in the table, its place in a queue.
 const ENTRY_BYTES: usize = std::mem::size_of::<Entry>() + 16;
 
 /// So many loads of a shard a loaded row stays for whoever asked for it, whatever the shard holds.
-const AWAITED_LOADS: u32 = 16;
+const AWAITED_LOADS: u8 = 16;
+
+/// Counts the loads of a shard. The count may begin anew: a row that nobody came to read for so long stays a little longer.
+#[derive(Debug, Default)]
+pub(super) struct Loads(u8);
+
+impl Loads {
+    /// One more.
+    pub(super) fn count(&mut self) {
+        self.0 = if self.0 >= READ - 1 { UNREAD + 1 } else { self.0 + 1 };
+    }
+}
 
 impl Entry {
+    /// A row of which nothing is known.
+    pub(super) fn new(row: &[u8], lane: LaneId) -> Entry {
+        Entry {
+            row: row.into(),
+            lane,
+            position: 0,
+            view: View::default(),
+            expires_ms: 0,
+            newer: NONE,
+            older: NONE,
+            read: UNREAD,
+            kept: false,
+            reload: false,
+            dirty: false,
+        }
+    }
+
     /// Whether the row is a key-value key.
     pub fn is_key_value(&self) -> bool {
         self.row.first() == Some(&0)
@@ -53,7 +81,7 @@ impl Entry {
 
     /// What it holds of memory, in bytes: the estimate by which the cache evicts.
     pub fn held_bytes(&self) -> u64 {
-        self.bytes.into()
+        (ENTRY_BYTES + self.row.apart_bytes() + self.view.memory_bytes()) as u64
     }
 
     /// Until when a client wants the row of a table to stay here, Unix milliseconds; 0: nobody said so.
@@ -73,8 +101,32 @@ impl Entry {
 
     /// Whether somebody waits to read it. Who asked may need more rows of this shard at once, and would load them in
     /// turns for ever if each pushed out the one before; who asked may also have gone, so it is not for long.
-    pub(super) fn is_awaited(&self, loads: u32) -> bool {
-        self.fresh != 0 && loads.wrapping_sub(self.fresh) < AWAITED_LOADS
+    pub(super) fn is_awaited(&self, loads: &Loads) -> bool {
+        !matches!(self.read, UNREAD | READ) && loads.0.wrapping_sub(self.read) < AWAITED_LOADS
+    }
+
+    /// Notes that a load brought it.
+    pub(super) fn brought_by(&mut self, load: &Loads) {
+        self.read = load.0;
+    }
+
+    /// Notes that it was read. The first read of a loaded row is why it was loaded, and no sign that it is used again.
+    pub(super) fn visit(&mut self) {
+        self.read = if matches!(self.read, UNREAD | READ) { READ } else { UNREAD };
+    }
+
+    /// Whether it was read, for the hand that passes it, which forgets that.
+    pub(super) fn was_read(&mut self) -> bool {
+        let was_read = self.read == READ;
+        if was_read {
+            self.read = UNREAD;
+        }
+        was_read
+    }
+
+    /// Begins in the eviction list as one that nobody has read yet.
+    pub(super) fn forget_reads(&mut self) {
+        self.was_read();
     }
 
     /// Takes a write that the log has at `position`.
@@ -83,7 +135,7 @@ impl Entry {
             After::Known(view, expires_ms) => {
                 self.view.become_this(view);
                 self.expires_ms = expires_ms;
-                (self.owed, self.kept, self.reload) = (None, false, false);
+                (self.kept, self.reload) = (false, false);
             }
             After::Fields(fields, replace) => {
                 if replace {
@@ -101,8 +153,8 @@ impl Entry {
                     self.expires_ms = until;
                 }
                 self.reload |= reload;
-                if self.view.is_unknown() {
-                    self.owed.get_or_insert_default().push(position, cut, change);
+                if let View::Unknown(owed) = &mut self.view {
+                    owed.get_or_insert_default().push(position, cut, change);
                 } else if self.is_key_value() {
                     self.expires_ms = self.view.change_key(self.expires_ms, change);
                 } else {
@@ -111,11 +163,14 @@ impl Entry {
             }
         }
     }
+}
 
-    pub(super) fn memory_bytes(&self) -> usize {
-        ENTRY_BYTES
-            + if self.row.spilled() { self.row.len() + 16 } else { 0 }
-            + self.view.memory_bytes()
-            + self.owed.as_ref().map_or(0, |owed| owed.memory_bytes())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_takes_ten_words() {
+        assert_eq!(size_of::<Option<Entry>>(), 80);
     }
 }

@@ -88,13 +88,13 @@ pub fn fill(
         Some(entry) if !entry.view.is_unknown() && entry.is_dirty() && !planted(Bug::LoadOverwritesWrite) => {
             return FillOutcome::Filled;
         }
-        Some(entry) => match &entry.owed {
-            Some(owed) => match owed.fold(columns, watermark, rest.as_ref()) {
+        Some(entry) => match &entry.view {
+            View::Unknown(Some(owed)) => match owed.fold(columns, watermark, rest.as_ref()) {
                 Ok(columns) => columns,
                 Err(InsideSpan { last: Some(upto) }) => return FillOutcome::InPart { upto },
                 Err(InsideSpan { last: None }) => return FillOutcome::Stale,
             },
-            None => columns,
+            _ => columns,
         },
         None => columns,
     };

@@ -1,63 +1,65 @@
-//! The fields of a key-value hash: a short list while there are few, a table when there are many.
+//! The fields of a key-value hash: packed in one piece while they are few and short, else a table.
 //! Its size is kept in step with every change, and never counted anew.
-
-use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-/// From more fields than this on, a table finds them faster than a look at each.
-const FEW: usize = 16;
-/// What a field costs besides its name and value: two pointers with lengths, two allocations.
-const FIELD_BYTES: usize = 64;
+use super::compact::ALLOCATION_BYTES;
+use super::edits::FieldEdits;
+use super::prefetch;
 
-type Field = (Box<[u8]>, Arc<[u8]>);
-type Table = IndexMap<Box<[u8]>, Arc<[u8]>, ahash::RandomState>;
+mod packed;
 
-/// The fields of a hash. Their order is that in which they came, until one is removed.
+use packed::{Packed, TooMuch};
+
+/// What a field of a table costs besides its name and value: two pointers with lengths, its place, two allocations.
+const FIELD_BYTES: usize = 48 + 2 * ALLOCATION_BYTES;
+/// What a table costs.
+const TABLE_BYTES: usize = 64 + ALLOCATION_BYTES;
+
+/// The fields of a hash. Their order is that in which they came, until one is removed from a table.
 #[derive(Debug, Clone)]
-pub struct Hash {
-    fields: Fields,
-    bytes: usize,
-}
+pub struct Hash(Fields);
 
 #[derive(Debug, Clone)]
 enum Fields {
-    Few(Vec<Field>),
+    Few(Packed),
     Many(Box<Table>),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Table {
+    fields: IndexMap<Box<[u8]>, Box<[u8]>, ahash::RandomState>,
+    bytes: usize,
 }
 
 impl Default for Hash {
     fn default() -> Hash {
-        Hash { fields: Fields::Few(Vec::new()), bytes: 0 }
+        Hash(Fields::Few(Packed::default()))
     }
 }
 
 impl Hash {
-    /// One field.
-    pub fn of(field: Box<[u8]>, value: Arc<[u8]>) -> Hash {
-        let mut hash = Hash::default();
-        hash.insert(field, value);
-        hash
-    }
-
     /// How many fields there are.
     pub fn len(&self) -> usize {
-        match &self.fields {
+        match &self.0 {
             Fields::Few(few) => few.len(),
-            Fields::Many(many) => many.len(),
+            Fields::Many(many) => many.fields.len(),
         }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        match &self.0 {
+            Fields::Few(few) => few.bytes().is_empty(),
+            Fields::Many(many) => many.fields.is_empty(),
+        }
     }
 
     /// The value of a field.
-    pub fn get(&self, field: &[u8]) -> Option<&Arc<[u8]>> {
-        match &self.fields {
-            Fields::Few(few) => few.iter().find(|(have, _)| **have == *field).map(|(_, value)| value),
-            Fields::Many(many) => many.get(field),
+    pub fn get(&self, field: &[u8]) -> Option<&[u8]> {
+        match &self.0 {
+            Fields::Few(few) => few.get(field),
+            Fields::Many(many) => many.fields.get(field).map(|value| &**value),
         }
     }
 
@@ -67,72 +69,74 @@ impl Hash {
     }
 
     /// All fields with their values.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Arc<[u8]>)> {
-        let (few, many) = match &self.fields {
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let (few, many) = match &self.0 {
             Fields::Few(few) => (Some(few), None),
             Fields::Many(many) => (None, Some(many)),
         };
-        let few = few.into_iter().flatten().map(|(field, value)| (&**field, value));
-        few.chain(many.into_iter().flat_map(|many| many.iter()).map(|(field, value)| (&**field, value)))
+        let many = many.into_iter().flat_map(|many| many.fields.iter());
+        let many = many.map(|(field, value)| (&**field, &**value));
+        few.into_iter().flat_map(Packed::iter).chain(many)
     }
 
-    /// Gives a field a value, in the place of the old one where it fits and nobody else holds it.
-    pub fn set(&mut self, field: &[u8], value: &[u8]) {
-        let have = match &mut self.fields {
-            Fields::Few(few) => few.iter_mut().find(|(have, _)| **have == *field).map(|(_, have)| have),
-            Fields::Many(many) => many.get_mut(field),
-        };
-        let Some(have) = have else { return self.insert(field.into(), value.into()) };
-        match Arc::get_mut(have) {
-            Some(old) if old.len() == value.len() => old.copy_from_slice(value),
-            _ => {
-                self.bytes = self.bytes + value.len() - have.len();
-                *have = value.into();
-            }
-        }
-    }
-
-    /// Gives a field a value.
-    pub fn insert(&mut self, field: Box<[u8]>, value: Arc<[u8]>) {
-        let (name_bytes, value_bytes) = (field.len(), value.len());
-        let old = match &mut self.fields {
-            Fields::Few(few) => match few.iter_mut().find(|(have, _)| *have == field) {
-                Some((_, have)) => Some(std::mem::replace(have, value)),
-                None => {
-                    few.push((field, value));
-                    None
+    /// Gives fields values and takes fields away.
+    pub fn change(&mut self, edits: &FieldEdits) {
+        if let Fields::Few(few) = &mut self.0 {
+            match few.change(edits) {
+                Ok(()) => return,
+                Err(TooMuch) => {
+                    let mut many = Table::default();
+                    few.iter().for_each(|(field, value)| many.set(field, value));
+                    self.0 = Fields::Many(Box::new(many));
                 }
-            },
-            Fields::Many(many) => many.insert(field, value),
-        };
-        match old {
-            Some(old) => self.bytes -= old.len(),
-            None => self.bytes += FIELD_BYTES + name_bytes,
+            }
         }
-        self.bytes += value_bytes;
-        if let Fields::Few(few) = &mut self.fields
-            && few.len() > FEW
-        {
-            self.fields = Fields::Many(Box::new(std::mem::take(few).into_iter().collect()));
+        let Fields::Many(many) = &mut self.0 else { return };
+        for (field, value) in edits.iter() {
+            match value {
+                Some(value) => many.set(field, value),
+                None => many.remove(field),
+            }
         }
     }
 
-    /// Takes a field away; the last field takes its place in the order.
-    pub fn remove(&mut self, field: &[u8]) {
-        let old = match &mut self.fields {
-            Fields::Few(few) => {
-                few.iter().position(|(have, _)| **have == *field).map(|at| few.swap_remove(at).1)
-            }
-            Fields::Many(many) => many.swap_remove(field),
-        };
-        if let Some(old) = old {
-            self.bytes -= FIELD_BYTES + field.len() + old.len();
+    /// Has the memory fetched that a read begins with.
+    pub(super) fn prefetch(&self) {
+        match &self.0 {
+            Fields::Few(few) => prefetch::bytes(few.bytes()),
+            Fields::Many(many) => prefetch::lines(&**many),
         }
     }
 
     /// An estimate of the memory held, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        64 + self.bytes
+        match &self.0 {
+            Fields::Few(few) => few.memory_bytes(),
+            Fields::Many(many) => TABLE_BYTES + many.bytes,
+        }
+    }
+}
+
+impl Table {
+    fn set(&mut self, field: &[u8], value: &[u8]) {
+        match self.fields.get_mut(field) {
+            Some(have) if have.len() == value.len() => have.copy_from_slice(value),
+            Some(have) => {
+                self.bytes = self.bytes + value.len() - have.len();
+                *have = value.into();
+            }
+            None => {
+                self.bytes += FIELD_BYTES + field.len() + value.len();
+                self.fields.insert(field.into(), value.into());
+            }
+        }
+    }
+
+    /// The last field takes the place of the one that goes.
+    fn remove(&mut self, field: &[u8]) {
+        if let Some(old) = self.fields.swap_remove(field) {
+            self.bytes -= FIELD_BYTES + field.len() + old.len();
+        }
     }
 }
 
@@ -145,31 +149,55 @@ mod tests {
     proptest! {
         #[test]
         fn a_hash_is_a_map_and_its_size_is_that_of_its_fields(
-            edits in prop::collection::vec((0u8..40, prop::option::of(0usize..9)), 0..200)
+            commands in prop::collection::vec(
+                prop::collection::vec((0u8..40, prop::option::of(0usize..200)), 0..6), 0..100)
         ) {
             let mut hash = Hash::default();
             let mut model = std::collections::BTreeMap::new();
-            for (field, value) in edits {
-                match value {
-                    Some(length) => {
-                        hash.set(&[field; 3], &vec![field; length]);
-                        model.insert(vec![field; 3], vec![field; length]);
-                    }
-                    None => {
-                        hash.remove(&[field; 3]);
-                        model.remove(&vec![field; 3]);
-                    }
+            for edits in commands {
+                let edits: Vec<(Vec<u8>, Option<Vec<u8>>)> = edits
+                    .into_iter()
+                    .map(|(field, value)| (vec![field; 3], value.map(|length| vec![field; length])))
+                    .collect();
+                let given = edits.iter().map(|(field, value)| (&field[..], value.as_deref()));
+                let edits = FieldEdits::new(given);
+                hash.change(&edits);
+                for (field, value) in edits.iter() {
+                    match value {
+                        Some(value) => model.insert(field.to_vec(), value.to_vec()),
+                        None => model.remove(field),
+                    };
+                }
+                prop_assert_eq!(hash.len(), model.len());
+                prop_assert_eq!(hash.is_empty(), model.is_empty());
+                let bytes: usize =
+                    model.iter().map(|(field, value)| FIELD_BYTES + field.len() + value.len()).sum();
+                if let Fields::Many(_) = hash.0 {
+                    prop_assert_eq!(hash.memory_bytes(), TABLE_BYTES + bytes);
                 }
             }
-            prop_assert_eq!(hash.len(), model.len());
+            for (field, value) in &model {
+                prop_assert_eq!(hash.get(field), Some(&value[..]));
+            }
             let found: std::collections::BTreeMap<_, _> =
                 hash.iter().map(|(field, value)| (field.to_vec(), value.to_vec())).collect();
-            let bytes: usize = model.iter().map(|(field, value)| FIELD_BYTES + field.len() + value.len()).sum();
-            prop_assert_eq!(hash.memory_bytes(), 64 + bytes);
-            for (field, value) in &model {
-                prop_assert_eq!(hash.get(field).map(|value| value.to_vec()), Some(value.clone()));
-            }
             prop_assert_eq!(found, model);
         }
+    }
+
+    #[test]
+    fn few_short_fields_lie_in_one_piece_and_others_in_a_table() {
+        let set = |count: usize, length: usize| {
+            let values = vec![b'v'; length];
+            let names: Vec<String> = (0..count).map(|n| format!("field{n}")).collect();
+            let mut hash = Hash::default();
+            hash.change(&FieldEdits::new(names.iter().map(|name| (name.as_bytes(), Some(&values[..])))));
+            assert!(names.iter().all(|name| hash.get(name.as_bytes()) == Some(&values[..])));
+            assert_eq!(hash.iter().count(), count);
+            matches!(hash.0, Fields::Few(_))
+        };
+        assert_eq!([set(5, 10), set(16, 10), set(1, 900), set(3, 200)], [true; 4]);
+        assert_eq!([set(17, 10), set(1, 1100), set(6, 200)], [false; 3]);
+        assert_eq!(size_of::<Hash>(), 16);
     }
 }

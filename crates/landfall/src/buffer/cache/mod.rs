@@ -22,6 +22,7 @@ use crate::model::{LaneId, Position};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 
+mod compact;
 mod dirty;
 pub mod edits;
 pub mod entry;
@@ -38,6 +39,7 @@ pub mod watches;
 #[cfg(test)]
 mod tests;
 
+pub use compact::Compact;
 pub use edits::FieldEdits;
 pub use entry::Entry;
 pub use fill::{FillOutcome, fill};

@@ -23,6 +23,19 @@ pub(super) fn lines<T>(value: &T) {
     fetch(first.wrapping_add(size_of::<T>().saturating_sub(1)));
 }
 
+/// Fetches the first lines of `bytes`, as many as a short value has: of a long one the processor fetches the rest by itself.
+#[inline]
+pub(super) fn bytes(bytes: &[u8]) {
+    let first = bytes.as_ptr().cast::<i8>();
+    fetch(first);
+    if bytes.len() > 1 {
+        fetch(first.wrapping_add((bytes.len() - 1).min(2 * LINE_BYTES)));
+    }
+    if bytes.len() > LINE_BYTES {
+        fetch(first.wrapping_add(LINE_BYTES));
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn fetch(address: *const i8) {

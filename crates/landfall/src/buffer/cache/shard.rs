@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::buffer::cache::Cache;
 use crate::buffer::cache::dirty::Dirty;
 use crate::buffer::cache::edits::FieldEdits;
-use crate::buffer::cache::entry::{Entry, RowBytes};
+use crate::buffer::cache::entry::{Entry, Loads, RowBytes};
 use crate::buffer::cache::index::Index;
 use crate::buffer::cache::prefetch;
 use crate::buffer::cache::sieve::{NONE, Sieve};
@@ -41,8 +41,7 @@ pub struct Shard {
     keys: u64,
     bytes: u64,
     bytes_max: u64,
-    /// Counts the loads, from 1; it may wrap.
-    loads: u32,
+    loads: Loads,
 }
 
 /// What a write leaves behind in an entry.
@@ -79,15 +78,14 @@ impl Shard {
             keys: 0,
             bytes: 0,
             bytes_max,
-            loads: 0,
+            loads: Loads::default(),
         }
     }
 
     /// The place of a row, for [`Shard::entry`].
     pub fn find(&self, hash: u64, row: &[u8]) -> Option<u32> {
         let entries = &self.entries;
-        self.index
-            .find(hash, |at| entries[at as usize].as_ref().is_some_and(|entry| entry.row.as_slice() == row))
+        self.index.find(hash, |at| entries[at as usize].as_ref().is_some_and(|entry| *entry.row == *row))
     }
 
     /// The same for whoever will read or write the row in a moment: its value is on the way from memory.
@@ -123,9 +121,7 @@ impl Shard {
     /// Notes that a row was read, for the eviction list.
     pub fn visit(&mut self, at: u32) {
         if let Some(Some(entry)) = self.entries.get_mut(at as usize) {
-            // The first read of a loaded row is why it was loaded, and no sign that it is used again.
-            entry.visited |= entry.fresh == 0;
-            entry.fresh = 0;
+            entry.visit();
         }
     }
 
@@ -141,13 +137,13 @@ impl Shard {
         hint: Option<u32>,
         after: After,
     ) -> u32 {
-        let hinted = hint.filter(|at| self.entry(*at).is_some_and(|entry| entry.row.as_slice() == row));
+        let hinted = hint.filter(|at| self.entry(*at).is_some_and(|entry| *entry.row == *row));
         let at = match hinted.or_else(|| self.find(hash, row)) {
             Some(at) => at,
             None => self.insert(cache, hash, row, lane),
         };
-        self.change_lane(at, lane, position);
-        self.update(cache, hash, at, |entry| {
+        self.change_lane(cache, at, lane, position);
+        self.update(cache, at, |entry, _| {
             entry.position = position;
             entry.take(position, cut, after);
         });
@@ -177,17 +173,14 @@ impl Shard {
                 at
             }
         };
-        // 0 means that nobody waits.
-        self.loads = self.loads.wrapping_add(1).max(1);
-        let loads = self.loads;
-        self.update(cache, hash, at, |entry| {
+        self.loads.count();
+        self.update(cache, at, |entry, loads| {
             entry.view = view;
             entry.kept &= entry.expires_ms > now_ms;
             if !entry.kept {
                 entry.expires_ms = expires_ms;
             }
-            entry.owed = None;
-            entry.fresh = loads;
+            entry.brought_by(loads);
         });
         self.evict(cache);
         at
@@ -216,11 +209,12 @@ impl Shard {
                 continue;
             }
             entry.dirty = false;
-            self.dirty.resize(lane, entry.bytes, 0);
+            let bytes = entry.held_bytes();
+            self.dirty.resize(lane, bytes, 0);
             // Nothing is owed any more. What was never read, or what the database has completed, is loaded
             // again by the next read.
             let let_go = entry.view.is_unknown() || entry.reload;
-            cache.bytes.dirty.fetch_sub(u64::from(entry.bytes), Ordering::Relaxed);
+            cache.bytes.dirty.fetch_sub(bytes, Ordering::Relaxed);
             cache.bytes.dirty_rows.fetch_sub(1, Ordering::Relaxed);
             if let_go {
                 if entry.is_key_value() {
@@ -230,7 +224,7 @@ impl Shard {
                 // Read again, it may be another than the one that was read before.
                 cache.watches().changed(hash);
                 if entry.kept {
-                    self.keep_place(cache, hash, at);
+                    self.keep_place(cache, at);
                 } else {
                     self.remove(cache, hash, at);
                 }
@@ -266,7 +260,7 @@ impl Shard {
         assert_eq!(listed, clean, "the eviction list");
         for (lane, mut queued, bytes) in self.dirty.all() {
             let of_lane = || numbered().filter(|(_, entry)| entry.dirty && entry.lane == lane);
-            let held: u64 = of_lane().map(|(_, entry)| u64::from(entry.bytes)).sum();
+            let held: u64 = of_lane().map(|(_, entry)| entry.held_bytes()).sum();
             assert_eq!(bytes, held, "the bytes of lane {lane}");
             let mut dirty: Vec<u32> = of_lane().map(|(at, _)| at).collect();
             dirty.sort_unstable();
@@ -282,27 +276,15 @@ impl Shard {
             numbered().filter(|(_, entry)| entry.kept).map(|(at, entry)| (entry.expires_ms, at)).collect();
         assert_eq!(self.leaving, leaving, "the order of leaving");
         assert_eq!(self.keys, self.iter().filter(|entry| entry.is_key()).count() as u64, "the keys");
-        assert_eq!(self.bytes, self.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>(), "the bytes");
+        assert_eq!(self.bytes, self.iter().map(Entry::held_bytes).sum::<u64>(), "the bytes");
         assert_eq!(self.index.len() + self.free.len(), self.entries.len(), "the places");
     }
 
     fn insert(&mut self, cache: &Cache, hash: u64, row: &[u8], lane: LaneId) -> u32 {
-        let entry = Entry {
-            row: row.into(),
-            lane,
-            position: 0,
-            view: View::Unknown,
-            expires_ms: 0,
-            owed: None,
-            kept: false,
-            reload: false,
-            bytes: 0,
-            dirty: false,
-            visited: false,
-            fresh: 0,
-            newer: NONE,
-            older: NONE,
-        };
+        let entry = Entry::new(row, lane);
+        let bytes = entry.held_bytes();
+        self.bytes += bytes;
+        cache.bytes.all.fetch_add(bytes, Ordering::Relaxed);
         let at = match self.free.pop() {
             Some(at) => {
                 self.entries[at as usize] = Some(entry);
@@ -326,29 +308,32 @@ impl Shard {
                 self.leaving.remove(&(entry.expires_ms, at));
             }
             self.keys -= u64::from(entry.is_key());
-            self.bytes -= u64::from(entry.bytes);
-            cache.bytes.all.fetch_sub(u64::from(entry.bytes), Ordering::Relaxed);
+            let bytes = entry.held_bytes();
+            self.bytes -= bytes;
+            cache.bytes.all.fetch_sub(bytes, Ordering::Relaxed);
             cache.bytes.rows.fetch_sub(1, Ordering::Relaxed);
             self.free.push(at);
         }
     }
 
     /// Changes an entry and keeps sizes and the expiry order in step.
-    fn update(&mut self, cache: &Cache, _hash: u64, at: u32, change: impl FnOnce(&mut Entry)) {
+    fn update(&mut self, cache: &Cache, at: u32, change: impl FnOnce(&mut Entry, &Loads)) {
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
-        let (expired_before, bytes_before, key_before) = (entry.expires_ms, entry.bytes, entry.is_key());
+        let (expired_before, bytes_before, key_before) =
+            (entry.expires_ms, entry.held_bytes(), entry.is_key());
         let kept_before = entry.kept;
-        change(entry);
+        change(entry, &self.loads);
         self.keys = self.keys + u64::from(entry.is_key()) - u64::from(key_before);
-        entry.bytes = u32::try_from(entry.memory_bytes()).unwrap_or(u32::MAX);
-        let (expires_ms, bytes, key_value) = (entry.expires_ms, entry.bytes, entry.is_key_value());
+        let (expires_ms, bytes, key_value) = (entry.expires_ms, entry.held_bytes(), entry.is_key_value());
         let kept = entry.kept;
-        if entry.dirty {
-            add(&cache.bytes.dirty, bytes_before, bytes);
-            self.dirty.resize(entry.lane, bytes_before, bytes);
+        if bytes != bytes_before {
+            if entry.dirty {
+                add(&cache.bytes.dirty, bytes_before, bytes);
+                self.dirty.resize(entry.lane, bytes_before, bytes);
+            }
+            add(&cache.bytes.all, bytes_before, bytes);
+            self.bytes = self.bytes + bytes - bytes_before;
         }
-        add(&cache.bytes.all, bytes_before, bytes);
-        self.bytes = self.bytes + u64::from(bytes) - u64::from(bytes_before);
         if expired_before != expires_ms && key_value {
             self.expiring.remove(&(expired_before, at));
             if expires_ms > 0 {
@@ -365,16 +350,22 @@ impl Shard {
 
     /// Notes in which lane the row is written from now on. What it owes in the one before lands first: that lane is
     /// retired, or lands together with this one in the order of the log.
-    fn change_lane(&mut self, at: u32, lane: LaneId, position: Position) {
+    fn change_lane(&mut self, cache: &Cache, at: u32, lane: LaneId, position: Position) {
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
         let before = std::mem::replace(&mut entry.lane, lane);
         if before == lane || !entry.dirty {
             return;
         }
-        if let Some(owed) = &mut entry.owed {
+        // What is owed in both lanes may take other memory than before.
+        let bytes_before = entry.held_bytes();
+        if let View::Unknown(Some(owed)) = &mut entry.view {
             owed.change_lane(position);
         }
-        self.dirty.change_lane(at, before, lane, entry.bytes);
+        let bytes = entry.held_bytes();
+        add(&cache.bytes.dirty, bytes_before, bytes);
+        add(&cache.bytes.all, bytes_before, bytes);
+        self.bytes = self.bytes + bytes - bytes_before;
+        self.dirty.change_lane(at, (before, bytes_before), (lane, bytes));
     }
 
     /// What the dirty rows of a lane hold, in bytes.
@@ -388,10 +379,10 @@ impl Shard {
         if entry.dirty {
             return;
         }
-        let (lane, bytes) = (entry.lane, entry.bytes);
+        let (lane, bytes) = (entry.lane, entry.held_bytes());
         let listed = entry.older != NONE || entry.newer != NONE;
         entry.dirty = true;
-        cache.bytes.dirty.fetch_add(u64::from(entry.bytes), Ordering::Relaxed);
+        cache.bytes.dirty.fetch_add(bytes, Ordering::Relaxed);
         cache.bytes.dirty_rows.fetch_add(1, Ordering::Relaxed);
         if listed || self.sieve.holds_only(at) {
             self.sieve.remove(&mut self.entries, at);
@@ -405,7 +396,7 @@ impl Shard {
             if self.bytes <= self.bytes_max {
                 return;
             }
-            let Some(at) = self.sieve.victim(&mut self.entries, self.loads) else { return };
+            let Some(at) = self.sieve.victim(&mut self.entries, &self.loads) else { return };
             let Some(entry) = self.entry(at) else { return };
             if entry.is_key_value() && !planted(Bug::EvictionForgotten) {
                 cache.set_complete(false);
@@ -418,10 +409,7 @@ impl Shard {
     }
 }
 
-fn add(counter: &crate::sync::atomic::AtomicU64, before: u32, after: u32) {
-    if after >= before {
-        counter.fetch_add(u64::from(after - before), Ordering::Relaxed);
-    } else {
-        counter.fetch_sub(u64::from(before - after), Ordering::Relaxed);
-    }
+fn add(counter: &crate::sync::atomic::AtomicU64, before: u64, after: u64) {
+    // It wraps, as the counter does: less is added as the number that leads there.
+    counter.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
 }

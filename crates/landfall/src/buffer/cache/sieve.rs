@@ -1,7 +1,7 @@
 //! The eviction list of a shard: SIEVE (Zhang et al., NSDI 2024), a queue with one bit a row and a moving hand.
 //! Dirty rows are never in it, so they cost eviction nothing.
 
-use crate::buffer::cache::entry::Entry;
+use crate::buffer::cache::entry::{Entry, Loads};
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
@@ -25,7 +25,7 @@ impl Sieve {
         if let Some(entry) = entry(entries, at) {
             entry.older = newest;
             entry.newer = NONE;
-            entry.visited = false;
+            entry.forget_reads();
         }
         match entry(entries, newest) {
             Some(before) => before.newer = at,
@@ -76,17 +76,16 @@ impl Sieve {
     }
 
     /// The row to let go: the first from the hand on that was not read since the hand passed it, and that nobody
-    /// waits for. `loads` is the number of the shard's last load.
-    pub(super) fn victim(&mut self, entries: &mut [Option<Entry>], loads: u32) -> Option<u32> {
+    /// waits for. `loads` counts the shard's loads.
+    pub(super) fn victim(&mut self, entries: &mut [Option<Entry>], loads: &Loads) -> Option<u32> {
         let mut at = if self.hand == NONE { self.oldest } else { self.hand };
         // Two rounds suffice: the first clears every bit.
         for _ in 0..=2 * self.rows {
             let candidate = entry(entries, at)?;
-            if !candidate.visited && !candidate.is_awaited(loads) {
+            if !candidate.was_read() && !candidate.is_awaited(loads) {
                 self.hand = candidate.newer;
                 return Some(at);
             }
-            candidate.visited = false;
             at = if candidate.newer == NONE { self.oldest } else { candidate.newer };
         }
         None

@@ -3,39 +3,46 @@
 
 use std::sync::Arc;
 
+use super::compact::Compact;
 use super::edits::FieldEdits;
 use super::hash::Hash;
+use super::owed::Owed;
 use super::prefetch;
 use crate::model::{Change, Name, Op, Upsert, Value};
 
 /// What is known of a row.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub enum View {
-    /// Nothing but the changes that it is owed.
-    #[default]
-    Unknown,
+    /// Nothing but the changes that it is owed, if there are any.
+    Unknown(Option<Box<Owed>>),
     /// It does not exist.
     Absent,
     /// A key-value string.
-    String(Arc<[u8]>),
+    String(Compact),
     /// A key-value hash; never empty.
-    Hash(Box<Hash>),
+    Hash(Hash),
     /// A row of a mapped table: the columns that are not NULL, sorted by name, key columns included.
     Row(Arc<[(Name, Value)]>),
+}
+
+impl Default for View {
+    fn default() -> View {
+        View::Unknown(None)
+    }
 }
 
 impl View {
     /// Whether nothing is known.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, View::Unknown)
+        matches!(self, View::Unknown(_))
     }
 
     /// Has the memory fetched that a read of the value begins with.
     pub(super) fn prefetch(&self) {
         match self {
-            View::Unknown | View::Absent => {}
-            View::String(value) => prefetch::line(&**value),
-            View::Hash(hash) => prefetch::lines(&**hash),
+            View::Unknown(_) | View::Absent => {}
+            View::String(value) => value.apart().into_iter().for_each(prefetch::bytes),
+            View::Hash(hash) => hash.prefetch(),
             View::Row(row) => prefetch::line(&**row),
         }
     }
@@ -43,8 +50,9 @@ impl View {
     /// An estimate of the memory held behind the view itself, in bytes.
     pub fn memory_bytes(&self) -> usize {
         match self {
-            View::Unknown | View::Absent => 0,
-            View::String(value) => value.len() + 16,
+            View::Unknown(owed) => owed.as_ref().map_or(0, |owed| owed.memory_bytes()),
+            View::Absent => 0,
+            View::String(value) => value.apart_bytes(),
             View::Hash(hash) => hash.memory_bytes(),
             View::Row(row) => row
                 .iter()
@@ -52,31 +60,21 @@ impl View {
         }
     }
 
-    /// Becomes `view`. A string of the same length is copied over the old one when nobody else holds it: the old memory is
-    /// cold, and freeing it would cost more than the copy.
+    /// Becomes `view`.
     pub fn become_this(&mut self, view: View) {
-        if let (View::String(old), View::String(new)) = (&mut *self, &view)
-            && old.len() == new.len()
-            && let Some(old) = Arc::get_mut(old)
-        {
-            old.copy_from_slice(new);
-            return;
+        match (&mut *self, view) {
+            (View::String(old), View::String(new)) => old.become_this(new),
+            (_, view) => *self = view,
         }
-        *self = view;
     }
 
     /// Sets and removes fields of a key-value hash; an empty hash is absent.
     pub fn set_fields(&mut self, fields: &FieldEdits) {
         let mut hash = match std::mem::take(self) {
             View::Hash(hash) => hash,
-            _ => Box::default(),
+            _ => Hash::default(),
         };
-        for (field, value) in fields.iter() {
-            match value {
-                Some(value) => hash.set(field, value),
-                None => hash.remove(field),
-            }
-        }
+        hash.change(fields);
         *self = if hash.is_empty() { View::Absent } else { View::Hash(hash) };
     }
 
@@ -93,7 +91,7 @@ impl View {
     /// in place; anything else by way of the key's parts.
     pub fn change_key(&mut self, expires_ms: u64, change: Change) -> u64 {
         match change {
-            Change::Upsert(upsert) if self.takes(&upsert) => self.take(expires_ms, upsert),
+            Change::Upsert(upsert) if self.takes(&upsert) => self.take(expires_ms, &upsert),
             change => {
                 let parts = apply(self.key_parts(expires_ms), &change);
                 let (view, expires_ms) = View::of_key_parts(parts.as_deref());
@@ -122,29 +120,23 @@ impl View {
         })
     }
 
-    fn take(&mut self, mut expires_ms: u64, upsert: Upsert) -> u64 {
+    fn take(&mut self, mut expires_ms: u64, upsert: &Upsert) -> u64 {
         if upsert.replace || !matches!(self, View::String(_) | View::Hash(_)) {
             (*self, expires_ms) = (View::Absent, 0);
         }
-        for (name, op) in upsert.columns {
+        let mut fields: Vec<(&[u8], Option<&[u8]>)> = Vec::new();
+        for (name, op) in &upsert.columns {
             let (Op::Assign(value) | Op::Add(value)) = op;
             match (name.as_field(), value) {
-                (None, Value::Int(ms)) => expires_ms = u64::try_from(ms).unwrap_or(1),
-                (None, Value::Bytes(bytes)) => self.become_this(View::String(bytes)),
+                (None, Value::Int(ms)) => expires_ms = u64::try_from(*ms).unwrap_or(1),
+                (None, Value::Bytes(bytes)) => self.become_this(View::String(bytes[..].into())),
                 (None, _) => expires_ms = 0,
-                (Some(field), Value::Bytes(bytes)) => match self {
-                    View::Hash(hash) => hash.set(field, &bytes),
-                    _ => *self = View::Hash(Box::new(Hash::of(field.into(), bytes))),
-                },
-                (Some(field), _) => {
-                    if let View::Hash(hash) = self {
-                        hash.remove(field);
-                    }
-                }
+                (Some(field), Value::Bytes(bytes)) => fields.push((field, Some(bytes))),
+                (Some(field), _) => fields.push((field, None)),
             }
         }
-        if matches!(self, View::Hash(hash) if hash.is_empty()) {
-            *self = View::Absent;
+        if !fields.is_empty() {
+            self.set_fields(&FieldEdits::new(fields));
         }
         if matches!(self, View::Absent) { 0 } else { expires_ms }
     }
@@ -154,32 +146,34 @@ impl View {
         let Some(parts) = parts else { return (View::Absent, 0) };
         let mut expires_ms = 0;
         let mut string = None;
-        let mut hash = Hash::default();
+        let mut fields: Vec<(&[u8], Option<&[u8]>)> = Vec::new();
         for (name, value) in parts {
             match (name.as_bytes(), value) {
                 (Name::EXPIRES, Value::Int(ms)) => expires_ms = u64::try_from(*ms).unwrap_or(1),
-                (Name::STRING, Value::Bytes(bytes)) => string = Some(bytes.clone()),
+                (Name::STRING, Value::Bytes(bytes)) => string = Some(&bytes[..]),
                 (_, Value::Bytes(bytes)) => {
-                    if let Some(field) = name.as_field() {
-                        hash.insert(field.into(), bytes.clone());
-                    }
+                    fields.extend(name.as_field().map(|field| (field, Some(&bytes[..]))))
                 }
                 _ => {}
             }
         }
         match string {
-            Some(value) => (View::String(value), expires_ms),
-            None if hash.is_empty() => (View::Absent, 0),
-            None => (View::Hash(Box::new(hash)), expires_ms),
+            Some(value) => (View::String(value.into()), expires_ms),
+            None if fields.is_empty() => (View::Absent, 0),
+            None => {
+                let mut hash = Hash::default();
+                hash.change(&FieldEdits::new(fields));
+                (View::Hash(hash), expires_ms)
+            }
         }
     }
 
     /// The parts of a key-value key, the opposite of [`View::of_key_parts`].
     pub fn key_parts(&self, expires_ms: u64) -> Option<Vec<(Name, Value)>> {
         let mut parts: Vec<(Name, Value)> = match self {
-            View::String(value) => vec![(Name::from_bytes(Name::STRING), Value::Bytes(value.clone()))],
+            View::String(value) => vec![(Name::from_bytes(Name::STRING), Value::bytes(value))],
             View::Hash(hash) => {
-                hash.iter().map(|(field, value)| (Name::field(field), Value::Bytes(value.clone()))).collect()
+                hash.iter().map(|(field, value)| (Name::field(field), Value::bytes(value))).collect()
             }
             _ => return None,
         };
@@ -268,9 +262,8 @@ mod tests {
 
     #[test]
     fn a_key_comes_back_from_its_parts() {
-        let mut hash = Hash::default();
-        hash.insert(b"f"[..].into(), b"1"[..].into());
-        let view = View::Hash(Box::new(hash));
+        let mut view = View::Absent;
+        view.set_fields(&FieldEdits::new([(&b"f"[..], Some(&b"1"[..]))]));
         let (back, expires) = View::of_key_parts(view.key_parts(77).as_deref());
         assert!(matches!(back, View::Hash(hash) if hash.len() == 1));
         assert_eq!(expires, 77);

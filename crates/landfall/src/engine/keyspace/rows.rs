@@ -150,8 +150,8 @@ fn told(entry: &Entry, now_ms: u64, is_parked: bool) -> Told {
     match &entry.view {
         View::Absent => Told::Gone,
         // What is owed to a row makes one, whatever the database has.
-        View::Unknown if entry.owed.is_some() => Told::There(KeyKind::Hash),
-        View::Unknown => Told::Unknown,
+        View::Unknown(Some(_)) => Told::There(KeyKind::Hash),
+        View::Unknown(None) => Told::Unknown,
         _ => Told::There(KeyKind::Hash),
     }
 }

@@ -312,7 +312,7 @@ impl Core {
 
 fn told(entry: &Entry, now_ms: u64) -> Told {
     let kind = match &entry.view {
-        View::Unknown => return Told::Unknown,
+        View::Unknown(_) => return Told::Unknown,
         View::String(_) => KeyKind::String,
         View::Hash(_) => KeyKind::Hash,
         View::Absent | View::Row(_) => return Told::Gone,

@@ -1,17 +1,15 @@
 //! RENAME and COPY of key-value keys: the value and its expiry, in one record with all that goes.
 //! Rows are refused: the columns of a row say what it is, and its key is one of them.
 
-use std::sync::Arc;
-
 use super::strings::key_value_only;
-use crate::buffer::cache::{FieldEdits, View};
+use crate::buffer::cache::{Compact, FieldEdits, View};
 use crate::engine::refusal::Stop;
 use crate::engine::unit::Unit;
 use crate::model::mapping::Target;
 
 /// A value as it is carried from one key to the other.
 enum Value {
-    String(Arc<[u8]>),
+    String(Compact),
     Fields(FieldEdits),
 }
 
@@ -66,9 +64,9 @@ fn read(unit: &mut Unit<'_>, at: usize) -> Result<Option<(Value, u64)>, Stop> {
     let value = match seen.view {
         View::String(value) => Value::String(value.clone()),
         View::Hash(hash) => {
-            Value::Fields(FieldEdits::new(hash.iter().map(|(field, value)| (field, Some(&**value)))))
+            Value::Fields(FieldEdits::new(hash.iter().map(|(field, value)| (field, Some(value)))))
         }
-        View::Absent | View::Unknown | View::Row(_) => return Ok(None),
+        View::Absent | View::Unknown(_) | View::Row(_) => return Ok(None),
     };
     Ok(Some((value, seen.expires_ms)))
 }

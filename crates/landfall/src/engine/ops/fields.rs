@@ -101,7 +101,7 @@ pub fn get(
     let Some((table, key)) = row_only(target)? else {
         let hash = unit.hash(at)?;
         for name in names {
-            each(hash.and_then(|hash| hash.get(name)).map(|value| &**value));
+            each(hash.and_then(|hash| hash.get(name)));
         }
         return Ok(());
     };
@@ -133,7 +133,7 @@ pub fn get_all(
 ) -> Result<(), Stop> {
     let Some((table, key)) = row_only(target)? else {
         match unit.hash(at)? {
-            Some(hash) => visit(hash.len(), &mut hash.iter().map(|(field, value)| (field, &**value))),
+            Some(hash) => visit(hash.len(), &mut hash.iter()),
             None => visit(0, &mut std::iter::empty()),
         }
         return Ok(());

@@ -168,7 +168,7 @@ pub fn kind(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<&'static 
         return Err(names_a_table(table).into());
     }
     Ok(match unit.see(at)?.view {
-        View::Unknown | View::Absent => "none",
+        View::Unknown(_) | View::Absent => "none",
         View::String(_) => "string",
         View::Hash(_) | View::Row(_) => "hash",
     })
@@ -208,7 +208,7 @@ pub fn form<T>(
         return Ok(visit(text.as_deref().map_or(Form::Absent, Form::String)));
     }
     match unit.see(at)?.view {
-        View::Unknown | View::Absent => return Ok(visit(Form::Absent)),
+        View::Unknown(_) | View::Absent => return Ok(visit(Form::Absent)),
         View::String(text) => return Ok(visit(Form::String(text))),
         View::Hash(_) | View::Row(_) => {}
     }

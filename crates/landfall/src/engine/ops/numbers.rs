@@ -23,7 +23,7 @@ const OVERFLOW: &str = "increment or decrement would overflow";
 pub fn increment(unit: &mut Unit<'_>, at: usize, target: &Target, delta: i64) -> Result<i64, Stop> {
     match target {
         Target::Key => {
-            let (old, expires_ms) = match unit.string_seen(at)? {
+            let (old, expires_ms) = match unit.string(at)? {
                 Some((text, expires_ms)) => (integer(text)?, expires_ms),
                 None => (0, 0),
             };

@@ -42,7 +42,7 @@ pub enum Expiry {
 /// [`Stop`].
 pub fn get(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<Option<Arc<[u8]>>, Stop> {
     match target {
-        Target::Key => Ok(unit.string(at)?.map(|(value, _)| value)),
+        Target::Key => Ok(unit.string(at)?.map(|(value, _)| value.into())),
         Target::Cell(table, key, column) => {
             let Some(row) = unit.row(at)? else { return Ok(None) };
             let value = rows::cell(table, key, row, *column);
@@ -71,7 +71,7 @@ pub fn visit(
     visit: impl FnOnce(Option<&[u8]>),
 ) -> Result<(), Stop> {
     match target {
-        Target::Key => visit(unit.string_seen(at)?.map(|(value, _)| &**value)),
+        Target::Key => visit(unit.string(at)?.map(|(value, _)| value)),
         _ => visit(get(unit, at, target)?.as_deref()),
     }
     Ok(())
@@ -137,8 +137,8 @@ pub fn set(
 /// [`Stop`].
 pub fn append(unit: &mut Unit<'_>, at: usize, target: &Target, tail: &[u8]) -> Result<usize, Stop> {
     key_value_only(target, "APPEND")?;
-    let (old, expires_ms) = unit.string(at)?.unwrap_or((Arc::from(&b""[..]), 0));
-    let value = [&old, tail].concat();
+    let (old, expires_ms) = unit.string(at)?.unwrap_or_default();
+    let value = [old, tail].concat();
     let length = value.len();
     unit.set_string(at, value.into(), expires_ms);
     Ok(length)
@@ -157,7 +157,7 @@ pub fn set_range(
     bytes_max: usize,
 ) -> Result<usize, Stop> {
     key_value_only(target, "SETRANGE")?;
-    let (old, expires_ms) = unit.string(at)?.unwrap_or((Arc::from(&b""[..]), 0));
+    let (old, expires_ms) = unit.string(at)?.unwrap_or_default();
     if value.is_empty() {
         return Ok(old.len());
     }

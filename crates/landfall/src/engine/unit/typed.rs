@@ -1,32 +1,19 @@
 //! Reads of a unit by type: strings, hashes, rows.
 //! They add the check of the type to what the unit sees, and nothing else.
 
-use std::sync::Arc;
-
 use super::{Refusal, Stop, Unit};
 use crate::buffer::cache::{Hash, View};
 use crate::model::{Name, Value};
 
-/// A string, and when its key expires (0: never).
-pub type StringValue = (Arc<[u8]>, u64);
-
 /// A string where it lies, and when it expires (Unix milliseconds, 0 for never).
-type StringSeen<'a> = (&'a Arc<[u8]>, u64);
+type StringSeen<'a> = (&'a [u8], u64);
 
 impl Unit<'_> {
-    /// The string of a key-value key, or none when it is absent.
+    /// The string of a key-value key where it lies, or none when it is absent.
     ///
     /// # Errors
     /// [`Stop::Load`], or [`Refusal::WrongType`].
-    pub fn string(&mut self, at: usize) -> Result<Option<StringValue>, Stop> {
-        Ok(self.string_seen(at)?.map(|(value, expires_ms)| (value.clone(), expires_ms)))
-    }
-
-    /// The same string where it lies: for who only looks at it, counting another holder would cost more than the look.
-    ///
-    /// # Errors
-    /// [`Stop::Load`], or [`Refusal::WrongType`].
-    pub fn string_seen(&mut self, at: usize) -> Result<Option<StringSeen<'_>>, Stop> {
+    pub fn string(&mut self, at: usize) -> Result<Option<StringSeen<'_>>, Stop> {
         let seen = self.see(at)?;
         match seen.view {
             View::Absent => Ok(None),

@@ -29,10 +29,10 @@ impl Shard {
             {
                 self.dismiss(cache, hash, at);
             }
-            Stay::AsOthers(until_ms) => self.update(cache, hash, at, |entry| {
+            Stay::AsOthers(until_ms) => self.update(cache, at, |entry, _| {
                 (entry.kept, entry.expires_ms) = (false, until_ms);
             }),
-            Stay::Until(until_ms) => self.update(cache, hash, at, |entry| {
+            Stay::Until(until_ms) => self.update(cache, at, |entry, _| {
                 (entry.kept, entry.expires_ms) = (true, until_ms);
             }),
             Stay::Over => self.dismiss(cache, hash, at),
@@ -52,15 +52,15 @@ impl Shard {
 
     fn dismiss(&mut self, cache: &Cache, hash: u64, at: u32) {
         if !self.remove_clean(cache, hash, at) {
-            self.update(cache, hash, at, |entry| (entry.kept, entry.reload) = (false, true));
+            self.update(cache, at, |entry, _| (entry.kept, entry.reload) = (false, true));
         }
     }
 
     /// Makes a row that has landed one of which nothing is known, so that the next read loads it: what a client has said
     /// of its time outlives that.
-    pub(super) fn keep_place(&mut self, cache: &Cache, hash: u64, at: u32) {
-        self.update(cache, hash, at, |entry| {
-            (entry.view, entry.owed, entry.reload) = (View::Unknown, None, false);
+    pub(super) fn keep_place(&mut self, cache: &Cache, at: u32) {
+        self.update(cache, at, |entry, _| {
+            (entry.view, entry.reload) = (View::default(), false);
         });
         self.sieve.insert(&mut self.entries, at);
     }

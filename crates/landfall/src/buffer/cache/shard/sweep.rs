@@ -25,13 +25,14 @@ impl Shard {
     pub fn clear_keys(&mut self, cache: &Cache) {
         for at in 0..self.entries.len() as u32 {
             let Some(entry) = self.entry(at).filter(|entry| entry.is_key_value()) else { continue };
-            let (hash, dirty, bytes, lane) = (cache.hash(&entry.row), entry.dirty, entry.bytes, entry.lane);
+            let (hash, dirty, bytes, lane) =
+                (cache.hash(&entry.row), entry.dirty, entry.held_bytes(), entry.lane);
             if dirty && planted(Bug::ClearKeepsPending) {
                 continue;
             }
             if dirty {
                 self.dirty.resize(lane, bytes, 0);
-                cache.bytes.dirty.fetch_sub(u64::from(bytes), Ordering::Relaxed);
+                cache.bytes.dirty.fetch_sub(bytes, Ordering::Relaxed);
                 cache.bytes.dirty_rows.fetch_sub(1, Ordering::Relaxed);
             } else {
                 self.sieve.remove(&mut self.entries, at);

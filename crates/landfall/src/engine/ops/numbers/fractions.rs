@@ -33,7 +33,7 @@ pub fn increment(unit: &mut Unit<'_>, at: usize, target: &Target, delta: &[u8]) 
         Target::Key => {
             // As in Redis the type of the key is looked at before the number.
             let (old, expires_ms) = match unit.string(at)? {
-                Some((text, expires_ms)) => (number(&text, NOT_A_FLOAT)?, expires_ms),
+                Some((text, expires_ms)) => (number(text, NOT_A_FLOAT)?, expires_ms),
                 None => (BigDecimal::from(0), 0),
             };
             let sum = shown(&(old + number(delta, NOT_A_FLOAT)?))?;
