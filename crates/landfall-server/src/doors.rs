@@ -91,7 +91,7 @@ fn answer(engine: &Engine, session: &mut Session, request: &OwnedRequest, load: 
     let mut out = Vec::new();
     for _ in 0..LOAD_ATTEMPTS_MAX {
         let request = request.as_request();
-        let outcome = execute(Some(engine), session, &mut out, &request, &find(&request));
+        let outcome = execute(Some(engine), session, &mut out, &request, &find(&request, None));
         if session.is_silent() && !matches!(outcome, Outcome::Load(_)) {
             // As the loop does it.
             session.end_silence();

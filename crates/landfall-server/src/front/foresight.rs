@@ -6,7 +6,8 @@ use landfall::engine::{Engine, FORESEEN_MAX};
 use landfall_resp::{Decoded, Limits, Request, RequestDecoder};
 use smallvec::SmallVec;
 
-use crate::commands::table::lookup;
+use crate::commands::Spec;
+use crate::commands::table::lookup_like;
 
 /// What lies behind this many bytes of a pipeline is looked at later.
 const LOOK_AHEAD_BYTES: usize = 16 << 10;
@@ -14,12 +15,14 @@ const LOOK_AHEAD_BYTES: usize = 16 << 10;
 /// The look ahead of a loop.
 pub(super) struct Foresight {
     decoder: RequestDecoder,
+    /// The command that was seen last.
+    last: Option<&'static Spec>,
 }
 
 impl Foresight {
     /// Nothing seen yet.
     pub(super) fn new() -> Foresight {
-        Foresight { decoder: RequestDecoder::new(Limits::authenticated()) }
+        Foresight { decoder: RequestDecoder::new(Limits::authenticated()), last: None }
     }
 
     /// Looks at `request`, which is about to run, and at the whole requests in `ahead`, the bytes behind it. Returns how
@@ -34,13 +37,13 @@ impl Foresight {
         }
         let mut rest = &ahead[..ahead.len().min(LOOK_AHEAD_BYTES)];
         let mut rows: SmallVec<[u64; FORESEEN_MAX]> = SmallVec::new();
-        note(engine, request, &mut rows);
+        note(engine, request, &mut self.last, &mut rows);
         self.decoder.reset();
         let mut requests = 0;
         while rows.len() < FORESEEN_MAX && !rest.is_empty() {
             // What is wrong with the bytes is said when they are run.
             let Ok(Decoded::Complete { request, consumed }) = self.decoder.decode(rest) else { break };
-            note(engine, &request, &mut rows);
+            note(engine, &request, &mut self.last, &mut rows);
             rest = &rest[consumed..];
             requests += 1;
         }
@@ -55,7 +58,7 @@ impl Foresight {
             self.decoder.reset();
             match self.decoder.decode(input) {
                 Ok(Decoded::Complete { request, consumed }) if consumed == input.len() => {
-                    note(engine, &request, &mut rows);
+                    note(engine, &request, &mut self.last, &mut rows);
                 }
                 _ => {}
             }
@@ -67,8 +70,14 @@ impl Foresight {
 }
 
 /// Notes the rows that a request names.
-fn note(engine: &Engine, request: &Request<'_>, rows: &mut SmallVec<[u64; FORESEEN_MAX]>) {
-    let Some(spec) = lookup(request.command()) else { return };
+fn note(
+    engine: &Engine,
+    request: &Request<'_>,
+    last: &mut Option<&'static Spec>,
+    rows: &mut SmallVec<[u64; FORESEEN_MAX]>,
+) {
+    *last = lookup_like(request.command(), *last);
+    let Some(spec) = *last else { return };
     let keys = spec.key_args(request.arg_count()).take(FORESEEN_MAX - rows.len());
     rows.extend(keys.filter_map(|at| engine.foreshadow(request.arg(at)?)));
 }

@@ -55,7 +55,7 @@ impl Front {
             let next = match decoded {
                 Ok(Decoded::Complete { request, consumed }) => {
                     used += consumed;
-                    Shared::count(&self.shared.commands);
+                    Shared::count_alone(&self.shared.commands);
                     let engine = self.engine.as_deref();
                     if foreseen > 0 {
                         foreseen -= 1;
@@ -354,7 +354,7 @@ fn run_one(
     request: &Request<'_>,
     (attempts, last): (u32, bool),
 ) -> Next {
-    let found = find(request);
+    let found = find(request, session.last);
     if let Ok(spec) = &found {
         session.last = Some(spec);
         timed.before(spec, counters, session);

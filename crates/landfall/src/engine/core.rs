@@ -58,8 +58,6 @@ pub struct Core {
 /// What happened since the engine opened.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Changes accepted.
-    pub accepted: AtomicU64,
     /// Writes refused at a bound.
     pub refused: AtomicU64,
     /// Rows loaded from the database.
@@ -196,7 +194,6 @@ impl Core {
 
     /// Says that the log took so many changes of a lane, so that the lander wakes when it is time.
     pub(super) fn accepted(&self, lane: LaneId, changes: usize) {
-        self.counts.accepted.fetch_add(changes as u64, Ordering::Relaxed);
         self.progress.accepted(lane, changes as u64);
     }
 }

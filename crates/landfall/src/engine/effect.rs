@@ -12,7 +12,7 @@ pub(super) enum Effect {
     /// A string, replacing whatever the key held.
     String { value: Compact, expires_ms: u64 },
     /// Fields of a hash, set or removed, sorted by field; `replace`: the key was absent.
-    Fields { fields: FieldEdits, replace: bool },
+    Fields { fields: Box<FieldEdits>, replace: bool },
     /// Another time of expiry; 0: never.
     Expire(u64),
     /// The key or row is gone.

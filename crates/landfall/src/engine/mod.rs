@@ -79,8 +79,10 @@ impl Engine {
 
     /// A number that stands for the row of a key in [`Engine::foresee`]; none for a key that names no row.
     pub fn foreshadow(&self, key: &[u8]) -> Option<u64> {
-        let target = mapping::resolve(&self.core.catalogue, key).ok()?;
-        Some(self.core.cache.hash(&unit::identity(key, &target)?))
+        match mapping::resolve(&self.core.catalogue, key).ok()? {
+            Target::Key => Some(self.core.cache.hash_of_key(key)),
+            target => Some(self.core.cache.hash(&unit::identity(key, &target)?)),
+        }
     }
 
     /// Says which rows will be asked for soon, at most [`FORESEEN_MAX`] of them, so that they are on the way from memory

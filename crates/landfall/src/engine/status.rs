@@ -143,7 +143,7 @@ impl Engine {
             evicted: read(&bytes.evicted),
             complete: core.cache.is_complete(),
             counts: CountsNow {
-                accepted: read(&core.counts.accepted),
+                accepted: core.progress.changes_accepted(),
                 refused: read(&core.counts.refused),
                 loaded: read(&core.counts.loaded),
                 stale_loads: read(&core.counts.stale_loads),

@@ -20,7 +20,9 @@ use crate::model::{Change, LaneId, Name, RowKey, Table, Value};
 use crate::sync::MutexGuard;
 
 /// The identity of a row, beside the unit as long as it is short.
-type Row = SmallVec<[u8; 64]>;
+type Row = SmallVec<[u8; ROW_BYTES]>;
+/// An identity of so many bytes is short.
+const ROW_BYTES: usize = 64;
 
 /// Up to so many keys, finding one that is named twice looks at all of them.
 const SEARCHED_MAX: usize = 16;
@@ -40,7 +42,7 @@ struct UnitRow {
     /// How long it stays in the cache from the end on, where a command has said so.
     stay: Option<Stay>,
     /// The row as later commands of the same unit see it.
-    overlay: Option<(View, u64)>,
+    overlay: Option<Box<(View, u64)>>,
 }
 
 /// What a read sees of a row that is known.
@@ -93,18 +95,25 @@ crate::sync::thread_local! {
 
 /// The identity of the row that a key stands for; none when it names a table.
 pub(super) fn identity(key: &[u8], target: &Target) -> Option<Row> {
-    let mut row = Row::new();
     match target {
-        Target::Key => {
-            row.push(0);
-            row.extend_from_slice(key);
-        }
+        Target::Key => Some(identity_of_key(key)),
         Target::Row(table, values) | Target::Cell(table, values, _) => {
-            row.extend_from_slice(RowKey::of_table(&table.name, values).as_bytes());
+            Some(Row::from_slice(RowKey::of_table(&table.name, values).as_bytes()))
         }
-        Target::Table(_) => return None,
+        Target::Table(_) => None,
     }
-    Some(row)
+}
+
+#[inline]
+fn identity_of_key(key: &[u8]) -> Row {
+    let mut bytes = [0; ROW_BYTES];
+    match bytes.get_mut(1..=key.len()) {
+        Some(place) => {
+            place.copy_from_slice(key);
+            Row::from_buf_and_len(bytes, 1 + key.len())
+        }
+        None => Row::from_vec([&[0], key].concat()),
+    }
 }
 
 impl<'e> Unit<'e> {
@@ -239,7 +248,7 @@ impl<'e> Unit<'e> {
     fn known(&self, at: usize) -> Seen<'_> {
         let row = &self.rows[self.slots[at]];
         let (view, expires_ms) = match &row.overlay {
-            Some((view, expires_ms)) => (view, *expires_ms),
+            Some(overlay) => (&overlay.0, overlay.1),
             None => match row.place.and_then(|place| self.guards[row.guard].entry(place)) {
                 Some(entry) => (&entry.view, entry.expires_ms),
                 None => (&ABSENT, 0),
@@ -272,7 +281,7 @@ impl<'e> Unit<'e> {
         if gone {
             self.effect(at, Effect::Delete);
         } else {
-            self.effect(at, Effect::Fields { fields, replace });
+            self.effect(at, Effect::Fields { fields: Box::new(fields), replace });
         }
     }
 
@@ -305,7 +314,7 @@ impl<'e> Unit<'e> {
         let slot = self.slots[at];
         if self.several_commands {
             self.save(slot);
-            self.rows[slot].overlay = overlaid(self.take_seen(at), &effect);
+            self.rows[slot].overlay = overlaid(self.take_seen(at), &effect).map(Box::new);
             self.order.push(slot);
         }
         self.rows[slot].effects.push(effect);
@@ -319,8 +328,8 @@ impl<'e> Unit<'e> {
         }
         let row = &mut self.rows[self.slots[at]];
         let expired = |expires_ms: u64| row.table.is_none() && expires_ms > 0 && expires_ms <= self.now_ms;
-        if row.overlay.as_ref().is_some_and(|(_, expires_ms)| !expired(*expires_ms)) {
-            return row.overlay.take();
+        if row.overlay.as_ref().is_some_and(|overlay| !expired(overlay.1)) {
+            return row.overlay.take().map(|overlay| *overlay);
         }
         let seen = self.known(at);
         Some((seen.view.clone(), seen.expires_ms))

@@ -3,6 +3,7 @@
 //! while somebody else's code runs.
 
 mod believed;
+mod lanes;
 mod meeting;
 mod parked;
 mod stuck;
@@ -10,15 +11,13 @@ mod wake;
 
 pub(super) mod status;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use ahash::RandomState;
 
 use super::counters::Counters;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
+use lanes::{ByLane, LaneNumbers};
 use meeting::Meeting;
 pub use parked::ParkedNow;
 use parked::ParkedPlaces;
@@ -28,18 +27,6 @@ use wake::Wake;
 
 use crate::env::Clock;
 use crate::model::{Epoch, LaneId, Position};
-
-#[derive(Debug)]
-struct LaneNumbers {
-    group: usize,
-    landed: AtomicU64,
-    cut: AtomicU64,
-    epoch: AtomicU64,
-    whole_from: AtomicU64,
-    rewinds: AtomicU64,
-    changes_accepted: AtomicU64,
-    changes_landed: AtomicU64,
-}
 
 struct GroupNumbers {
     paused: AtomicBool,
@@ -55,7 +42,7 @@ pub type Subscriber = Arc<dyn Fn() + Send + Sync>;
 /// Numbers shared by the lander and whoever waits for it.
 pub struct Progress {
     clock: Arc<dyn Clock>,
-    lanes: HashMap<LaneId, LaneNumbers, RandomState>,
+    lanes: ByLane,
     groups: Vec<GroupNumbers>,
     connection: Mutex<ConnectionStatus>,
     parked: Mutex<ParkedNow>,
@@ -100,7 +87,7 @@ impl Progress {
         };
         Progress {
             clock,
-            lanes: lanes.map(|(id, at)| (id, lane(at))).collect(),
+            lanes: ByLane::new(lanes.map(|(id, at)| (id, lane(at)))),
             groups: groups.map(group).collect(),
             connection: Mutex::default(),
             parked: Mutex::default(),
@@ -122,22 +109,22 @@ impl Progress {
     ///
     /// It goes back only when the database lost commits; [`Progress::rewinds`] counts that.
     pub fn landed(&self, lane: LaneId) -> Position {
-        self.lanes.get(&lane).map_or(0, |numbers| numbers.landed.load(Ordering::Acquire))
+        self.lanes.get(lane).map_or(0, |numbers| numbers.landed.load(Ordering::Acquire))
     }
 
     /// The lane's published cut: what is being landed reaches up to it. It never goes back.
     pub fn cut(&self, lane: LaneId) -> Position {
-        self.lanes.get(&lane).map_or(0, |numbers| numbers.cut.load(Ordering::Acquire))
+        self.lanes.get(lane).map_or(0, |numbers| numbers.cut.load(Ordering::Acquire))
     }
 
     /// The owner's number under which the lane is landed.
     pub fn epoch(&self, lane: LaneId) -> Epoch {
-        self.lanes.get(&lane).map_or(0, |numbers| numbers.epoch.load(Ordering::Acquire) as Epoch)
+        self.lanes.get(lane).map_or(0, |numbers| numbers.epoch.load(Ordering::Acquire) as Epoch)
     }
 
     /// How often the lane's landed position went back, because the database lost commits.
     pub fn rewinds(&self, lane: LaneId) -> u64 {
-        self.lanes.get(&lane).map_or(0, |numbers| numbers.rewinds.load(Ordering::Acquire))
+        self.lanes.get(lane).map_or(0, |numbers| numbers.rewinds.load(Ordering::Acquire))
     }
 
     /// The dead letters.
@@ -191,13 +178,13 @@ impl Progress {
     }
 
     fn is_dead(&self, lane: LaneId) -> bool {
-        self.lanes.get(&lane).is_none_or(|numbers| self.groups[numbers.group].stopped.load(Ordering::Acquire))
+        self.lanes.get(lane).is_none_or(|numbers| self.groups[numbers.group].stopped.load(Ordering::Acquire))
     }
 
     /// Counts changes that were appended to a lane, and wakes the lander when that is due. Call it after the
     /// append. It costs two additions and two loads while the lander has nothing to be woken for.
     pub fn accepted(&self, lane: LaneId, changes: u64) {
-        if let Some(numbers) = self.lanes.get(&lane) {
+        if let Some(numbers) = self.lanes.get(lane) {
             numbers.changes_accepted.fetch_add(changes, Ordering::Relaxed);
         }
         self.wake.accepted(changes);
@@ -287,7 +274,8 @@ impl Progress {
         self.flush_requests.load(Ordering::SeqCst)
     }
 
-    pub(super) fn changes_accepted(&self) -> u64 {
+    /// The changes that were accepted since the start.
+    pub fn changes_accepted(&self) -> u64 {
         self.wake.changes_accepted()
     }
 
@@ -296,7 +284,7 @@ impl Progress {
     /// The count is of this process alone and changes land again after a rewind, so it may drift; whenever the
     /// lane owes nothing it starts anew.
     pub(super) fn changes_owed(&self, lane: LaneId, records: impl FnOnce() -> u64) -> u64 {
-        let Some(numbers) = self.lanes.get(&lane) else { return records() };
+        let Some(numbers) = self.lanes.get(lane) else { return records() };
         // Read before the records: what is counted here was appended before, so no records means all landed.
         let accepted = numbers.changes_accepted.load(Ordering::Acquire);
         let records = records();
@@ -308,19 +296,19 @@ impl Progress {
     }
 
     pub(super) fn changes_landed(&self, lane: LaneId, changes: u64) {
-        if let Some(numbers) = self.lanes.get(&lane) {
+        if let Some(numbers) = self.lanes.get(lane) {
             numbers.changes_landed.fetch_add(changes, Ordering::Relaxed);
         }
     }
 
     pub(super) fn set_epoch(&self, lane: LaneId, epoch: Epoch) {
-        if let Some(numbers) = self.lanes.get(&lane) {
+        if let Some(numbers) = self.lanes.get(lane) {
             numbers.epoch.store(epoch as u64, Ordering::Release);
         }
     }
 
     pub(super) fn publish_cut(&self, lane: LaneId, cut: Position) {
-        if let Some(numbers) = self.lanes.get(&lane) {
+        if let Some(numbers) = self.lanes.get(lane) {
             numbers.cut.fetch_max(cut, Ordering::AcqRel);
         }
     }
@@ -328,7 +316,7 @@ impl Progress {
     /// Sets landed positions and tells everybody who waits. A position below the last one is a rewind.
     pub(super) fn publish_landed(&self, landed: &[(LaneId, Position)]) {
         for (lane, position) in landed {
-            let Some(numbers) = self.lanes.get(lane) else { continue };
+            let Some(numbers) = self.lanes.get(*lane) else { continue };
             if numbers.landed.swap(*position, Ordering::AcqRel) > *position {
                 numbers.rewinds.fetch_add(1, Ordering::AcqRel);
             }

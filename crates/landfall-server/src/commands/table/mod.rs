@@ -74,6 +74,18 @@ pub fn lookup(name: &[u8]) -> Option<&'static Spec> {
     BY_NAME.get(&*capitals).copied()
 }
 
+/// The same, where `guess` is likely to be the one: a client sends the same command again and again.
+#[inline]
+pub fn lookup_like(name: &[u8], guess: Option<&'static Spec>) -> Option<&'static Spec> {
+    guess.filter(|guess| is_named(guess, name)).or_else(|| lookup(name))
+}
+
+#[inline]
+fn is_named(spec: &Spec, name: &[u8]) -> bool {
+    let is_same = spec.name.as_bytes() == name || spec.name.as_bytes().eq_ignore_ascii_case(name);
+    is_same && spec.container.is_empty()
+}
+
 /// Why a request names nothing to run.
 pub enum Unknown {
     /// There is no such command.
@@ -82,12 +94,12 @@ pub enum Unknown {
     Subcommand(&'static Spec),
 }
 
-/// What a request runs: its command, or the subcommand of it that the next word names.
+/// What a request runs: its command, or the subcommand of it that the next word names. `guess` is likely to be it.
 ///
 /// # Errors
 /// [`Unknown`].
-pub fn find(request: &Request<'_>) -> Result<&'static Spec, Unknown> {
-    let spec = lookup(request.command()).ok_or(Unknown::Command)?;
+pub fn find(request: &Request<'_>, guess: Option<&'static Spec>) -> Result<&'static Spec, Unknown> {
+    let spec = lookup_like(request.command(), guess).ok_or(Unknown::Command)?;
     match request.arg(1) {
         Some(word) if !spec.subcommands.is_empty() => spec.subcommand(word).ok_or(Unknown::Subcommand(spec)),
         _ => Ok(spec),
@@ -110,7 +122,10 @@ mod tests {
         for spec in COMMANDS.iter() {
             assert!(spec.name.len() <= NAME_BYTES_MAX, "{}", spec.name);
             let lower = spec.name.to_lowercase();
-            assert!(lookup(lower.as_bytes()).is_some_and(|found| std::ptr::eq(found, spec)), "{}", spec.name);
+            for guess in [None, Some(spec), Some(&COMMANDS[0])].into_iter().chain(everything().map(Some)) {
+                let found = lookup_like(lower.as_bytes(), guess);
+                assert!(found.is_some_and(|found| std::ptr::eq(found, spec)), "{}", spec.name);
+            }
         }
         assert_eq!(BY_NAME.len(), COMMANDS.len());
     }

@@ -116,7 +116,16 @@ impl Cache {
 
     /// The hash of a row's identity.
     pub fn hash(&self, row: &[u8]) -> u64 {
-        self.hasher.hash_one(row)
+        match row {
+            [0, key @ ..] => self.hash_of_key(key),
+            row => self.hasher.hash_one(row),
+        }
+    }
+
+    /// The hash of the identity of a key-value key.
+    #[inline]
+    pub fn hash_of_key(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
     }
 
     /// The number of the shard that a hash belongs to.
@@ -133,16 +142,31 @@ impl Cache {
     /// Has the memory fetched that the rows of these hashes lie in, all of them at once: whoever asks for them one after
     /// the other would wait for each. A hint: what is here, and what is not, stays as it is.
     pub fn foresee(&self, hashes: &[u64]) {
-        // A shard that somebody holds is left out: a hint is not worth a wait.
-        let shard = |hash: u64| self.shards[self.shard_of(hash)].try_lock();
+        const UNSEEN: u8 = u8::MAX;
+        const HELD: u8 = u8::MAX - 1;
+        let hashes = &hashes[..hashes.len().min(FORESEEN_MAX)];
+        // By shard: the number of its guard. A shard that somebody holds is left out: a hint is not worth a wait.
+        let mut numbers = [UNSEEN; SHARDS];
+        let mut guards: SmallVec<[MutexGuard<'_, Shard>; FORESEEN_MAX]> = SmallVec::new();
         for &hash in hashes {
-            shard(hash).inspect(|shard| shard.fetch_index(hash));
+            let number = &mut numbers[self.shard_of(hash)];
+            if *number == UNSEEN {
+                *number = HELD;
+                if let Some(guard) = self.shards[self.shard_of(hash)].try_lock() {
+                    *number = guards.len() as u8;
+                    guards.push(guard);
+                }
+            }
+            if let Some(shard) = guards.get(usize::from(*number)) {
+                shard.fetch_index(hash);
+            }
         }
+        let shard = |hash: u64| guards.get(usize::from(numbers[self.shard_of(hash)]));
         let places: SmallVec<[Option<u32>; FORESEEN_MAX]> =
             hashes.iter().map(|&hash| shard(hash)?.fetch_entry(hash)).collect();
         for (&hash, place) in hashes.iter().zip(places) {
-            if let Some(place) = place {
-                shard(hash).inspect(|shard| shard.fetch_value(place));
+            if let (Some(shard), Some(place)) = (shard(hash), place) {
+                shard.fetch_value(place);
             }
         }
     }

@@ -49,7 +49,7 @@ pub enum After {
     /// The view is known: this, expiring then (0: never).
     Known(View, u64),
     /// Fields of a key-value hash, set or removed; with `true` the key was absent before.
-    Fields(FieldEdits, bool),
+    Fields(Box<FieldEdits>, bool),
     /// The key-value key expires then (0: never).
     Expires(u64),
     /// What is known of it is let go as soon as this write has landed: its dead letter was dropped or tried again.

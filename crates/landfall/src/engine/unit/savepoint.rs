@@ -16,7 +16,7 @@ pub struct Savepoint {
 pub(super) struct Saved {
     slot: usize,
     effects: usize,
-    overlay: Option<(View, u64)>,
+    overlay: Option<Box<(View, u64)>>,
 }
 
 impl Unit<'_> {

@@ -17,7 +17,7 @@ impl Progress {
     /// From which epoch of the lane on a snapshot holds whatever had landed before it was taken over, also in lanes that rows
     /// have left. None before the database was met, and while something of that has to land again.
     pub fn whole_from(&self, lane: LaneId) -> Option<Epoch> {
-        let from = self.lanes.get(&lane).map_or(NEVER, |numbers| numbers.whole_from.load(Ordering::Acquire));
+        let from = self.lanes.get(lane).map_or(NEVER, |numbers| numbers.whole_from.load(Ordering::Acquire));
         (from != NEVER).then_some(from as Epoch)
     }
 
@@ -33,7 +33,7 @@ impl Progress {
     }
 
     pub(in crate::lander) fn set_whole_from(&self, lane: LaneId, from: Option<Epoch>) {
-        if let Some(numbers) = self.lanes.get(&lane) {
+        if let Some(numbers) = self.lanes.get(lane) {
             numbers.whole_from.store(from.map_or(NEVER, |from| from as u64), Ordering::Release);
         }
     }

@@ -46,12 +46,12 @@ impl Progress {
     pub fn stuck_lanes(&self) -> Vec<LaneId> {
         let (stuck, others): (Vec<_>, Vec<_>) =
             self.lanes.iter().partition(|(_, numbers)| self.is_stuck(numbers.group));
-        if others.is_empty() { Vec::new() } else { stuck.into_iter().map(|(lane, _)| *lane).collect() }
+        if others.is_empty() { Vec::new() } else { stuck.into_iter().map(|(lane, _)| lane).collect() }
     }
 
     /// The group of a lane, when it is stuck.
     pub fn stuck_group(&self, lane: LaneId) -> Option<GroupStatus> {
-        let group = self.lanes.get(&lane)?.group;
+        let group = self.lanes.get(lane)?.group;
         self.is_stuck(group).then(|| self.groups[group].status.lock().clone())
     }
 }
