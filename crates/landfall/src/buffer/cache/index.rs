@@ -12,7 +12,8 @@ const EMPTY: u64 = u64::MAX;
 /// The least number of slots.
 const SLOTS_MIN: usize = 8;
 
-/// The places of a shard's rows. The number of slots is a power of two, and at least a quarter of them is empty.
+/// The places of a shard's rows, in the order of their hashes but for those that stand in each other's way. At least a fifth
+/// of the slots is empty, and hardly ever more than a third: they grow by a quarter.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// Each is the low half of a hash, and a place.
@@ -54,7 +55,7 @@ impl Index {
     /// Adds a place that is not here yet.
     pub(super) fn insert(&mut self, hash: u64, place: u32) {
         debug_assert_ne!(place, u32::MAX, "a shard holds fewer rows");
-        if (self.rows + 1) * 4 > self.slots.len() * 3 {
+        if (self.rows + 1) * 5 > self.slots.len() * 4 {
             self.grow();
         }
         self.rows += 1;
@@ -87,11 +88,13 @@ impl Index {
     /// Calls `each` with the places of one part of the hashes, that in which `from` lies, and answers where the next part
     /// begins; none behind the last.
     ///
-    /// Parts come in the order of the reversed hashes, so each is whole in every size of the index: who goes on from
-    /// where this ended meets each place that stays, however the index has grown since.
+    /// Parts come in the order of the hashes: who goes on from where this ended meets each place that stays, however the
+    /// index has grown since.
     pub(super) fn part(&self, from: u32, mut each: impl FnMut(u32)) -> Option<u32> {
-        let bits = self.slots.len().checked_ilog2()?;
-        let home = from.reverse_bits() as usize & (self.slots.len() - 1);
+        if self.slots.is_empty() {
+            return None;
+        }
+        let home = self.home(from);
         let mut at = home;
         while self.slots[at] != EMPTY {
             if self.home(tag(self.slots[at])) == home {
@@ -99,12 +102,13 @@ impl Index {
             }
             at = self.next(at);
         }
-        let length = 1u64 << (u32::BITS - bits);
-        u32::try_from((u64::from(from) / length + 1) * length).ok()
+        // The least tag of the next home.
+        let next = ((home as u64 + 1) << u32::BITS).div_ceil(self.slots.len() as u64);
+        u32::try_from(next).ok()
     }
 
     fn grow(&mut self) {
-        let slots = (self.slots.len() * 2).max(SLOTS_MIN);
+        let slots = (self.slots.len() + self.slots.len() / 4).max(SLOTS_MIN);
         let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots]);
         old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| self.put(slot));
     }
@@ -120,16 +124,17 @@ impl Index {
     /// Where a search begins. Without slots it begins and ends nowhere.
     #[inline]
     fn home(&self, tag: u32) -> usize {
-        tag as usize & self.slots.len().wrapping_sub(1)
+        // The tag as a fraction of all tags: it takes no division, and any number of slots.
+        ((u64::from(tag) * self.slots.len() as u64) >> u32::BITS) as usize
     }
 
     #[inline]
     fn next(&self, at: usize) -> usize {
-        (at + 1) & (self.slots.len() - 1)
+        if at + 1 < self.slots.len() { at + 1 } else { 0 }
     }
 
     fn distance(&self, from: usize, to: usize) -> usize {
-        to.wrapping_sub(from) & (self.slots.len() - 1)
+        if to >= from { to - from } else { to + self.slots.len() - from }
     }
 }
 
