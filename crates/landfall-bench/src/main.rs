@@ -3,6 +3,8 @@
 
 mod library;
 mod machine;
+mod memory;
+mod program;
 mod put;
 mod recovery;
 mod resp;
@@ -18,6 +20,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Comparison {
+    Memory(memory::Options),
     Put(put::Options),
     Recovery(recovery::Options),
     Resp(resp::Options),
@@ -25,6 +28,7 @@ enum Comparison {
 
 fn main() -> anyhow::Result<()> {
     match CommandLine::parse().comparison {
+        Comparison::Memory(options) => memory::run(&options),
         Comparison::Put(options) => put::run(&options),
         Comparison::Recovery(options) => recovery::run(&options),
         Comparison::Resp(options) => resp::run(&options),

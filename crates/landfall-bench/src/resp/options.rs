@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use landfall_sim::servers::Appendfsync;
 
 use super::contestant::Kind;
+use crate::program::landfall_program;
 
 /// Compare with redis-server over the Redis protocol, driven by redis-benchmark
 ///
@@ -167,7 +168,7 @@ impl Options {
             keys: self.keys.unwrap_or(if self.quick { 100_000 } else { 1_000_000 }),
             connections: self.connections,
             drain: Duration::from_secs(self.drain_seconds),
-            landfall: program(self.landfall.as_deref())?,
+            landfall: landfall_program(self.landfall.as_deref())?,
             json: self.json.clone().or_else(|| (!is_part).then(default_json)),
         })
     }
@@ -186,20 +187,4 @@ fn chosen<T: Clone>(given: &[T], otherwise: &[T]) -> Vec<T> {
 
 fn default_json() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks/resp.json")
-}
-
-fn program(given: Option<&Path>) -> Result<PathBuf> {
-    let beside = || -> Result<PathBuf> {
-        let own = std::env::current_exe().context("cannot find the folder of this program")?;
-        Ok(own.with_file_name("landfall"))
-    };
-    let program = given.map_or_else(beside, |path| Ok(path.to_owned()))?;
-    if !program.is_file() {
-        bail!(
-            "there is no landfall at {}: build it with `cargo build --release -p landfall-server`, or say where it is with --landfall",
-            program.display()
-        );
-    }
-    // The servers run in folders of their own.
-    std::fs::canonicalize(&program).with_context(|| format!("cannot open {}", program.display()))
 }
