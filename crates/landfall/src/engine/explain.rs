@@ -21,7 +21,7 @@ pub struct Explained {
     pub group: String,
     /// What the cache holds.
     pub cached: Cached,
-    /// The last write that the cache knows of; 0: none.
+    /// The last write that has not landed, or has a moment ago; 0: none.
     pub position: Position,
     /// Whether it has changes that have not landed.
     pub dirty: bool,
@@ -70,7 +70,7 @@ impl Engine {
                 };
                 (
                     cached,
-                    entry.position,
+                    entry.position(),
                     if entry.is_key_value() { entry.expires_ms } else { entry.kept_until_ms() },
                 )
             }

@@ -17,21 +17,20 @@ pub struct Entry {
     pub row: RowBytes,
     /// The lane of the row.
     pub lane: LaneId,
-    /// The last write, or 0 when it was only loaded.
-    pub position: Position,
     /// What reads see.
     pub view: View,
     /// For a key-value key: when it expires, Unix milliseconds. For a row of a table: until when it is served
     /// without being loaded again, while it is clean. 0: never.
     pub expires_ms: u64,
-    pub(super) newer: u32,
-    pub(super) older: u32,
+    /// Of a dirty row: the position of its last write, the high half first. Of a clean one: the next newer and the next
+    /// older row in the eviction list.
+    place: [u32; 2],
     /// The number of the load that brought it, until who asked for it has read it; or one of [`UNREAD`] and [`READ`].
     read: u8,
     /// Of a row of a table: a client has said until when it stays, so neither loads nor writes change `expires_ms`.
     pub(super) kept: bool,
     pub(super) reload: bool,
-    pub(super) dirty: bool,
+    dirty: bool,
 }
 
 /// It was not read since the hand of the eviction list passed it.
@@ -62,11 +61,9 @@ impl Entry {
         Entry {
             row: row.into(),
             lane,
-            position: 0,
             view: View::default(),
             expires_ms: 0,
-            newer: NONE,
-            older: NONE,
+            place: [NONE; 2],
             read: UNREAD,
             kept: false,
             reload: false,
@@ -97,6 +94,35 @@ impl Entry {
     /// Whether the row has changes that have not landed, as far as the cache was told.
     pub fn is_dirty(&self) -> bool {
         self.dirty
+    }
+
+    /// The last write, if it has not landed as far as the cache was told; else 0.
+    pub fn position(&self) -> Position {
+        let [high, low] = self.place;
+        if self.dirty { u64::from(high) << 32 | u64::from(low) } else { 0 }
+    }
+
+    /// It was written at `position`. It must not stand in the eviction list.
+    pub(super) fn soil(&mut self, position: Position) {
+        self.dirty = true;
+        self.place = [(position >> 32) as u32, position as u32];
+    }
+
+    /// Its last write has landed. It stands in no list then.
+    pub(super) fn clean(&mut self) {
+        self.dirty = false;
+        self.place = [NONE; 2];
+    }
+
+    /// The next newer and the next older row in the eviction list; of a dirty row there are none.
+    pub(super) fn neighbours(&self) -> [u32; 2] {
+        if self.dirty { [NONE; 2] } else { self.place }
+    }
+
+    /// Sets the neighbours of a clean row.
+    pub(super) fn stand_between(&mut self, newer: u32, older: u32) {
+        debug_assert!(!self.dirty, "a dirty row is in no eviction list");
+        self.place = [newer, older];
     }
 
     /// Whether somebody waits to read it. Who asked may need more rows of this shard at once, and would load them in
@@ -170,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_takes_ten_words() {
-        assert_eq!(size_of::<Option<Entry>>(), 80);
+    fn an_entry_takes_nine_words() {
+        assert_eq!(size_of::<Option<Entry>>(), 72);
     }
 }

@@ -143,11 +143,8 @@ impl Shard {
             None => self.insert(cache, hash, row, lane),
         };
         self.change_lane(cache, at, lane, position);
-        self.update(cache, at, |entry, _| {
-            entry.position = position;
-            entry.take(position, cut, after);
-        });
-        self.soil(cache, at);
+        self.soil(cache, at, position);
+        self.update(cache, at, |entry, _| entry.take(position, cut, after));
         cache.watches().changed(hash);
         at
     }
@@ -189,7 +186,7 @@ impl Shard {
     /// Lets a clean row go; a dirty one stays, and the answer is no.
     pub fn remove_clean(&mut self, cache: &Cache, hash: u64, at: u32) -> bool {
         let Some(entry) = self.entry(at) else { return false };
-        if entry.dirty {
+        if entry.is_dirty() {
             return false;
         }
         self.sieve.remove(&mut self.entries, at);
@@ -204,11 +201,11 @@ impl Shard {
         for _ in 0..left.min(CLEANED_AT_ONCE) {
             let Some(at) = self.dirty.take(lane) else { break };
             let Some(Some(entry)) = self.entries.get_mut(at as usize) else { continue };
-            if entry.position > landed && !planted(Bug::CleanedTooEarly) {
+            if entry.position() > landed && !planted(Bug::CleanedTooEarly) {
                 self.dirty.put_back(lane, at);
                 continue;
             }
-            entry.dirty = false;
+            entry.clean();
             let bytes = entry.held_bytes();
             self.dirty.resize(lane, bytes, 0);
             // Nothing is owed any more. What was never read, or what the database has completed, is loaded
@@ -253,13 +250,14 @@ impl Shard {
             let rows = self.entries.iter().enumerate();
             rows.filter_map(|(at, entry)| entry.as_ref().map(|entry| (at as u32, entry)))
         };
-        let mut clean: Vec<u32> = numbered().filter(|(_, entry)| !entry.dirty).map(|(at, _)| at).collect();
+        let mut clean: Vec<u32> =
+            numbered().filter(|(_, entry)| !entry.is_dirty()).map(|(at, _)| at).collect();
         let mut listed = self.sieve.all(&self.entries);
         clean.sort_unstable();
         listed.sort_unstable();
         assert_eq!(listed, clean, "the eviction list");
         for (lane, mut queued, bytes) in self.dirty.all() {
-            let of_lane = || numbered().filter(|(_, entry)| entry.dirty && entry.lane == lane);
+            let of_lane = || numbered().filter(|(_, entry)| entry.is_dirty() && entry.lane == lane);
             let held: u64 = of_lane().map(|(_, entry)| entry.held_bytes()).sum();
             assert_eq!(bytes, held, "the bytes of lane {lane}");
             let mut dirty: Vec<u32> = of_lane().map(|(at, _)| at).collect();
@@ -327,7 +325,7 @@ impl Shard {
         let (expires_ms, bytes, key_value) = (entry.expires_ms, entry.held_bytes(), entry.is_key_value());
         let kept = entry.kept;
         if bytes != bytes_before {
-            if entry.dirty {
+            if entry.is_dirty() {
                 add(&cache.bytes.dirty, bytes_before, bytes);
                 self.dirty.resize(entry.lane, bytes_before, bytes);
             }
@@ -353,7 +351,7 @@ impl Shard {
     fn change_lane(&mut self, cache: &Cache, at: u32, lane: LaneId, position: Position) {
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
         let before = std::mem::replace(&mut entry.lane, lane);
-        if before == lane || !entry.dirty {
+        if before == lane || !entry.is_dirty() {
             return;
         }
         // What is owed in both lanes may take other memory than before.
@@ -373,20 +371,21 @@ impl Shard {
         self.dirty.bytes(lane)
     }
 
-    /// Puts a row that was just written into the queue of its lane.
-    fn soil(&mut self, cache: &Cache, at: u32) {
+    /// Puts a row that is written at `position` into the queue of its lane.
+    fn soil(&mut self, cache: &Cache, at: u32, position: Position) {
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else { return };
-        if entry.dirty {
-            return;
+        if entry.is_dirty() {
+            return entry.soil(position);
         }
         let (lane, bytes) = (entry.lane, entry.held_bytes());
-        let listed = entry.older != NONE || entry.newer != NONE;
-        entry.dirty = true;
-        cache.bytes.dirty.fetch_add(bytes, Ordering::Relaxed);
-        cache.bytes.dirty_rows.fetch_add(1, Ordering::Relaxed);
-        if listed || self.sieve.holds_only(at) {
+        if entry.neighbours() != [NONE; 2] || self.sieve.holds_only(at) {
             self.sieve.remove(&mut self.entries, at);
         }
+        if let Some(Some(entry)) = self.entries.get_mut(at as usize) {
+            entry.soil(position);
+        }
+        cache.bytes.dirty.fetch_add(bytes, Ordering::Relaxed);
+        cache.bytes.dirty_rows.fetch_add(1, Ordering::Relaxed);
         self.dirty.push(lane, at, bytes);
     }
 

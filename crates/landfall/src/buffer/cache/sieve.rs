@@ -23,12 +23,11 @@ impl Sieve {
     pub(super) fn insert(&mut self, entries: &mut [Option<Entry>], at: u32) {
         let newest = self.newest;
         if let Some(entry) = entry(entries, at) {
-            entry.older = newest;
-            entry.newer = NONE;
+            entry.stand_between(NONE, newest);
             entry.forget_reads();
         }
         match entry(entries, newest) {
-            Some(before) => before.newer = at,
+            Some(before) => before.stand_between(at, before.neighbours()[1]),
             None => self.oldest = at,
         }
         self.newest = at;
@@ -37,18 +36,18 @@ impl Sieve {
 
     pub(super) fn remove(&mut self, entries: &mut [Option<Entry>], at: u32) {
         let Some(gone) = entry(entries, at) else { return };
-        let (newer, older) = (gone.newer, gone.older);
-        (gone.newer, gone.older) = (NONE, NONE);
+        let [newer, older] = gone.neighbours();
+        gone.stand_between(NONE, NONE);
         self.rows -= 1;
         if self.hand == at {
             self.hand = newer;
         }
         match entry(entries, newer) {
-            Some(next) => next.older = older,
+            Some(next) => next.stand_between(next.neighbours()[0], older),
             None => self.newest = older,
         }
         match entry(entries, older) {
-            Some(next) => next.newer = newer,
+            Some(next) => next.stand_between(newer, next.neighbours()[1]),
             None => self.oldest = newer,
         }
     }
@@ -65,9 +64,10 @@ impl Sieve {
         let mut listed = Vec::new();
         let (mut at, mut before) = (self.oldest, NONE);
         while let Some(entry) = links(at) {
-            assert_eq!(entry.older, before, "the link back");
+            let [newer, older] = entry.neighbours();
+            assert_eq!(older, before, "the link back");
             listed.push(at);
-            (before, at) = (at, entry.newer);
+            (before, at) = (at, newer);
         }
         assert_eq!(self.newest, before, "the end of the list");
         assert_eq!(self.rows as usize, listed.len(), "the length of the list");
@@ -82,11 +82,12 @@ impl Sieve {
         // Two rounds suffice: the first clears every bit.
         for _ in 0..=2 * self.rows {
             let candidate = entry(entries, at)?;
+            let [newer, _] = candidate.neighbours();
             if !candidate.was_read() && !candidate.is_awaited(loads) {
-                self.hand = candidate.newer;
+                self.hand = newer;
                 return Some(at);
             }
-            at = if candidate.newer == NONE { self.oldest } else { candidate.newer };
+            at = if newer == NONE { self.oldest } else { newer };
         }
         None
     }

@@ -1,6 +1,6 @@
 //! The bookkeeping of the cache: whatever happens to its rows, the sizes add up and each list holds what it should.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
@@ -68,6 +68,8 @@ struct Run {
     position: Position,
     relaned: u32,
     now_ms: u64,
+    /// The last write of each row: its lane and its position.
+    written: BTreeMap<Vec<u8>, (LaneId, Position)>,
     /// The highest position that each lane was told has landed.
     landed: [Position; LANES as usize],
 }
@@ -82,7 +84,9 @@ impl Run {
         let key = identity(row);
         let hash = self.cache.hash(key.as_bytes());
         let mut shard = self.cache.lock(self.cache.shard_of(hash));
-        shard.write(&self.cache, (hash, key.as_bytes(), self.lane(row)), (self.position, 0), None, after);
+        let lane = self.lane(row);
+        shard.write(&self.cache, (hash, key.as_bytes(), lane), (self.position, 0), None, after);
+        self.written.insert(key.as_bytes().into(), (lane, self.position));
         shard.relieve(&self.cache);
     }
 
@@ -194,7 +198,9 @@ impl Run {
                     dirty += entry.held_bytes();
                     dirty_rows += 1;
                 } else {
-                    assert!(entry.position <= self.landed[entry.lane.0 as usize], "clean before it landed");
+                    let landed =
+                        |(lane, position): &(LaneId, Position)| self.landed[lane.0 as usize] >= *position;
+                    assert!(self.written.get(&*entry.row).is_none_or(landed), "clean before it landed");
                     let is_kept = entry.kept_until_ms() > 0;
                     assert!(is_kept || !entry.view.is_unknown(), "nothing is known and nothing is owed");
                     assert!(!matches!(entry.view, View::Unknown(Some(_))), "a clean row is owed nothing");
@@ -215,7 +221,7 @@ proptest! {
     fn sizes_and_lists_add_up_after_any_sequence(steps in prop::collection::vec(step(), 1..120)) {
         // One or two small rows a shard fit, so that eviction runs all the time.
         let cache = Cache::new(64 * 1_000, [7; 32]);
-        let mut run = Run { cache, position: 0, relaned: 0, now_ms: 0, landed: [0; LANES as usize] };
+        let mut run = Run { cache, position: 0, relaned: 0, now_ms: 0, written: BTreeMap::new(), landed: [0; LANES as usize] };
         for step in &steps {
             run.take(step);
             run.check();
@@ -306,7 +312,7 @@ fn a_publication_cleans_the_rows_of_its_lane_up_to_its_position() {
     }
     cache.landed(LaneId(0), 3);
     let dirty: BTreeSet<u64> =
-        cache.lock(0).iter().filter(|entry| entry.is_dirty()).map(|entry| entry.position).collect();
+        cache.lock(0).iter().filter(|entry| entry.is_dirty()).map(Entry::position).collect();
     assert_eq!(dirty, [2, 4, 5, 6].into());
 }
 

@@ -135,8 +135,13 @@ fn the_rest_of_a_row_is_not_looked_for_without_end_or_where_the_log_keeps_it_no_
     let unit = world.engine().unit(&[(b"page:1", &target)], false);
     let (row, lane) = (unit.row_key(0), unit.lane(0));
     drop(unit);
-    let last =
-        core.cache.lock(core.cache.shard_of(core.cache.hash(row.as_bytes()))).iter().next().unwrap().position;
+    let last = core
+        .cache
+        .lock(core.cache.shard_of(core.cache.hash(row.as_bytes())))
+        .iter()
+        .next()
+        .unwrap()
+        .position();
     let rest = |until| core.rest_of(&row, lane, (0, last), until);
     assert!(rest(std::time::Duration::ZERO).unwrap().is_none(), "its time is over");
     assert!(rest(std::time::Duration::MAX).unwrap().is_some());

@@ -80,8 +80,9 @@ impl Unit<'_> {
             .iter()
             .filter(|row| row.seen)
             .filter_map(|row| self.guards[row.guard].entry(row.place?));
-        entries
-            .any(|entry| entry.is_dirty() && entry.position > self.core.log.safe_position(entry.lane, safety))
+        entries.any(|entry| {
+            entry.is_dirty() && entry.position() > self.core.log.safe_position(entry.lane, safety)
+        })
     }
 
     /// Whether a value was read that may be less safe than the policy promises.

@@ -25,7 +25,7 @@ impl Shard {
         match stay {
             // Only its time kept the place.
             Stay::AsOthers(_)
-                if self.entry(at).is_some_and(|entry| !entry.dirty && entry.view.is_unknown()) =>
+                if self.entry(at).is_some_and(|entry| !entry.is_dirty() && entry.view.is_unknown()) =>
             {
                 self.dismiss(cache, hash, at);
             }

@@ -26,7 +26,7 @@ impl Shard {
         for at in 0..self.entries.len() as u32 {
             let Some(entry) = self.entry(at).filter(|entry| entry.is_key_value()) else { continue };
             let (hash, dirty, bytes, lane) =
-                (cache.hash(&entry.row), entry.dirty, entry.held_bytes(), entry.lane);
+                (cache.hash(&entry.row), entry.is_dirty(), entry.held_bytes(), entry.lane);
             if dirty && planted(Bug::ClearKeepsPending) {
                 continue;
             }
@@ -46,7 +46,7 @@ impl Shard {
     /// Lets every clean row go; returns how many.
     pub fn evict_all(&mut self, cache: &Cache) -> u64 {
         let clean: Vec<u32> = (0..self.entries.len() as u32)
-            .filter(|at| self.entry(*at).is_some_and(|entry| !entry.dirty))
+            .filter(|at| self.entry(*at).is_some_and(|entry| !entry.is_dirty()))
             .collect();
         let mut gone = 0;
         for at in clean {
