@@ -231,8 +231,8 @@ fn page(machine: &Machine, keys: u64, table: &[Measured]) -> String {
         page,
         "{keys} keys of each kind, their names 16 bytes long; both log with a sync every second. Bytes are what the resident memory\n\
          of the process has grown by, divided by the number of keys: with all that goes with them, be it the index of the log or\n\
-         what the allocator keeps; memory that landing took for half as many keys before is not counted. *ratio* is that of Redis' bytes: above 1.00, Redis takes less. Landed rows are clean: the cache\n\
-         keeps them until it needs their room.\n\n\
+         what the allocator keeps; memory that landing took for half as many keys before is not counted. *ratio* is that of Redis'\n\
+         bytes: above 1.00, Redis takes less. Landed rows are clean: the cache keeps them until it needs their room.\n\n\
          | | server | bytes | ratio |\n|---|---|--:|--:|\n"
     );
     for kind in Kind::ALL {
