@@ -100,6 +100,7 @@ pub fn scan(
         let name: &[u8] = match of {
             KeyKind::String => b"string",
             KeyKind::Hash => b"hash",
+            KeyKind::Stream => b"stream",
         };
         kind.as_ref().is_none_or(|kind| *kind == name)
             && pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, key))

@@ -35,6 +35,7 @@ fn encoding_of(form: Form<'_>) -> Option<&'static str> {
             Some("listpack")
         }
         Form::Fields { .. } => Some("hashtable"),
+        Form::Stream => Some("stream"),
     }
 }
 

@@ -2,7 +2,7 @@
 //! Both come from the same value, so that the log and the view cannot tell different stories.
 
 use crate::buffer::cache::shard::After;
-use crate::buffer::cache::{Compact, FieldEdits, View};
+use crate::buffer::cache::{Compact, FieldEdits, StreamEdits, View};
 use crate::model::codec::BodyWriter;
 use crate::model::{Change, Name, Table, Value};
 
@@ -13,6 +13,9 @@ pub(super) enum Effect {
     String { value: Compact, expires_ms: u64 },
     /// Fields of a hash, set or removed, sorted by field; `replace`: the key was absent.
     Fields { fields: Box<FieldEdits>, replace: bool },
+    /// Entries of a stream, added or removed, and its head; `anew`: nothing is left of what the key was before, and it
+    /// expires then (0: never).
+    Stream { edits: Box<StreamEdits>, anew: Option<u64> },
     /// Another time of expiry; 0: never.
     Expire(u64),
     /// The key or row is gone.
@@ -27,6 +30,7 @@ impl Effect {
         match self {
             Effect::String { value, expires_ms } => After::Known(View::String(value), expires_ms),
             Effect::Fields { fields, replace } => After::Fields(fields, replace),
+            Effect::Stream { edits, anew } => After::Stream(edits, anew),
             Effect::Expire(expires_ms) => After::Expires(expires_ms),
             Effect::Delete => After::Known(View::Absent, until * u64::from(table.is_some())),
             Effect::Row(change) => {
@@ -59,6 +63,24 @@ impl Effect {
                     }
                 }
             }
+            Effect::Stream { edits, anew } => {
+                let expires_ms = anew.unwrap_or(0);
+                let columns = edits.entries.len() + 1 + usize::from(expires_ms > 0);
+                writer.upsert(lane, row, anew.is_some(), columns);
+                for (id, fields) in &edits.entries {
+                    writer.name(&Name::entry_bytes(*id), false);
+                    match fields {
+                        Some(fields) => writer.bytes_value(fields),
+                        None => writer.value(&Value::Null),
+                    }
+                }
+                writer.name(Name::STREAM, false);
+                writer.bytes_value(edits.head.to_string().as_bytes());
+                if expires_ms > 0 {
+                    writer.name(Name::EXPIRES, false);
+                    writer.value(&Value::Int(expires_ms as i64));
+                }
+            }
             Effect::Expire(expires_ms) => {
                 writer.upsert(lane, row, false, 1);
                 writer.name(Name::EXPIRES, false);
@@ -78,6 +100,15 @@ pub(super) fn overlaid(seen: Option<(View, u64)>, effect: &Effect) -> Option<(Vi
         Effect::Expire(expires_ms) => seen.map(|(view, _)| (view, *expires_ms)),
         Effect::Fields { fields, .. } => seen.map(|(mut view, expires_ms)| {
             view.set_fields(fields);
+            (view, expires_ms)
+        }),
+        Effect::Stream { edits, anew: Some(expires_ms) } => {
+            let mut view = View::Absent;
+            view.edit_stream(edits);
+            Some((view, *expires_ms))
+        }
+        Effect::Stream { edits, anew: None } => seen.map(|(mut view, expires_ms)| {
+            view.edit_stream(edits);
             (view, expires_ms)
         }),
         Effect::Row(change) => seen.map(|(view, _)| (view.changed(change), 0)),

@@ -53,7 +53,7 @@ pub use refusal::{Refusal, Stop};
 pub use status::Status;
 pub use unit::Unit;
 
-pub use crate::buffer::cache::{FORESEEN_MAX, Watch};
+pub use crate::buffer::cache::{FORESEEN_MAX, Stream, Watch};
 
 use self::core::Core;
 use self::keeper::Threads;

@@ -13,10 +13,10 @@ use super::effect::{Effect, overlaid};
 use super::ops::row_of;
 use super::refusal::{Refusal, Stop};
 use crate::buffer::cache::shard::Stay;
-use crate::buffer::cache::{Compact, FieldEdits, Hash, Shard, View, Watch};
+use crate::buffer::cache::{Shard, View, Watch};
 use crate::env::planted::{Bug, planted};
 use crate::model::mapping::Target;
-use crate::model::{Change, LaneId, Name, RowKey, Table, Value};
+use crate::model::{LaneId, Name, RowKey, Table, Value};
 use crate::sync::MutexGuard;
 
 /// The identity of a row, beside the unit as long as it is short.
@@ -60,6 +60,7 @@ mod record;
 mod report;
 mod savepoint;
 mod typed;
+mod writes;
 
 pub use savepoint::Savepoint;
 
@@ -260,44 +261,6 @@ impl<'e> Unit<'e> {
             return Seen { view: &ABSENT, expires_ms: 0 };
         }
         Seen { view, expires_ms: if row.table.is_none() { expires_ms } else { 0 } }
-    }
-
-    /// Makes the key a string.
-    pub fn set_string(&mut self, at: usize, value: Compact, expires_ms: u64) {
-        self.effect(at, Effect::String { value, expires_ms });
-    }
-
-    /// Sets (or, with none, removes) fields of a hash that was seen, sorted and each once; a hash that becomes empty is gone.
-    pub fn set_fields(&mut self, at: usize, fields: FieldEdits) {
-        let there = |hash: &Hash, field| hash.contains_key(field);
-        let (gone, replace) = match self.known(at).view {
-            View::Hash(hash) => {
-                let removed =
-                    fields.iter().filter(|(field, value)| value.is_none() && there(hash, field)).count();
-                (removed == hash.len() && fields.iter().all(|(_, value)| value.is_none()), false)
-            }
-            _ => (fields.iter().all(|(_, value)| value.is_none()), true),
-        };
-        if gone {
-            self.effect(at, Effect::Delete);
-        } else {
-            self.effect(at, Effect::Fields { fields: Box::new(fields), replace });
-        }
-    }
-
-    /// Sets when a key-value key expires; 0: never.
-    pub fn set_expiry(&mut self, at: usize, expires_ms: u64) {
-        self.effect(at, Effect::Expire(expires_ms));
-    }
-
-    /// Deletes the key or row.
-    pub fn delete(&mut self, at: usize) {
-        self.effect(at, Effect::Delete);
-    }
-
-    /// Changes a mapped row.
-    pub fn change_row(&mut self, at: usize, change: Change) {
-        self.effect(at, Effect::Row(change));
     }
 
     /// Appends an event to a table and answers its lane. Events of one `origin` share one lane.

@@ -209,6 +209,11 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    /// What is left to read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// The next byte.
     ///
     /// # Errors

@@ -231,7 +231,12 @@ fn describe(out: &mut String, change: &Change) {
         let name = match name.as_bytes() {
             Name::STRING => "value".into(),
             Name::EXPIRES => "expires".into(),
-            _ => name.as_field().map_or_else(|| name.to_text(), String::from_utf8_lossy),
+            Name::STREAM => "stream".into(),
+            _ => match (name.as_field(), name.as_entry()) {
+                (Some(field), _) => String::from_utf8_lossy(field),
+                (None, Some(id)) => format!("entry {id}").into(),
+                (None, None) => name.to_text(),
+            },
         };
         if !column(out, at, &name, sign, value) {
             return;

@@ -13,6 +13,7 @@ pub mod mapping;
 pub mod name;
 pub mod row;
 pub mod start;
+pub mod stream;
 pub mod types;
 pub mod value;
 
@@ -25,4 +26,5 @@ pub use letter::{Intent, Letter, LetterKey, Reason};
 pub use name::Name;
 pub use row::RowKey;
 pub use start::{LaneRow, Owner, Start};
+pub use stream::{EntryId, StreamHead};
 pub use value::Value;

@@ -191,6 +191,7 @@ macro_rules! suite {
             a_key_keeps_its_place_until_it_is_deleted,
             keys_come_with_what_they_hold,
             a_clear_removes_all_keys_and_no_row,
+            a_stream_keeps_its_entries_and_its_head,
             a_table_is_paged_through_by_its_primary_key,
             a_page_of_rows_says_which_have_dead_letters,
             a_letter_moves_with_the_watermark_and_comes_back_whole,

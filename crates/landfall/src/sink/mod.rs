@@ -35,9 +35,11 @@
 //! - Of a key-value key everything reads back as raw bytes, except `=x`, which is a whole number.
 //! - An event whose table has a unique `request_id` that is already there changes nothing and is no error.
 //! - A key-value key is there from the first upsert to its delete, even when no part of it is left; whoever
-//!   empties a hash logs a delete.
+//!   empties a hash logs a delete. A stream is there as long as its head is.
 
 use std::sync::Arc;
+
+pub use stored::{KeyKind, StoredKey, StoredKeys};
 
 pub use crate::error::SinkError;
 use crate::model::{
@@ -45,12 +47,14 @@ use crate::model::{
     Position, Reason, RowKey, Table, Value, Watermark,
 };
 
+mod entries;
 pub mod isolate;
 pub mod memory;
 mod parts;
 pub mod protocol;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod stored;
 
 #[cfg(test)]
 mod conformance;
@@ -251,67 +255,6 @@ pub struct StoredRow {
     pub key: Vec<Value>,
     /// It has a dead letter, so that this is not what readers see.
     pub is_parked: bool,
-}
-
-/// Some of the key-value keys that the database holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredKeys {
-    /// The keys, by place.
-    pub keys: Vec<StoredKey>,
-    /// The highest place of all; 0 when there is no key.
-    pub last: u64,
-    /// The watermarks of the lanes that were asked for, in their order.
-    pub watermarks: Vec<Watermark>,
-}
-
-/// A key-value key as the database holds it, without its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredKey {
-    /// Its place, from 1.
-    pub place: u64,
-    /// The key.
-    pub key: Vec<u8>,
-    /// What it holds; none: nothing that is left.
-    pub kind: Option<KeyKind>,
-    /// When it expires, Unix milliseconds; 0: never.
-    pub expires_ms: u64,
-    /// It has a dead letter, so that this is not what readers see.
-    pub is_parked: bool,
-}
-
-impl StoredKey {
-    /// A key from its parts as a load gives them.
-    pub fn of_parts(
-        place: u64,
-        row: &RowKey,
-        parts: Option<Vec<(Name, Value)>>,
-        is_parked: bool,
-    ) -> StoredKey {
-        let parts = parts.unwrap_or_default();
-        let has = |part: fn(&Name) -> bool| parts.iter().any(|(name, _)| part(name));
-        let kind = match (has(|name| name.as_bytes() == Name::STRING), has(|name| name.as_field().is_some()))
-        {
-            (true, _) => Some(KeyKind::String),
-            (false, true) => Some(KeyKind::Hash),
-            (false, false) => None,
-        };
-        let expires_ms = parts.iter().find(|(name, _)| name.as_bytes() == Name::EXPIRES);
-        let expires_ms = match expires_ms {
-            Some((_, Value::Int(ms))) => u64::try_from(*ms).unwrap_or(1),
-            _ => 0,
-        };
-        let key = row.as_bytes().get(1..).unwrap_or_default().to_vec();
-        StoredKey { place, key, kind, expires_ms, is_parked }
-    }
-}
-
-/// What a key-value key holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    /// A string.
-    String,
-    /// A hash.
-    Hash,
 }
 
 /// One batch: what to write, and how each lane's row moves.

@@ -7,7 +7,7 @@ use super::LandingOp;
 use crate::env::planted::{Bug, planted};
 use crate::error::SinkError;
 use crate::model::row::RowName;
-use crate::model::{Column, LaneId, LaneRow, Name, Owner, Reason, RowKey, Table, Value, types};
+use crate::model::{Column, EntryId, LaneId, LaneRow, Name, Op, Owner, Reason, RowKey, Table, Value, types};
 
 /// The most digits of a number inside a key-value key that is added to.
 const NUMBER_BYTES_MAX: usize = 1024;
@@ -21,6 +21,10 @@ pub(crate) enum Part<'a> {
     Expires,
     /// A field of a hash.
     Field(&'a [u8]),
+    /// The head of a stream.
+    Stream,
+    /// An entry of a stream.
+    Entry(EntryId),
 }
 
 impl Part<'_> {
@@ -28,7 +32,12 @@ impl Part<'_> {
         match name.as_bytes() {
             Name::STRING => Ok(Part::Value),
             Name::EXPIRES => Ok(Part::Expires),
-            _ => name.as_field().map(Part::Field).ok_or_else(|| refused_key("a part of an unknown name")),
+            Name::STREAM => Ok(Part::Stream),
+            _ => match (name.as_field(), name.as_entry()) {
+                (Some(field), _) => Ok(Part::Field(field)),
+                (None, Some(id)) => Ok(Part::Entry(id)),
+                (None, None) => Err(refused_key("a part of an unknown name")),
+            },
         }
     }
 }
@@ -69,6 +78,15 @@ pub(crate) fn expiry(value: &Value) -> Result<Option<i64>, SinkError> {
         Value::Null => Ok(None),
         Value::Int(ms) => Ok(Some(*ms)),
         _ => Err(refused_key("a time of expiry that is no whole number")),
+    }
+}
+
+/// The head or the fields that a change leaves of a stream; none for NULL.
+pub(crate) fn of_stream(op: &Op) -> Result<Option<&[u8]>, SinkError> {
+    match op {
+        Op::Assign(Value::Null) => Ok(None),
+        Op::Assign(Value::Bytes(bytes)) => Ok(Some(bytes)),
+        _ => Err(refused_key("a part of a stream that is no bytes")),
     }
 }
 

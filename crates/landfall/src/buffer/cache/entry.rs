@@ -88,7 +88,7 @@ impl Entry {
 
     /// Whether it is a key-value key that is known to be there.
     pub(super) fn is_key(&self) -> bool {
-        matches!(self.view, View::String(_) | View::Hash(_))
+        matches!(self.view, View::String(_) | View::Hash(_) | View::Stream(_))
     }
 
     /// Whether the row has changes that have not landed, as far as the cache was told.
@@ -169,6 +169,13 @@ impl Entry {
                     self.expires_ms = 0;
                 }
                 self.view.set_fields(&fields);
+            }
+            After::Stream(edits, anew) => {
+                if let Some(expires_ms) = anew {
+                    self.view = View::Absent;
+                    self.expires_ms = expires_ms;
+                }
+                self.view.edit_stream(&edits);
             }
             After::Stale => self.reload = true,
             After::Expires(expires_ms) => self.expires_ms = expires_ms,

@@ -33,6 +33,7 @@ pub mod owed;
 mod prefetch;
 pub mod shard;
 mod sieve;
+pub mod stream;
 pub mod view;
 pub mod watches;
 
@@ -45,6 +46,7 @@ pub use entry::Entry;
 pub use fill::{FillOutcome, fill};
 pub use hash::Hash;
 pub use shard::Shard;
+pub use stream::{Stream, StreamEdits};
 pub use view::View;
 pub use watches::Watch;
 

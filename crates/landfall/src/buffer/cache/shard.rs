@@ -10,6 +10,7 @@ use crate::buffer::cache::entry::{Entry, Loads, RowBytes};
 use crate::buffer::cache::index::Index;
 use crate::buffer::cache::prefetch;
 use crate::buffer::cache::sieve::{NONE, Sieve};
+use crate::buffer::cache::stream::StreamEdits;
 use crate::buffer::cache::view::View;
 use crate::env::planted::{Bug, planted};
 use crate::model::{Change, LaneId, Position};
@@ -50,6 +51,8 @@ pub enum After {
     Known(View, u64),
     /// Fields of a key-value hash, set or removed; with `true` the key was absent before.
     Fields(Box<FieldEdits>, bool),
+    /// Entries of a key-value stream, added or removed; with a time of expiry (0: never) nothing of the key was left before.
+    Stream(Box<StreamEdits>, Option<u64>),
     /// The key-value key expires then (0: never).
     Expires(u64),
     /// What is known of it is let go as soon as this write has landed: its dead letter was dropped or tried again.

@@ -8,7 +8,8 @@ use super::edits::FieldEdits;
 use super::hash::Hash;
 use super::owed::Owed;
 use super::prefetch;
-use crate::model::{Change, Name, Op, Upsert, Value};
+use super::stream::{Stream, StreamEdits};
+use crate::model::{Change, Name, Op, StreamHead, Upsert, Value};
 
 /// What is known of a row.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub enum View {
     String(Compact),
     /// A key-value hash; never empty.
     Hash(Hash),
+    /// A key-value stream; it may be empty.
+    Stream(Box<Stream>),
     /// A row of a mapped table: the columns that are not NULL, sorted by name, key columns included.
     Row(Arc<[(Name, Value)]>),
 }
@@ -43,6 +46,7 @@ impl View {
             View::Unknown(_) | View::Absent => {}
             View::String(value) => value.apart().into_iter().for_each(prefetch::bytes),
             View::Hash(hash) => hash.prefetch(),
+            View::Stream(stream) => prefetch::lines(&**stream),
             View::Row(row) => prefetch::line(&**row),
         }
     }
@@ -54,6 +58,7 @@ impl View {
             View::Absent => 0,
             View::String(value) => value.apart_bytes(),
             View::Hash(hash) => hash.memory_bytes(),
+            View::Stream(stream) => stream.memory_bytes(),
             View::Row(row) => row
                 .iter()
                 .fold(16, |sum, (name, value)| sum + name.as_bytes().len() + 16 + value.memory_bytes()),
@@ -78,6 +83,18 @@ impl View {
         *self = if hash.is_empty() { View::Absent } else { View::Hash(hash) };
     }
 
+    /// Does what a command does to a key-value stream; whatever else it was, it is a stream then.
+    pub fn edit_stream(&mut self, edits: &StreamEdits) {
+        match self {
+            View::Stream(stream) => stream.edit(edits),
+            _ => {
+                let mut stream = Box::<Stream>::default();
+                stream.edit(edits);
+                *self = View::Stream(stream);
+            }
+        }
+    }
+
     /// A mapped row after `change`.
     pub fn changed(self, change: &Change) -> View {
         let columns = match self {
@@ -92,6 +109,7 @@ impl View {
     pub fn change_key(&mut self, expires_ms: u64, change: Change) -> u64 {
         match change {
             Change::Upsert(upsert) if self.takes(&upsert) => self.take(expires_ms, &upsert),
+            Change::Upsert(upsert) if self.takes_entries(&upsert) => self.take_entries(expires_ms, upsert),
             change => {
                 let parts = apply(self.key_parts(expires_ms), &change);
                 let (view, expires_ms) = View::of_key_parts(parts.as_deref());
@@ -103,6 +121,9 @@ impl View {
 
     /// Whether [`View::take`] knows what to do: a string gets a value, or a hash gets and loses fields.
     fn takes(&self, upsert: &Upsert) -> bool {
+        if matches!(self, View::Stream(_)) && !upsert.replace {
+            return false;
+        }
         let is_string = matches!(self, View::String(_)) && !upsert.replace;
         let mut sets_string = false;
         let mut sets_fields = false;
@@ -118,6 +139,42 @@ impl View {
             }
             _ => false,
         })
+    }
+
+    /// Whether [`View::take_entries`] knows what to do: entries come and go, with the head that the stream has then.
+    fn takes_entries(&self, upsert: &Upsert) -> bool {
+        let is_stream = matches!(self, View::Stream(_)) && !upsert.replace;
+        let mut has_head = is_stream;
+        let known = upsert.columns.iter().all(|(name, op)| match (name.as_bytes(), op) {
+            (Name::EXPIRES, Op::Assign(Value::Int(_) | Value::Null)) => true,
+            (Name::STREAM, Op::Assign(Value::Bytes(_))) => {
+                has_head = true;
+                true
+            }
+            (_, Op::Assign(Value::Bytes(_) | Value::Null)) => name.as_entry().is_some(),
+            _ => false,
+        });
+        known && has_head && (is_stream || upsert.replace || matches!(self, View::Absent))
+    }
+
+    fn take_entries(&mut self, mut expires_ms: u64, upsert: Upsert) -> u64 {
+        let mut edits = StreamEdits::default();
+        match self {
+            View::Stream(stream) if !upsert.replace => edits.head = *stream.head(),
+            _ => (*self, expires_ms) = (View::Absent, 0),
+        }
+        for (name, op) in upsert.columns {
+            let (Op::Assign(value) | Op::Add(value)) = op;
+            match (name.as_entry(), value) {
+                (Some(id), Value::Bytes(fields)) => edits.entries.push((id, Some(fields))),
+                (Some(id), _) => edits.entries.push((id, None)),
+                (None, Value::Int(ms)) => expires_ms = u64::try_from(ms).unwrap_or(1),
+                (None, Value::Bytes(head)) => edits.head = StreamHead::parse(&head).unwrap_or_default(),
+                (None, _) => expires_ms = 0,
+            }
+        }
+        self.edit_stream(&edits);
+        expires_ms
     }
 
     fn take(&mut self, mut expires_ms: u64, upsert: &Upsert) -> u64 {
@@ -147,18 +204,29 @@ impl View {
         let mut expires_ms = 0;
         let mut string = None;
         let mut fields: Vec<(&[u8], Option<&[u8]>)> = Vec::new();
+        let (mut head, mut entries) = (None, Vec::new());
         for (name, value) in parts {
             match (name.as_bytes(), value) {
+                (Name::STREAM, Value::Bytes(bytes)) => {
+                    head = Some(StreamHead::parse(bytes).unwrap_or_default())
+                }
                 (Name::EXPIRES, Value::Int(ms)) => expires_ms = u64::try_from(*ms).unwrap_or(1),
                 (Name::STRING, Value::Bytes(bytes)) => string = Some(&bytes[..]),
                 (_, Value::Bytes(bytes)) => {
-                    fields.extend(name.as_field().map(|field| (field, Some(&bytes[..]))))
+                    if let Some(field) = name.as_field() {
+                        fields.push((field, Some(&bytes[..])));
+                    } else if let Some(id) = name.as_entry() {
+                        entries.push((id, bytes.clone()));
+                    }
                 }
                 _ => {}
             }
         }
         match string {
             Some(value) => (View::String(value.into()), expires_ms),
+            None if head.is_some() || !entries.is_empty() => {
+                (View::Stream(Box::new(Stream::new(head, entries))), expires_ms)
+            }
             None if fields.is_empty() => (View::Absent, 0),
             None => {
                 let mut hash = Hash::default();
@@ -174,6 +242,12 @@ impl View {
             View::String(value) => vec![(Name::from_bytes(Name::STRING), Value::bytes(value))],
             View::Hash(hash) => {
                 hash.iter().map(|(field, value)| (Name::field(field), Value::bytes(value))).collect()
+            }
+            View::Stream(stream) => {
+                let head = Value::bytes(stream.head().to_string().as_bytes());
+                let entries =
+                    stream.iter().map(|(id, fields)| (Name::entry(id), Value::Bytes(fields.clone())));
+                entries.chain([(Name::from_bytes(Name::STREAM), head)]).collect()
             }
             _ => return None,
         };
@@ -207,6 +281,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::EntryId;
 
     #[test]
     fn applying_to_columns_equals_the_model() {
@@ -230,19 +305,26 @@ mod tests {
         #[test]
         fn a_key_changed_in_place_is_the_one_that_its_parts_give(
             changes in prop::collection::vec(
-                (0u8..8, prop::collection::vec((0u8..6, 0u8..6), 0..5)),
+                (0u8..8, prop::collection::vec((0u8..10, 0u8..6), 0..5)),
                 1..12,
             )
         ) {
             let name = |at: u8| match at {
                 0 => Name::from_bytes(Name::EXPIRES),
                 1 => Name::from_bytes(Name::STRING),
+                2 => Name::from_bytes(Name::STREAM),
+                3..6 => Name::entry(EntryId { ms: at.into(), seq: 1 }),
                 at => Name::field(&[b'a' + at]),
             };
             let op = |at: u8, kind: u8| match (at, kind) {
                 (_, 0) => Op::Assign(Value::Null),
                 (_, 1) => Op::Assign(Value::Int(7)),
                 (0, kind) => Op::Assign(Value::Int(i64::from(kind) - 3)),
+                (2, kind) => {
+                    let last = EntryId { ms: kind.into(), seq: 0 };
+                    let head = StreamHead { last, added: kind.into(), ..StreamHead::default() };
+                    Op::Assign(Value::bytes(head.to_string().as_bytes()))
+                }
                 (_, 2) => Op::Add(Value::Int(1)),
                 (_, kind) => Op::Assign(Value::bytes(&[kind; 3])),
             };
@@ -267,5 +349,17 @@ mod tests {
         let (back, expires) = View::of_key_parts(view.key_parts(77).as_deref());
         assert!(matches!(back, View::Hash(hash) if hash.len() == 1));
         assert_eq!(expires, 77);
+        let ids = [(1, u64::MAX), (2, 0), (256, 0)].map(|(ms, seq)| EntryId { ms, seq });
+        let head = StreamHead { last: ids[2], added: 5, deleted: ids[0] };
+        let entries = ids.map(|id| (id, Some(id.to_string().into_bytes().into())));
+        let mut view = View::Absent;
+        view.edit_stream(&StreamEdits { head, entries: entries.into() });
+        let View::Stream(back) = View::of_key_parts(view.key_parts(0).as_deref()).0 else {
+            panic!("no stream")
+        };
+        assert_eq!((back.head(), back.len()), (&head, 3));
+        assert!(
+            back.iter().zip(ids).all(|((id, fields), of)| id == of && **fields == *of.to_string().as_bytes())
+        );
     }
 }

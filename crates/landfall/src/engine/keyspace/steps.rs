@@ -315,6 +315,7 @@ fn told(entry: &Entry, now_ms: u64) -> Told {
         View::Unknown(_) => return Told::Unknown,
         View::String(_) => KeyKind::String,
         View::Hash(_) => KeyKind::Hash,
+        View::Stream(_) => KeyKind::Stream,
         View::Absent | View::Row(_) => return Told::Gone,
     };
     if entry.expires_ms > 0 && entry.expires_ms <= now_ms { Told::Gone } else { Told::There(kind) }

@@ -2,7 +2,7 @@
 //! Rows are refused: the columns of a row say what it is, and its key is one of them.
 
 use super::strings::key_value_only;
-use crate::buffer::cache::{Compact, FieldEdits, View};
+use crate::buffer::cache::{Compact, FieldEdits, StreamEdits, View};
 use crate::engine::refusal::Stop;
 use crate::engine::unit::Unit;
 use crate::model::mapping::Target;
@@ -11,6 +11,7 @@ use crate::model::mapping::Target;
 enum Value {
     String(Compact),
     Fields(FieldEdits),
+    Stream(StreamEdits),
 }
 
 /// RENAME of key `at` to the key behind it; whether it was done. With `same` both are one key. With `only_new` nothing is
@@ -66,6 +67,7 @@ fn read(unit: &mut Unit<'_>, at: usize) -> Result<Option<(Value, u64)>, Stop> {
         View::Hash(hash) => {
             Value::Fields(FieldEdits::new(hash.iter().map(|(field, value)| (field, Some(value)))))
         }
+        View::Stream(stream) => Value::Stream(super::streams::whole(stream)),
         View::Absent | View::Unknown(_) | View::Row(_) => return Ok(None),
     };
     Ok(Some((value, seen.expires_ms)))
@@ -79,6 +81,7 @@ fn is_there(unit: &mut Unit<'_>, at: usize) -> Result<bool, Stop> {
 fn write(unit: &mut Unit<'_>, at: usize, value: Value, expires_ms: u64) {
     match value {
         Value::String(value) => unit.set_string(at, value, expires_ms),
+        Value::Stream(edits) => unit.edit_stream(at, edits, Some(expires_ms)),
         Value::Fields(fields) => {
             unit.delete(at);
             unit.set_fields(at, fields);

@@ -156,7 +156,7 @@ fn ends_at(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<u64, Stop>
     }
 }
 
-/// TYPE: `string`, `hash` or `none`. A row is a hash, a cell a string.
+/// TYPE: `string`, `hash`, `stream` or `none`. A row is a hash, a cell a string.
 ///
 /// # Errors
 /// [`Stop`].
@@ -171,6 +171,7 @@ pub fn kind(unit: &mut Unit<'_>, at: usize, target: &Target) -> Result<&'static 
         View::Unknown(_) | View::Absent => "none",
         View::String(_) => "string",
         View::Hash(_) | View::Row(_) => "hash",
+        View::Stream(_) => "stream",
     })
 }
 
@@ -188,6 +189,8 @@ pub enum Form<'a> {
         /// The length of the longest name or value in bytes.
         longest_bytes: usize,
     },
+    /// The entries of a stream.
+    Stream,
 }
 
 /// Shows `visit` in which form a value is kept.
@@ -210,6 +213,7 @@ pub fn form<T>(
     match unit.see(at)?.view {
         View::Unknown(_) | View::Absent => return Ok(visit(Form::Absent)),
         View::String(text) => return Ok(visit(Form::String(text))),
+        View::Stream(_) => return Ok(visit(Form::Stream)),
         View::Hash(_) | View::Row(_) => {}
     }
     let (mut count, mut longest_bytes) = (0, 0);

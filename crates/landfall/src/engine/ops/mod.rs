@@ -7,6 +7,7 @@ pub mod json;
 pub mod keys;
 pub mod numbers;
 pub mod rows;
+pub mod streams;
 pub mod strings;
 
 use std::sync::Arc;

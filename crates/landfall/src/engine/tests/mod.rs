@@ -45,6 +45,7 @@ mod relane;
 mod residency;
 mod rows_walk;
 mod shares;
+mod streams;
 mod threads;
 #[cfg(feature = "interleavings")]
 mod watch_interleavings;

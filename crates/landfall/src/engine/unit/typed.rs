@@ -1,8 +1,8 @@
-//! Reads of a unit by type: strings, hashes, rows.
+//! Reads of a unit by type: strings, hashes, streams, rows.
 //! They add the check of the type to what the unit sees, and nothing else.
 
 use super::{Refusal, Stop, Unit};
-use crate::buffer::cache::{Hash, View};
+use crate::buffer::cache::{Hash, Stream, View};
 use crate::model::{Name, Value};
 
 /// A string where it lies, and when it expires (Unix milliseconds, 0 for never).
@@ -30,6 +30,18 @@ impl Unit<'_> {
         match self.see(at)?.view {
             View::Absent => Ok(None),
             View::Hash(hash) => Ok(Some(hash)),
+            _ => Err(Refusal::WrongType.into()),
+        }
+    }
+
+    /// The stream of a key-value key, or none when it is absent.
+    ///
+    /// # Errors
+    /// [`Stop::Load`], or [`Refusal::WrongType`].
+    pub fn stream(&mut self, at: usize) -> Result<Option<&Stream>, Stop> {
+        match self.see(at)?.view {
+            View::Absent => Ok(None),
+            View::Stream(stream) => Ok(Some(stream)),
             _ => Err(Refusal::WrongType.into()),
         }
     }

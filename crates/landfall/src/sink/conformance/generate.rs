@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::{Owner, op, row};
-use crate::model::{Change, Name, Op, RowKey, RowState, Value};
+use crate::model::stream::encode_fields;
+use crate::model::{Change, EntryId, Name, Op, RowKey, RowState, StreamHead, Value};
 
 /// Changes in the order of their acknowledgement, cut into batches; and whether the batch is ordered.
 type Batches = Vec<(bool, Vec<(RowKey, Change)>)>;
@@ -45,7 +46,20 @@ fn key_change() -> impl Strategy<Value = (RowKey, Change)> {
         3 => prop::collection::vec(any::<u8>(), 0..4).prop_map(|raw| Value::bytes(&raw)),
     ];
     let expiry = prop_oneof![Just(Value::Null), (0i64..9).prop_map(Value::Int)];
+    let entry = (0u64..3, 0u64..2, prop::option::of(prop::collection::vec(any::<u8>(), 0..4))).prop_map(
+        |(ms, seq, value)| {
+            let fields = value.map(|value| Value::bytes(&encode_fields([&b"f"[..], &value])));
+            (Name::entry(EntryId { ms: ms << 62, seq }), Op::Assign(fields.unwrap_or(Value::Null)))
+        },
+    );
+    let head = prop::option::of(0u64..9).prop_map(|added| {
+        let text = added.map(|added| StreamHead { added, ..StreamHead::default() }.to_string());
+        let value = text.map_or(Value::Null, |text| Value::bytes(text.as_bytes()));
+        (Name::from_bytes(Name::STREAM), Op::Assign(value))
+    });
     let op = prop_oneof![
+        3 => entry,
+        1 => head,
         4 => (name, value.prop_map(Op::Assign)),
         1 => expiry.prop_map(|ms| (Name::from_bytes(Name::EXPIRES), Op::Assign(ms))),
     ];

@@ -3,7 +3,8 @@
 //! Bytes must come back as they went in.
 
 use super::{LANE, Owner, add, bytes, letter, put, refusal, replace, row, tables};
-use crate::model::{Change, Name, RowKey, Value};
+use crate::model::stream::encode_fields;
+use crate::model::{Change, EntryId, Name, RowKey, Value};
 use crate::sink::{Database, KeyKind, LandingOp, RowPlace, StoredKeys, StoredRows};
 
 pub(crate) fn a_string_keeps_its_bytes_and_its_expiry(database: &dyn Database) {
@@ -117,6 +118,59 @@ pub(crate) fn a_clear_removes_all_keys_and_no_row(database: &dyn Database) {
     assert!(owner.load(&page).is_some());
     owner.change(&hash, put(&[(".g", bytes("2"))])).unwrap();
     assert_eq!(owner.load(&hash), Some([(Name::field(b"g"), bytes("2"))].into()));
+}
+
+/// An entry by its id, with its fields and values; none: it goes.
+type StreamPart<'f> = ((u64, u64), Option<&'f [&'f [u8]]>);
+
+/// Parts of a stream: entries by their ids, with fields or none, and its head.
+fn parts(entries: &[StreamPart<'_>], head: &str) -> Change {
+    let entries = entries.iter().map(|&((ms, seq), fields)| {
+        let fields = fields.map(|fields| Value::bytes(&encode_fields(fields.iter().copied())));
+        (Name::entry(EntryId { ms, seq }), fields.unwrap_or(Value::Null))
+    });
+    Change::put(entries.chain([(Name::from_bytes(Name::STREAM), bytes(head))]))
+}
+
+pub(crate) fn a_stream_keeps_its_entries_and_its_head(database: &dyn Database) {
+    let mut owner = Owner::new(database);
+    let key = RowKey::of_key(b"log\0\xff");
+    let raw: &[&[u8]] = &[b"a", b"1", b"a", b"\xff\0", b"\xfe", b""];
+    let last = (u64::MAX, u64::MAX);
+    let all =
+        [((1, 2), Some(raw)), ((1, 10), Some(&[b"b", b"2"])), (last, Some(&[b"c", "\u{e4}\"".as_bytes()]))];
+    owner.change(&key, parts(&all, "9-9 5 3-1")).unwrap();
+    let as_loaded = |change: Change| change.apply(None).unwrap();
+    assert_eq!(owner.load(&key), Some(as_loaded(parts(&all, "9-9 5 3-1"))));
+    assert_eq!(owner.keys(0, 9).keys[0].kind, Some(KeyKind::Stream));
+    // What goes and what comes in one batch.
+    let later = [((1, 2), None), ((2, 0), Some(&[&b"d"[..], b"3"][..])), (last, None), ((7, 7), None)];
+    owner.change(&key, parts(&later, "9-9 6 3-1")).unwrap();
+    let left = [all[1], later[1]];
+    assert_eq!(owner.load(&key), Some(as_loaded(parts(&left, "9-9 6 3-1"))));
+    // An empty stream is one; it may expire.
+    let gone = left.map(|(id, _)| (id, None));
+    owner.change(&key, parts(&gone, "9-9 6 4-1")).unwrap();
+    owner.change(&key, put(&[("=x", Value::Int(5))])).unwrap();
+    let whole = [
+        (Name::from_bytes(Name::EXPIRES), Value::Int(5)),
+        (Name::from_bytes(Name::STREAM), bytes("9-9 6 4-1")),
+    ];
+    assert_eq!(owner.load(&key), Some(whole.into()));
+    assert_eq!(owner.keys(0, 9).keys[0].kind, Some(KeyKind::Stream));
+    // It becomes something else, and again a stream that knows nothing of the one before.
+    owner.change(&key, parts(&all, "9-9 9 4-1")).unwrap();
+    owner.change(&key, replace(&[("=v", bytes("text"))])).unwrap();
+    assert_eq!(owner.load(&key), Some([(Name::from_bytes(b"=v"), bytes("text"))].into()));
+    owner.change(&key, Change::Delete).unwrap();
+    owner.change(&key, parts(&left, "9-9 1 0-0")).unwrap();
+    assert_eq!(owner.load(&key), Some(as_loaded(parts(&left, "9-9 1 0-0"))));
+    let no_entry = put(&[("=s", Value::Int(5))]);
+    assert_eq!(refusal(owner.change(&key, no_entry)).0, "landfall_key");
+    owner.land(vec![LandingOp::Clear]).unwrap();
+    assert_eq!(owner.load(&key), None);
+    owner.change(&key, put(&[("=x", Value::Null)])).unwrap();
+    assert_eq!(owner.load(&key).map(|left| left.len()), Some(0), "entries outlived their key");
 }
 
 impl Owner {

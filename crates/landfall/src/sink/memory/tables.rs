@@ -125,6 +125,7 @@ impl Tables {
             let value = match (Part::of(name)?, op) {
                 (Part::Expires, Op::Assign(value)) => parts::expiry(value)?.map(Value::Int),
                 (Part::Expires, Op::Add(_)) => return Err(parts::refused_key("an add to a time of expiry")),
+                (Part::Stream | Part::Entry(_), op) => parts::of_stream(op)?.map(Value::bytes),
                 (_, Op::Assign(value)) => parts::stored(value).map(|bytes| Value::bytes(&bytes)),
                 (_, Op::Add(delta)) => {
                     let old = match row.get(name) {

@@ -39,6 +39,7 @@ mod place;
 mod rows;
 mod schema;
 mod statements;
+mod streams;
 
 pub use schema::SCHEMA;
 

@@ -7,13 +7,13 @@ use super::errors::classify;
 use crate::error::SinkError;
 
 /// What [`SCHEMA`] makes. Version 1 had no identity and no incidents, version 2 no dead letters, version 3 counted
-/// letters with AUTOINCREMENT, which leaves a table of SQLite's own behind, and version 4 had keys whose row numbers
-/// VACUUM changes; what is missing is added to a file of them.
-const VERSION: i64 = 5;
+/// letters with AUTOINCREMENT, which leaves a table of SQLite's own behind, version 4 had keys whose row numbers
+/// VACUUM changes, and version 5 no streams; what is missing is added to a file of them.
+const VERSION: i64 = 6;
 
 /// The statements that create Landfall's own tables, for `landfall setup` to print.
 ///
-/// Keys and values are raw bytes. The views show them as text, for people. The table of keys has row numbers:
+/// Keys and values are raw bytes; the fields of a stream's entry are JSON. The views show them as text, for people. The table of keys has row numbers:
 /// batches of 10,000 overwrites landed 1.0 to 1.6 times as fast as without, and large values stay out of the index. They
 /// have a name, because SQLite gives nameless ones anew in a VACUUM, and whoever pages through the keys goes by them.
 pub const SCHEMA: &str = "\
@@ -49,13 +49,21 @@ CREATE TABLE IF NOT EXISTS landfall_key (
   value BLOB,
   expires_ms INTEGER,
   lane INTEGER NOT NULL,
-  generation INTEGER NOT NULL DEFAULT 0
+  generation INTEGER NOT NULL DEFAULT 0,
+  head TEXT
 );
 CREATE TABLE IF NOT EXISTS landfall_hash_field (
   key BLOB NOT NULL,
   field BLOB NOT NULL,
   value BLOB NOT NULL,
   PRIMARY KEY (key, field)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS landfall_stream_entry (
+  key BLOB NOT NULL,
+  ms INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  fields TEXT NOT NULL,
+  PRIMARY KEY (key, ms, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS landfall_letter_number (last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS landfall_dead_letter (
@@ -79,6 +87,9 @@ CREATE VIEW IF NOT EXISTS landfall_string AS
 CREATE VIEW IF NOT EXISTS landfall_hash AS
   SELECT CAST(key AS TEXT) AS key, CAST(field AS TEXT) AS field, CAST(value AS TEXT) AS value
   FROM landfall_hash_field;
+CREATE VIEW IF NOT EXISTS landfall_stream AS
+  SELECT CAST(key AS TEXT) AS key, printf('%u-%u', ms, seq) AS id, ms, seq, fields
+  FROM landfall_stream_entry;
 ";
 
 /// Creates what is missing. Takes the write lock only when something is.
@@ -108,8 +119,12 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
         ),
         false => ("", ""),
     };
+    let headed = match lacks_heads(connection)? {
+        true => "ALTER TABLE landfall_key ADD COLUMN head TEXT;",
+        false => "",
+    };
     let made = connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {set_aside} {SCHEMA} {brought_back} \
+        "BEGIN IMMEDIATE; {headed} {set_aside} {SCHEMA} {brought_back} \
          INSERT INTO landfall_letter_number SELECT {last} WHERE NOT EXISTS (SELECT 1 FROM landfall_letter_number); \
          INSERT INTO landfall_database SELECT randomblob(16) WHERE NOT EXISTS (SELECT 1 FROM landfall_database); \
          DELETE FROM landfall_schema; INSERT INTO landfall_schema VALUES ({VERSION}); COMMIT"
@@ -126,9 +141,18 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
 }
 
 fn has_nameless_keys(connection: &Connection) -> Result<bool, SinkError> {
-    let columns = "SELECT count(*), coalesce(sum(name = 'id'), 0) FROM pragma_table_info('landfall_key')";
+    keys_lack(connection, "id")
+}
+
+fn lacks_heads(connection: &Connection) -> Result<bool, SinkError> {
+    keys_lack(connection, "head")
+}
+
+/// Whether there is a table of keys, and without this column.
+fn keys_lack(connection: &Connection, column: &str) -> Result<bool, SinkError> {
+    let columns = "SELECT count(*), coalesce(sum(name = ?1), 0) FROM pragma_table_info('landfall_key')";
     connection
-        .query_row(columns, [], |row| Ok(row.get::<_, i64>(0)? > 0 && row.get::<_, i64>(1)? == 0))
+        .query_row(columns, [column], |row| Ok(row.get::<_, i64>(0)? > 0 && row.get::<_, i64>(1)? == 0))
         .map_err(|error| classify("landfall_schema", &error))
 }
 

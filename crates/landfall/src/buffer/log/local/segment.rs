@@ -17,6 +17,9 @@ pub(super) const DATA_START: u64 = 4096;
 pub(super) const FORMAT_VERSION: u32 = 1;
 /// Records may hold clears of all keys.
 const CLEARS: u32 = 1;
+/// Keys may have parts of streams.
+const STREAMS: u32 = 1 << 1;
+const FEATURES: u32 = CLEARS | STREAMS;
 
 const MAGIC: &[u8; 8] = b"LANDFLOG";
 const HEADER_CRC_AT: usize = 96;
@@ -57,7 +60,7 @@ impl Header {
         let mut page = [0; DATA_START as usize];
         page[..8].copy_from_slice(MAGIC);
         page[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-        page[12..16].copy_from_slice(&CLEARS.to_le_bytes());
+        page[12..16].copy_from_slice(&FEATURES.to_le_bytes());
         page[16..32].copy_from_slice(&self.lineage.0);
         let numbers = [
             self.id,
@@ -88,7 +91,7 @@ impl Header {
             return Err(damaged("the checksum of the segment's header does not fit"));
         }
         let (version, bits) = (u32_at(page, 8), u32_at(page, 12));
-        if version != FORMAT_VERSION || bits & !CLEARS != 0 {
+        if version != FORMAT_VERSION || bits & !FEATURES != 0 {
             let what = format!("segment format {version} with feature bits {bits:#x}");
             return Err(LogError::Format { file: file.into(), what });
         }

@@ -30,7 +30,7 @@ fn a_file_of_the_version_without_letters_opens_and_gets_them() {
     database.set_up().unwrap();
     database.set_up().unwrap();
     let fixture = Fixture { database, dir };
-    assert_eq!(fixture.one("SELECT group_concat(version) FROM landfall_schema"), "5");
+    assert_eq!(fixture.one("SELECT group_concat(version) FROM landfall_schema"), "6");
     assert_eq!(fixture.one("SELECT count(*) FROM landfall_dead_letter"), "0");
     let mut owner = Owner::new(&fixture);
     assert_eq!(owner.cell(&RowKey::of_key(b"k"), "=v"), "v");

@@ -180,7 +180,7 @@ fn a_segment_of_a_newer_format_is_refused_as_such() {
     let disk = StrictDisk::default();
     drop(open(&disk).unwrap());
     disk.change(&segments(&disk)[0], |bytes| {
-        bytes[12] |= 2;
+        bytes[12] |= 4;
         let crc = crc32c::crc32c(&bytes[..96]);
         bytes[96..100].copy_from_slice(&crc.to_le_bytes());
     });
