@@ -102,7 +102,9 @@ fn answer(engine: &Engine, session: &mut Session, request: &OwnedRequest, load: 
                 return Given::Reply(out);
             }
             Outcome::Flow(Flow::Close) => return Given::Goodbye(out),
-            Outcome::Flow(Flow::Park(_) | Flow::Reload | Flow::Clients(_)) => return Given::Later(out),
+            Outcome::Flow(Flow::Park(_) | Flow::Reload | Flow::Clients(_)) | Outcome::Block(..) => {
+                return Given::Later(out);
+            }
             Outcome::Load(rows) => {
                 engine.load(rows, Box::new(|_| {}));
                 load();

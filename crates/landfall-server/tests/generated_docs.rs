@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use landfall_server::commands::Spec;
-use landfall_server::commands::spec::Group;
+use landfall_server::commands::spec::{Group, Keys};
 use landfall_server::commands::table::differences::{DIFFERENCES, MISSING};
 use landfall_server::commands::table::{COMMANDS, everything, named};
 
@@ -47,6 +47,7 @@ fn arguments(spec: &Spec) -> String {
 fn keys(spec: &Spec) -> String {
     let own = if spec.container.is_empty() { 0 } else { 1 };
     match (spec.keys.first, spec.keys.last) {
+        (0, _) if spec.keys == Keys::STREAMS => "behind `STREAMS`".to_owned(),
         (0, _) => "none".to_owned(),
         (first, -1) => {
             format!("from {} on{}", first - own, if spec.keys.step > 1 { ", every second" } else { "" })

@@ -20,6 +20,8 @@ pub enum Asked {
     Kill(Filter),
     /// CLIENT KILL with an address alone: close it, or say that there is none.
     KillAddress(String),
+    /// CLIENT UNBLOCK: end the wait of the one with this number, with an error or as if its time were over.
+    Unblock(u64, bool),
 }
 
 /// Which connections are meant; each part that is there has to match.
@@ -182,10 +184,18 @@ pub fn unpause(_: &mut Session, _: &Engine, _: &Request<'_>, reply: Reply<'_, '_
 
 /// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`
 pub fn unblock(_: &mut Session, _: &Engine, request: &Request<'_>, reply: Reply<'_, '_>) -> Flow {
-    match numbers::integer(&request[2]) {
-        // WAIT alone waits, and its time ends it.
-        Ok(_) => reply.integer(0),
-        Err(_) => reply.error("ERR value is not an integer or out of range"),
+    let with_error = match request.arg(3) {
+        None => Some(false),
+        Some(word) if word.eq_ignore_ascii_case(b"TIMEOUT") => Some(false),
+        Some(word) if word.eq_ignore_ascii_case(b"ERROR") => Some(true),
+        Some(_) => None,
+    };
+    match (with_error, numbers::integer(&request[2])) {
+        (None, _) => reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+        (_, Err(_)) => reply.error("ERR value is not an integer or out of range"),
+        (Some(with_error), Ok(id)) => {
+            return Flow::Clients(Asked::Unblock(u64::try_from(id).unwrap_or(0), with_error));
+        }
     }
     Flow::Done
 }

@@ -1,5 +1,5 @@
-//! XADD: an event of a table.
-//! Streams over key-value keys are another matter and are refused by name.
+//! XADD on a table: an event.
+//! Streams over key-value keys are another matter ([`super::streams`]).
 
 use landfall::engine::ops::rows;
 use landfall::engine::{Refusal, Stop};
@@ -21,15 +21,12 @@ pub fn xadd(call: &mut Call<'_, '_>) -> Result<(), Stop> {
             .into());
         }
         Target::Key => {
-            return Err(Refusal::invalid(
-                "no table has this name, and streams over key-value keys are not built yet; create a table for the events",
-            )
-            .into());
+            return Err(Refusal::invalid("no table has this name").into());
         }
     };
     if call.arg(2) != b"*" {
         return Err(Refusal::invalid(
-            "the id of an event is its place in the log; write * for it (options of XADD are not built yet)",
+            "the id of an event is its place in the log; write * for it, and no options",
         )
         .into());
     }

@@ -124,7 +124,7 @@ fn keys_within<'r>(request: &Request<'r>, reply: Reply<'_, '_>) -> Option<(&'sta
         reply.error("ERR Invalid number of arguments specified for command");
         return None;
     }
-    Some((spec, spec.key_args(asked).filter_map(|at| request.arg(at + 2)).collect()))
+    Some((spec, spec.key_args_behind(request, 2).filter_map(|at| request.arg(at)).collect()))
 }
 
 fn describe_all(reply: Reply<'_, '_>) {
@@ -136,10 +136,12 @@ fn describe(spec: &Spec, reply: Reply<'_, '_>) {
     reply.array_header(10);
     reply.bulk(spec.full_name().as_bytes());
     reply.integer(spec.arity.into());
-    simple_set(&spec.flags.names(), reply);
+    let mut flags = spec.flags.names();
+    flags.extend((spec.keys == Keys::STREAMS).then_some("movablekeys"));
+    simple_set(&flags, reply);
     reply.integer(spec.keys.first as i64);
     reply.integer(spec.keys.last.into());
-    reply.integer(spec.keys.step as i64);
+    reply.integer(if spec.keys == Keys::STREAMS { 0 } else { spec.keys.step as i64 });
     simple_set(&categories(spec), reply);
     reply.array_header(0);
     key_specifications(spec, reply);
@@ -199,6 +201,19 @@ fn key_specifications(spec: &Spec, reply: Reply<'_, '_>) {
     reply.bulk(b"flags");
     access(spec, reply);
     reply.bulk(b"begin_search");
+    if spec.keys == Keys::STREAMS {
+        reply.map_header(2);
+        reply.bulk(b"type");
+        reply.bulk(b"keyword");
+        reply.bulk(b"spec");
+        reply.map_header(2);
+        reply.bulk(b"keyword");
+        reply.bulk(b"STREAMS");
+        reply.bulk(b"startfrom");
+        reply.integer(1);
+        reply.bulk(b"find_keys");
+        return search("range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)], reply);
+    }
     search("index", &[("index", spec.keys.first as i64)], reply);
     reply.bulk(b"find_keys");
     // The last key is counted from the first one, or from the end.

@@ -6,6 +6,7 @@ use landfall::model::LaneId;
 use landfall::model::mapping::Target;
 use landfall_resp::{ReplyWriter, Request};
 
+use crate::commands::streams::reads::Blocking;
 use crate::front::waiting::Wait;
 
 pub mod acl;
@@ -31,6 +32,7 @@ pub mod own;
 pub mod slowlog;
 pub mod spec;
 pub mod status;
+pub mod streams;
 pub mod strings;
 pub mod table;
 pub mod transactions;
@@ -71,6 +73,8 @@ pub struct Call<'a, 'e> {
     pub watch: &'a mut Option<Watch>,
     /// Set by a command whose reply is the place of its event: the log gives it, so the front writes the reply.
     pub event: Option<LaneId>,
+    /// Set by a command that found nothing and may wait for it. In a transaction it does not: its reply is what it wrote.
+    pub blocking: Option<Blocking>,
 }
 
 impl Call<'_, '_> {

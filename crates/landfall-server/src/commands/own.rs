@@ -249,9 +249,11 @@ pub(super) fn part_name(name: &landfall::model::Name) -> String {
     match name.as_bytes() {
         landfall::model::Name::STRING => "value".into(),
         landfall::model::Name::EXPIRES => "expires_ms".into(),
-        _ => match name.as_field() {
-            Some(field) => String::from_utf8_lossy(field).into_owned(),
-            None => name.to_text().into_owned(),
+        landfall::model::Name::STREAM => "stream".into(),
+        _ => match (name.as_field(), name.as_entry()) {
+            (Some(field), _) => String::from_utf8_lossy(field).into_owned(),
+            (None, Some(id)) => format!("entry {id}"),
+            (None, None) => name.to_text().into_owned(),
         },
     }
 }

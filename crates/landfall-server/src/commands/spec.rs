@@ -60,6 +60,25 @@ impl Keys {
     pub const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
     /// Every second argument.
     pub const PAIRS: Keys = Keys { first: 1, last: -1, step: 2 };
+    /// The first half of what stands behind the word STREAMS. Clients are told that the places differ, by numbers of 0.
+    pub const STREAMS: Keys = Keys { first: 0, last: 0, step: 1 };
+
+    /// Where the keys of [`Keys::STREAMS`] are, among arguments of which the command's name is number `name`: the first, and
+    /// how many. None where the arguments make no sense.
+    pub fn of_streams(request: &Request<'_>, name: usize) -> Option<(usize, usize)> {
+        let mut at = name + 1;
+        loop {
+            let word = request.arg(at)?;
+            if word.eq_ignore_ascii_case(b"STREAMS") {
+                let (behind, rest) = (at + 1, request.arg_count() - at - 1);
+                return (rest > 0 && rest.is_multiple_of(2)).then_some((behind, rest / 2));
+            }
+            if !word.eq_ignore_ascii_case(b"COUNT") && !word.eq_ignore_ascii_case(b"BLOCK") {
+                return None;
+            }
+            at += 2;
+        }
+    }
 }
 
 /// The families that the docs list commands by.
@@ -129,6 +148,8 @@ impl Flags {
     pub const BLOCKING: Flags = Flags(1 << 8);
     /// It takes keys or fields away; not among the flags that COMMAND INFO tells, but in its key specifications.
     pub const REMOVES: Flags = Flags(1 << 9);
+    /// It may put entries into streams that somebody waits for; not among the flags that COMMAND INFO tells.
+    pub const WAKES: Flags = Flags(1 << 10);
 
     const NAMES: &'static [(Flags, &'static str)] = &[
         (Flags::WRITE, "write"),
@@ -299,13 +320,35 @@ impl Spec {
     }
 
     /// The numbers of the arguments that are keys.
-    pub fn key_args(&self, args: usize) -> impl Iterator<Item = usize> {
+    pub fn key_args(&self, request: &Request<'_>) -> impl Iterator<Item = usize> {
+        self.key_args_behind(request, 0)
+    }
+
+    /// The same when the command's name is argument number `name`.
+    pub fn key_args_behind(&self, request: &Request<'_>, name: usize) -> impl Iterator<Item = usize> {
+        let (first, end, step) = match self.keys {
+            Keys::STREAMS => {
+                let (first, count) = Keys::of_streams(request, name).unwrap_or_default();
+                (first, first + count, 1)
+            }
+            _ => {
+                let (first, end) = self.fixed_keys(request.arg_count() - name);
+                (first + name, end + name, self.keys.step.max(1))
+            }
+        };
+        (first..end).step_by(step)
+    }
+
+    /// The first key and the end of the keys among so many arguments, where their places are fixed.
+    fn fixed_keys(&self, args: usize) -> (usize, usize) {
+        if self.keys.first == 0 {
+            return (0, 0);
+        }
         let last = match self.keys.last {
             last if last < 0 => args.saturating_sub(last.unsigned_abs() as usize),
             last => last as usize,
         };
-        let first = if self.keys.first == 0 { usize::MAX } else { self.keys.first };
-        (first..=last.min(args.saturating_sub(1))).step_by(self.keys.step.max(1))
+        (self.keys.first, (last + 1).min(args))
     }
 
     /// Whether a request may have so many arguments.

@@ -16,6 +16,10 @@ use crate::commands::spec::Spec;
 impl Front {
     /// Does what CLIENT asked on behalf of a connection, and replies to it.
     pub(super) fn answer_clients(&mut self, token: usize, asked: &Asked) {
+        let unblocked = match asked {
+            Asked::Unblock(id, with_error) => self.unblock(*id, *with_error),
+            _ => false,
+        };
         let now = Instant::now();
         let mut text = String::new();
         let mut killed: Vec<usize> = Vec::new();
@@ -29,6 +33,7 @@ impl Front {
             let is_meant = match asked {
                 Asked::Own => true,
                 Asked::KillAddress(address) => *address == from,
+                Asked::Unblock(..) => break,
                 Asked::List(filter) | Asked::Kill(filter) => {
                     matches(filter, connection, other == token, (&from, &to), now)
                 }
@@ -59,6 +64,7 @@ impl Front {
         match asked {
             Asked::Own | Asked::List(_) => reply.verbatim(b"txt", text.as_bytes()),
             Asked::Kill(_) => reply.integer(count as i64),
+            Asked::Unblock(..) => reply.integer(i64::from(unblocked)),
             Asked::KillAddress(_) if count > 0 => reply.ok(),
             Asked::KillAddress(_) => reply.error("ERR No such client"),
         }

@@ -323,7 +323,7 @@ fn words(spec: &Spec, request: &Request<'_>) -> Vec<Vec<u8>> {
     let named = if spec.container.is_empty() { 1 } else { 2 };
     let mut words: Vec<Vec<u8>> =
         spec.full_name().split('|').map(|word| word.to_uppercase().into_bytes()).collect();
-    for key in spec.key_args(request.arg_count()).take(SLOW_KEYS_MAX).filter_map(|at| request.arg(at)) {
+    for key in spec.key_args(request).take(SLOW_KEYS_MAX).filter_map(|at| request.arg(at)) {
         let cut = &key[..key.len().min(SLOW_KEY_BYTES_MAX)];
         let more = key.len() - cut.len();
         let tail = if more > 0 { format!("... ({more} more bytes)").into_bytes() } else { Vec::new() };

@@ -1,15 +1,18 @@
 //! Runs one request: looks the command up, locks its rows, runs it, logs what it did, and writes exactly one reply.
 //! It never waits: what needs the database is parked, and run again when the rows are there.
 
+use std::sync::atomic::Ordering;
+
 use landfall::engine::ops::names_a_table;
-use landfall::engine::{Engine, Refusal, Stop, Unit};
+use landfall::engine::{Engine, Refusal, Stop};
 use landfall::model::mapping::Target;
 use landfall::model::{LaneId, RowKey};
-use landfall_resp::{Protocol, ReplyWriter, Request};
+use landfall_resp::{OwnedRequest, Protocol, ReplyWriter, Request};
 use smallvec::SmallVec;
 
-use super::event_ids::{event_id, insert_event_ids};
+use super::event_ids::event_id;
 use super::session::{Session, TRANSACTION_BYTES_MAX, Transaction};
+use super::transaction;
 use super::users::Rights;
 use crate::commands::spec::{DataHandler, Flags, Group};
 use crate::commands::table::Unknown;
@@ -25,6 +28,9 @@ pub enum Outcome {
     Rejected,
     /// These rows have to be loaded; nothing was replied. For EXEC the transaction is still queued.
     Load(Vec<(RowKey, LaneId)>),
+    /// There is nothing to reply yet: this request is to run again when somebody has written to its keys, at most so many
+    /// milliseconds long (0: without end).
+    Block(OwnedRequest, u64),
     /// As a session command asks.
     Flow(Flow),
 }
@@ -91,7 +97,7 @@ pub fn execute(
     match spec.handler {
         Handler::Session(handler) => Outcome::Flow(handler(session, engine, request, &mut reply)),
         Handler::Data(handler) => data(engine, session, out, (spec, request, handler)),
-        Handler::Exec => exec(engine, session, out),
+        Handler::Exec => transaction::exec(engine, session, out),
     }
 }
 
@@ -165,7 +171,7 @@ fn data(
         Err(refusal) => return refused(session, out, out.len(), &refusal),
     };
     let keys: SmallVec<[(&[u8], &Target); 4]> = spec
-        .key_args(request.arg_count())
+        .key_args(request)
         .zip(&targets)
         .map(|(at, target)| (request.arg(at).unwrap_or_default(), target))
         .collect();
@@ -181,9 +187,10 @@ fn data(
         origin: session.who.id,
         watch: &mut session.watch,
         event: None,
+        blocking: None,
     };
     let outcome = handler(&mut call);
-    let event = call.event;
+    let (event, blocking) = (call.event, call.blocking);
     if let Some(refusal) = refused_read(engine, &unit) {
         return refused(session, out, start, &refusal);
     }
@@ -195,7 +202,11 @@ fn data(
                 if let Some(lane) = event {
                     ReplyWriter::new(out, session.protocol).bulk(event_id(&written, lane).as_bytes());
                 }
-                Outcome::Done
+                note_wakes(session, spec, request);
+                let waits = blocking.and_then(|it| Some((it.resolved(request)?, it.timeout_ms)));
+                let Some((request, timeout_ms)) = waits else { return Outcome::Done };
+                out.truncate(start);
+                Outcome::Block(request, timeout_ms)
             }
             Err(refusal) => refused(session, out, start, &refusal),
         },
@@ -207,8 +218,16 @@ fn data(
     }
 }
 
+/// Notes the keys of a command that somebody may have waited for.
+pub(super) fn note_wakes(session: &mut Session, spec: &Spec, request: &Request<'_>) {
+    if spec.flags.has(Flags::WAKES) && session.shared.readers.load(Ordering::Relaxed) > 0 {
+        let keys = spec.key_args(request).filter_map(|at| request.arg(at));
+        session.woken.extend(keys.map(<[u8]>::to_vec));
+    }
+}
+
 /// While the log has no room, a value that was accepted last may get lost again: nobody is told of it.
-fn refused_read(engine: &Engine, unit: &landfall::engine::Unit<'_>) -> Option<Refusal> {
+pub(super) fn refused_read(engine: &Engine, unit: &landfall::engine::Unit<'_>) -> Option<Refusal> {
     if engine.has_room() || !unit.read_dirty() || !unit.reads_unsafe() {
         return None;
     }
@@ -216,17 +235,17 @@ fn refused_read(engine: &Engine, unit: &landfall::engine::Unit<'_>) -> Option<Re
     Some(Refusal::Log { reason: reason.into(), outcome_unknown: false })
 }
 
-fn refused(session: &Session, out: &mut Vec<u8>, start: usize, refusal: &Refusal) -> Outcome {
+pub(super) fn refused(session: &Session, out: &mut Vec<u8>, start: usize, refusal: &Refusal) -> Outcome {
     out.truncate(start);
     refuse(&mut ReplyWriter::new(out, session.protocol), refusal);
     Outcome::Done
 }
 
-type Targets = SmallVec<[Target; 1]>;
+pub(super) type Targets = SmallVec<[Target; 1]>;
 
-fn targets_of(engine: &Engine, spec: &Spec, request: &Request<'_>) -> Result<Targets, Refusal> {
+pub(super) fn targets_of(engine: &Engine, spec: &Spec, request: &Request<'_>) -> Result<Targets, Refusal> {
     let mut targets = Targets::new();
-    for at in spec.key_args(request.arg_count()) {
+    for at in spec.key_args(request) {
         let target = engine.resolve(request.arg(at).unwrap_or_default())?;
         if let (Target::Table(table), true) = (&target, spec.name != "XADD") {
             return Err(names_a_table(table));
@@ -234,162 +253,4 @@ fn targets_of(engine: &Engine, spec: &Spec, request: &Request<'_>) -> Result<Tar
         targets.push(target);
     }
     Ok(targets)
-}
-
-/// Where a queued command finds its keys.
-struct Queued {
-    /// Its targets, or why it has none.
-    targets: Result<Targets, Refusal>,
-    /// The number of its first key in the unit.
-    base: usize,
-}
-
-fn exec(engine: &Engine, session: &mut Session, out: &mut Vec<u8>) -> Outcome {
-    let mut reply = ReplyWriter::new(out, session.protocol);
-    let Some(transaction) = session.transaction.take() else {
-        reply.error("ERR EXEC without MULTI");
-        return Outcome::Done;
-    };
-    if transaction.spoiled {
-        session.watch = None;
-        reply.error("EXECABORT Transaction discarded because of previous errors.");
-        return Outcome::Done;
-    }
-    let mut base = 0;
-    let queued: Vec<Queued> = transaction
-        .queued
-        .iter()
-        .map(|(spec, request)| {
-            let targets = targets_of(engine, spec, &request.as_request());
-            let queued = Queued { base, targets };
-            base += queued.targets.as_ref().map_or(0, |targets| targets.len());
-            queued
-        })
-        .collect();
-    run_queued(engine, session, out, transaction, &queued)
-}
-
-/// All keys of a transaction, in the order of its commands.
-fn keys_of<'t>(transaction: &'t Transaction, queued: &'t [Queued]) -> Vec<(&'t [u8], &'t Target)> {
-    let mut keys = Vec::new();
-    for ((spec, request), queued) in transaction.queued.iter().zip(queued) {
-        let request = request.as_request();
-        let args = spec.key_args(request.arg_count());
-        for (at, target) in args.zip(queued.targets.iter().flatten()) {
-            keys.push((request.arg(at).unwrap_or_default(), target));
-        }
-    }
-    keys
-}
-
-/// Writes what a transaction did, and gives its events their ids.
-fn commit_queued(
-    engine: &Engine,
-    session: &mut Session,
-    out: &mut Vec<u8>,
-    start: usize,
-    unit: Unit<'_>,
-    events: Vec<(usize, LaneId)>,
-) -> Outcome {
-    if let Some(refusal) = refused_read(engine, &unit) {
-        session.published.clear();
-        return refused(session, out, start, &refusal);
-    }
-    session.unsafe_reply |= engine.has_room() && unit.read_dirty();
-    match unit.commit() {
-        Ok(written) => {
-            session.wrote(&written);
-            insert_event_ids(session.protocol, out, &events, &written);
-            Outcome::Done
-        }
-        Err(refusal) => {
-            // What would have told of it is not told.
-            session.published.clear();
-            refused(session, out, start, &refusal)
-        }
-    }
-}
-
-/// Whether something changed that the connection watches, which it then no longer does. Asked under the locks of what is
-/// watched: until the transaction is through, it stays so.
-fn is_broken(session: &mut Session, unit: &Unit<'_>) -> bool {
-    session.watch.take_if(|watch| !unit.holds(watch)).is_some()
-}
-
-/// A unit over the keys of a transaction and what its connection watches.
-fn locked<'e>(engine: &'e Engine, session: &Session, keys: &[(&[u8], &Target)]) -> Unit<'e> {
-    match &session.watch {
-        Some(watch) => engine.unit_watching(keys, true, watch),
-        None => engine.unit(keys, true),
-    }
-}
-
-fn run_queued(
-    engine: &Engine,
-    session: &mut Session,
-    out: &mut Vec<u8>,
-    transaction: Transaction,
-    queued: &[Queued],
-) -> Outcome {
-    let keys = keys_of(&transaction, queued);
-    let mut unit = locked(engine, session, &keys);
-    let start = out.len();
-    if is_broken(session, &unit) {
-        ReplyWriter::new(out, session.protocol).null_array();
-        return Outcome::Done;
-    }
-    ReplyWriter::new(out, session.protocol).array_header(transaction.queued.len());
-    // Where the ids of events go, once the log has given them.
-    let mut events: Vec<(usize, LaneId)> = Vec::new();
-    for ((spec, request), queued) in transaction.queued.iter().zip(queued) {
-        let request = request.as_request();
-        let before = out.len();
-        session.shared.counters.ran_inside(spec);
-        let targets = match (&queued.targets, spec.handler) {
-            (Err(refusal), _) => {
-                refused(session, out, before, refusal);
-                continue;
-            }
-            (Ok(_), Handler::Session(handler)) => {
-                let mut reply = ReplyWriter::new(out, session.protocol);
-                handler(session, engine, &request, &mut reply);
-                continue;
-            }
-            (Ok(_), Handler::Exec) => continue,
-            (Ok(targets), Handler::Data(_)) => targets,
-        };
-        let Handler::Data(handler) = spec.handler else { continue };
-        let savepoint = unit.savepoint(targets.len() > 1 && spec.writes());
-        let mut call = Call {
-            engine,
-            request,
-            targets,
-            base: queued.base,
-            unit: &mut unit,
-            reply: ReplyWriter::new(out, session.protocol),
-            origin: session.who.id,
-            watch: &mut session.watch,
-            event: None,
-        };
-        let outcome = handler(&mut call);
-        let event = call.event;
-        match outcome {
-            Ok(()) => events.extend(event.map(|lane| (out.len(), lane))),
-            Err(Stop::Refused(refusal)) => {
-                refused(session, out, before, &refusal);
-                savepoint.into_iter().for_each(|savepoint| unit.restore(savepoint));
-            }
-            Err(Stop::Load) => {
-                // Nothing was done yet: the whole transaction runs again.
-                out.truncate(start);
-                session.published.clear();
-                let wanted = unit.wanted();
-                drop(unit);
-                session.transaction = Some(transaction);
-                return Outcome::Load(wanted);
-            }
-        }
-    }
-    session.watch = None;
-    commit_queued(engine, session, out, start, unit, events)
 }

@@ -78,6 +78,6 @@ fn note(
 ) {
     *last = lookup_like(request.command(), *last);
     let Some(spec) = *last else { return };
-    let keys = spec.key_args(request.arg_count()).take(FORESEEN_MAX - rows.len());
+    let keys = spec.key_args(request).take(FORESEEN_MAX - rows.len());
     rows.extend(keys.filter_map(|at| engine.foreshadow(request.arg(at)?)));
 }

@@ -29,6 +29,8 @@ mod guesses;
 mod held;
 pub mod listen;
 pub mod messages;
+mod parked;
+pub mod readers;
 mod receive;
 pub mod run;
 pub mod session;
@@ -40,6 +42,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls_absent.rs"]
 mod tls;
+mod transaction;
 mod upkeep;
 pub mod users;
 pub mod waiting;
@@ -48,6 +51,7 @@ use connection::Connection;
 use counters::Timed;
 use foresight::Foresight;
 use listen::{Bound, Listener};
+use readers::Readers;
 use receive::Part;
 use session::Session;
 use settings::FrontSettings;
@@ -88,6 +92,8 @@ pub struct Front {
     landing: Vec<usize>,
     /// Connections whose replies wait for room in the log.
     held: Vec<usize>,
+    /// Connections that wait for entries of streams.
+    readers: Readers,
     engine: Option<Arc<Engine>>,
     shared: Arc<Shared>,
     reopen: Reopen,
@@ -172,6 +178,7 @@ impl Front {
             touched: Vec::new(),
             landing: Vec::new(),
             held: Vec::new(),
+            readers: Readers::default(),
             engine: None,
             tls_door,
             shared,
@@ -228,6 +235,7 @@ impl Front {
                 left -= self.serve(left);
             }
             self.end_waits();
+            self.end_reads();
             self.end_held();
             self.keep_up();
             if let Some(failed) = self.finish_turn() {
@@ -265,6 +273,7 @@ impl Front {
             .filter_map(|&token| self.connections.get(token)?.wait.as_ref()?.deadline())
             .map(|deadline| deadline.saturating_duration_since(now) + Duration::from_millis(1))
             .chain(accept)
+            .chain(self.readers.next(now))
             .chain((!self.held.is_empty()).then_some(waiting::HELD_LOOK))
             .chain((!self.connections.is_empty()).then(|| self.upkeep.next().saturating_duration_since(now)))
             .min()
@@ -343,6 +352,7 @@ impl Front {
     }
 
     fn close(&mut self, token: usize) {
+        self.stop_waiting_for_entries(token);
         let Some(mut connection) = self.connections.try_remove(token) else { return };
         connection.socket.say_goodbye();
         connection.session.stop_listening_to_all();

@@ -55,9 +55,11 @@ impl Front {
         if !connection.may_run() {
             // The end of the wait, or of the jam, wakes it again.
             connection.readable = true;
-            // A client that has sent its last byte may still read what it is owed. Only a wait without end is not
-            // kept for somebody who left.
-            if connection.hung_up && matches!(connection.wait, Some(Wait::Landed { deadline: None, .. })) {
+            // A client that has sent its last byte may still read what it is owed. Only a wait without end, or for what
+            // nobody may ever write, is not kept for somebody who left.
+            let is_vain =
+                matches!(connection.wait, Some(Wait::Landed { deadline: None, .. } | Wait::Read { .. }));
+            if connection.hung_up && is_vain {
                 self.close_if_gone(token);
             }
             return None;

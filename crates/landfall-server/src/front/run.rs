@@ -13,18 +13,19 @@ use super::connection::Connection;
 use super::counters::{Counters, Timed};
 use super::execute::{Outcome, execute};
 use super::session::Session;
-use super::shared::{Post, Shared, Who};
-use super::waiting::{Answer, LOAD_ATTEMPTS_MAX, Wait};
+use super::shared::{Post, Shared};
+use super::waiting::{Answer, Wait};
 use super::{Front, READ_BYTES, held};
 use crate::commands::client::Asked;
 use crate::commands::table::find;
 use crate::commands::{Flow, letters};
 
 /// What a connection asks of the loop after a request.
-enum Next {
+pub(super) enum Next {
     Go,
     Stop,
     Load(Vec<(landfall::model::RowKey, landfall::model::LaneId)>),
+    Block(OwnedRequest, u64),
     Clients(Asked),
     Reload,
 }
@@ -100,12 +101,13 @@ impl Front {
     }
 
     /// Does what a request asked of the loop.
-    fn follow(&mut self, token: usize, next: Next) {
+    pub(super) fn follow(&mut self, token: usize, next: Next) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let who = connection.session.who;
         match next {
             Next::Go | Next::Stop => {}
             Next::Clients(asked) => self.answer_clients(token, &asked),
+            Next::Block(request, timeout_ms) => self.wait_for_entries(token, request, timeout_ms),
             Next::Load(rows) => {
                 let shared = self.shared.clone();
                 if let Some(engine) = &self.engine {
@@ -127,6 +129,7 @@ impl Front {
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
         let publishes = !connection.session.published.is_empty();
+        let wakes = !connection.session.woken.is_empty();
         if connection.session.is_silent() && connection.wait.is_none() {
             connection.session.end_silence();
         }
@@ -135,6 +138,9 @@ impl Front {
         }
         if publishes {
             self.deliver(token);
+        }
+        if wakes {
+            self.wake_readers(token);
         }
     }
 
@@ -179,58 +185,6 @@ impl Front {
                     }
                 }
             }
-        }
-    }
-
-    fn parked(&mut self, who: Who) -> Option<&mut Connection> {
-        let connection = self.connections.get_mut(who.token)?;
-        if connection.session.who.id != who.id || connection.wait.is_none() {
-            return None;
-        }
-        begin(connection, &mut self.touched, who.token);
-        Some(connection)
-    }
-
-    fn loaded(&mut self, who: Who, outcome: Result<(), Refusal>) {
-        let Some(connection) = self.parked(who) else { return };
-        let Some(Wait::Load { request, attempts }) = connection.wait.take() else { return };
-        let refusal = match outcome {
-            Err(refusal) => Some(refusal),
-            Ok(()) if attempts >= LOAD_ATTEMPTS_MAX + most_loads(&request) => Some(Refusal::TryAgain(
-                "the rows of this command leave the cache faster than they are loaded; raise maxmemory, or use smaller commands".into(),
-            )),
-            Ok(()) => None,
-        };
-        if let Some(refusal) = refusal {
-            // That was EXEC: what it watched is over as well.
-            if connection.session.transaction.take().is_some() {
-                connection.session.watch = None;
-            }
-            connection.refuse(&refusal);
-            return self.go_on(who.token);
-        }
-        let engine = self.engine.as_deref();
-        let Some(connection) = self.connections.get_mut(who.token) else { return };
-        self.timed.restart();
-        let running = Running {
-            session: &mut connection.session,
-            output: &mut connection.output,
-            wait: &mut connection.wait,
-            closing: &mut connection.closing,
-        };
-        let counted = (&mut self.timed, &self.shared.counters);
-        let next = run_one(engine, running, counted, &request.as_request(), (attempts + 1, true));
-        self.follow(who.token, next);
-        self.go_on(who.token);
-    }
-
-    /// Runs what a connection sent while it was parked.
-    pub(super) fn go_on(&mut self, token: usize) {
-        self.run_input(token);
-        let Some(connection) = self.connections.get_mut(token) else { return };
-        connection.active = self.now;
-        if connection.readable && connection.may_run() && !self.ready.contains(&token) {
-            self.ready.push_back(token);
         }
     }
 
@@ -325,11 +279,6 @@ impl Front {
     }
 }
 
-/// How many rounds of loads a request of so many keys may need: each round loads many rows.
-fn most_loads(request: &OwnedRequest) -> u32 {
-    u32::try_from(request.as_request().arg_count() / 256).unwrap_or(u32::MAX)
-}
-
 pub(super) fn begin(connection: &mut Connection, touched: &mut Vec<usize>, token: usize) {
     if !connection.touched {
         connection.touched = true;
@@ -339,15 +288,15 @@ pub(super) fn begin(connection: &mut Connection, touched: &mut Vec<usize>, token
 }
 
 /// What a request may change of its connection.
-struct Running<'c> {
-    session: &'c mut Session,
-    output: &'c mut Vec<u8>,
-    wait: &'c mut Option<Wait>,
-    closing: &'c mut bool,
+pub(super) struct Running<'c> {
+    pub(super) session: &'c mut Session,
+    pub(super) output: &'c mut Vec<u8>,
+    pub(super) wait: &'c mut Option<Wait>,
+    pub(super) closing: &'c mut bool,
 }
 
 /// Runs one request, notes what it waits for, and counts what it cost. `last`: nothing follows it for now.
-fn run_one(
+pub(super) fn run_one(
     engine: Option<&Engine>,
     Running { session, output, wait, closing }: Running<'_>,
     (timed, counters): (&mut Timed, &Counters),
@@ -371,8 +320,12 @@ fn run_one(
     if session.is_silent() {
         output.truncate(start);
     }
+    if !matches!(outcome, Outcome::Load(_) | Outcome::Block(..)) {
+        session.reading = None;
+    }
     match outcome {
         Outcome::Done | Outcome::Queued | Outcome::Rejected | Outcome::Flow(Flow::Done) => Next::Go,
+        Outcome::Block(request, timeout_ms) => Next::Block(request, timeout_ms),
         Outcome::Load(rows) => {
             *wait = Some(Wait::Load { request: request.to_owned_request(), attempts });
             Next::Load(rows)

@@ -9,6 +9,7 @@ use landfall_resp::{OwnedRequest, Protocol};
 
 use crate::commands::Spec;
 use crate::front::messages::{Kind, Subscriptions};
+use crate::front::readers::Reading;
 use crate::front::shared::{Shared, Who};
 use crate::front::socket::Peer;
 use crate::front::users::{Rights, User};
@@ -45,6 +46,10 @@ pub struct Session {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// Channels and messages that its last request published, for the loop to hand on.
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Keys that its last request wrote to and that somebody may wait for, for the loop to look.
+    pub woken: Vec<Vec<u8>>,
+    /// Since when and how long the request that runs has waited already; none for one that runs for the first time.
+    pub reading: Option<Reading>,
     /// The transaction being queued.
     pub transaction: Option<Transaction>,
     /// What WATCH was told of; until EXEC, DISCARD, UNWATCH or the end of the connection.
@@ -103,6 +108,8 @@ impl Session {
             replies: Replies::On,
             subscriptions: None,
             published: Vec::new(),
+            woken: Vec::new(),
+            reading: None,
             transaction: None,
             watch: None,
             places: Vec::new(),
@@ -148,7 +155,7 @@ impl Session {
     /// Whether the loop has more to do for the last request than to reply.
     #[inline]
     pub fn asks_more(&self) -> bool {
-        self.is_silent() || !self.published.is_empty()
+        self.is_silent() || !self.published.is_empty() || !self.woken.is_empty()
     }
 
     /// Goes on to the next request, after one that wanted no reply.

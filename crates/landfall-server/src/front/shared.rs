@@ -66,6 +66,8 @@ pub struct Shared {
     pub connections: AtomicU64,
     /// Connections ever accepted.
     pub accepted: AtomicU64,
+    /// Connections that wait for entries of streams.
+    pub readers: AtomicU64,
     /// Commands run.
     pub commands: AtomicU64,
     /// A connection that asks nothing for so long is closed, in milliseconds; 0: none is.
@@ -109,6 +111,7 @@ impl Shared {
             connections_max,
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            readers: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             idle_max_ms: AtomicU64::new(0),
             messages: Messages::default(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::shared::Who;
+use super::waiting::Wait;
 use super::{Front, Shared};
 
 /// How often the connections are looked at.
@@ -153,7 +154,9 @@ impl Connection {
         let transaction = self.session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
         let held = self.held.as_ref().map_or(0, |held| held.replies.capacity());
         let watched = self.session.watch.as_ref().map_or(0, |watch| watch.rows() * WATCHED_ROW_BYTES);
+        let waiting = self.wait.as_ref().map_or(0, Wait::held_bytes);
         size_of::<Connection>()
+            + waiting
             + self.socket.held_bytes()
             + self.input.capacity()
             + self.output.capacity()

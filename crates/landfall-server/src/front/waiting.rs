@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use landfall::model::{LaneId, Position};
 use landfall_resp::OwnedRequest;
 
+use super::readers::{Reading, WAITED_KEY_BYTES};
+
 /// What a parked connection waits for.
 pub enum Wait {
     /// Rows are being loaded; then the request runs again.
@@ -14,6 +16,13 @@ pub enum Wait {
         request: OwnedRequest,
         /// How often it was parked already.
         attempts: u32,
+    },
+    /// Somebody has to write to one of its keys; then the request runs again.
+    Read {
+        /// The request, with ids instead of `$`.
+        request: OwnedRequest,
+        /// Since when and how long.
+        reading: Reading,
     },
     /// Positions have to land.
     Landed {
@@ -29,11 +38,24 @@ pub enum Wait {
 }
 
 impl Wait {
-    /// When the wait has to end.
+    /// When the wait has to end; what waits for entries stands in a list of its own.
     pub fn deadline(&self) -> Option<Instant> {
         match self {
             Wait::Landed { deadline, .. } => *deadline,
-            Wait::Load { .. } | Wait::Reply => None,
+            Wait::Read { .. } | Wait::Load { .. } | Wait::Reply => None,
+        }
+    }
+
+    /// The memory that the wait holds, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Wait::Load { request, .. } => request.held_bytes(),
+            // Each key stands once more in the list of those who wait for it.
+            Wait::Read { request, .. } => {
+                2 * request.held_bytes() + request.as_request().arg_count() / 2 * WAITED_KEY_BYTES
+            }
+            Wait::Landed { places, .. } => size_of_val(&**places),
+            Wait::Reply => 0,
         }
     }
 }

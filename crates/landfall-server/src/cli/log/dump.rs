@@ -176,8 +176,9 @@ impl Dump {
             false => format!("({} bytes)", size_bytes(value)),
         };
         // The name of a hash's field comes from a client, and may say as much as a value.
-        match (name.as_field(), self.values) {
-            (Some(field), false) => format!("field ({} bytes){sign}{value}", field.len()),
+        match (name.as_field(), name.as_entry(), self.values) {
+            (Some(field), _, false) => format!("field ({} bytes){sign}{value}", field.len()),
+            (None, Some(id), _) => format!("entry {id}{sign}{value}"),
             _ => format!("{}{sign}{value}", name.to_text()),
         }
     }

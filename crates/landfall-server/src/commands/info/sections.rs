@@ -61,7 +61,7 @@ pub(super) fn clients(Picture { session, .. }: &Picture<'_>) -> String {
         ("connected_clients", read(&session.shared.connections).to_string()),
         ("cluster_connections", "0".into()),
         ("maxclients", session.shared.connections_max.to_string()),
-        ("blocked_clients", "0".into()),
+        ("blocked_clients", read(&session.shared.readers).to_string()),
         ("tracking_clients", "0".into()),
     ])
 }

@@ -88,9 +88,9 @@ const CLIENT: &[Spec] = &[
         .since("3.0.0")
         .differs(&["Refused; `LANDFALL.PAUSE` stops landing, and clients go on."]),
     Spec::session("UNPAUSE", 2, client::unpause, "Answers OK.").admin().since("6.2.0"),
-    Spec::session("UNBLOCK", -3, client::unblock, "0: nobody is blocked for longer than asked.")
+    Spec::session("UNBLOCK", -3, client::unblock, "Ends the wait of a client in XREAD.")
         .admin()
         .since("5.0.0")
-        .differs(&["Always 0."]),
+        .differs(&["Only a client that waits in XREAD; a WAIT is ended by its time, and counts as 0."]),
     help("5.0.0"),
 ];

@@ -1,9 +1,9 @@
-//! The commands over keys and rows: strings, hashes, keys of any type, events.
+//! The commands over keys and rows: strings, hashes, keys of any type, streams and events.
 //! What they mean is in the family's own file and in the engine; here they are only described.
 
 use super::server::help;
 use crate::commands::spec::{Flags, Keys, Spec};
-use crate::commands::{events, hashes, introspection, keys, keyspace, numbers, object, strings};
+use crate::commands::{hashes, introspection, keys, keyspace, numbers, object, streams, strings};
 
 const ONE: Keys = Keys::ONE;
 const TWO: Keys = Keys::TWO;
@@ -121,12 +121,19 @@ pub(super) const GENERIC: &[Spec] = &[
         .fast()
         .since("1.0.0")
         .differs(&["A row is a hash, one of its cells a string."]),
-    Spec::write("RENAME", 3, TWO, keys::rename, "Gives a key another name.").since("1.0.0").differs(NO_ROWS),
+    Spec::write("RENAME", 3, TWO, keys::rename, "Gives a key another name.")
+        .also(Flags::WAKES)
+        .since("1.0.0")
+        .differs(NO_ROWS),
     Spec::write("RENAMENX", 3, TWO, keys::renamenx, "Gives a key another name that no key has.")
+        .also(Flags::WAKES)
         .fast()
         .since("1.0.0")
         .differs(NO_ROWS),
-    Spec::write("COPY", -3, TWO, keys::copy, "Copies a key with its expiry.").since("6.2.0").differs(NO_ROWS),
+    Spec::write("COPY", -3, TWO, keys::copy, "Copies a key with its expiry.")
+        .also(Flags::WAKES)
+        .since("6.2.0")
+        .differs(NO_ROWS),
     Spec::write("EXPIRE", -3, ONE, keys::expire, "Sets the time to live in seconds.")
         .fast()
         .frugal()
@@ -228,11 +235,63 @@ const OBJECT: &[Spec] = &[
     help("6.2.0"),
 ];
 
-pub(super) const STREAMS: &[Spec] =
-    &[Spec::write("XADD", -5, ONE, events::xadd, "Appends an event to a table.")
+pub(super) const STREAMS: &[Spec] = &[
+    Spec::write("XADD", -5, ONE, streams::xadd, "Appends an entry to a stream, or an event to a table.")
         .fast()
+        .also(Flags::WAKES)
         .since("5.0.0")
         .differs(&[
-            "The key names a table without other keys; the id is `*`, and the reply is `<position>-<lane>`. \
+            "When the key names a table (without other keys), the id is `*`, there are no options, and the reply is `<position>-<lane>`. \
              Events of one EXEC have one id.",
-        ])];
+            ABOUT,
+        ]),
+    Spec::read("XLEN", 2, ONE, streams::xlen, "How many entries a stream has.").fast().since("5.0.0"),
+    Spec::read("XRANGE", -4, ONE, streams::xrange, "The entries of a stream between two ids.").since("5.0.0"),
+    Spec::read("XREVRANGE", -4, ONE, streams::xrevrange, "The entries of a stream between two ids, the last first.")
+        .since("5.0.0"),
+    Spec::read(
+        "XREAD",
+        -4,
+        Keys::STREAMS,
+        streams::reads::xread,
+        "The entries of streams behind given ids; it may wait for one.",
+    )
+    .also(Flags::BLOCKING)
+    .since("5.0.0"),
+    Spec::write("XDEL", -3, ONE, streams::xdel, "Removes entries of a stream.").fast().removes().since("5.0.0"),
+    Spec::write("XTRIM", -4, ONE, streams::xtrim, "Removes the oldest entries of a stream.")
+        .removes()
+        .since("5.0.0")
+        .differs(&[ABOUT]),
+    Spec::write("XSETID", -3, ONE, streams::xsetid, "Sets the last id of a stream.").fast().since("5.0.0"),
+    Spec::session("XINFO", -2, introspection::help, "What a stream is.").since("5.0.0").holds(XINFO),
+    no_groups("XGROUP", -2),
+    no_groups("XREADGROUP", -7),
+    no_groups("XACK", -4),
+    no_groups("XCLAIM", -6),
+    no_groups("XAUTOCLAIM", -6).since("6.2.0"),
+    no_groups("XPENDING", -3),
+];
+
+const XINFO: &[Spec] = &[
+    Spec::read("STREAM", -3, SECOND, streams::info::stream, "The length, the ids and the ends of a stream.")
+        .since("5.0.0")
+        .differs(&["The numbers of Redis's tree are those of full nodes, and there are no groups."]),
+    Spec::read("GROUPS", 3, SECOND, streams::info::groups, "An empty list: there are no consumer groups.")
+        .since("5.0.0"),
+    Spec::read("CONSUMERS", 4, SECOND, streams::info::consumers, "Refused: there is no such group.")
+        .since("5.0.0"),
+    help("5.0.0"),
+];
+
+/// A command of consumer groups.
+const fn no_groups(name: &'static str, arity: i32) -> Spec {
+    Spec::session(name, arity, streams::info::no_groups, "Refused: streams have no consumer groups.")
+        .also(Flags::WRITE)
+        .since("5.0.0")
+        .differs(&[
+            "Refused: who reads keeps the last id that was handled, best in the same transaction as its outcome.",
+        ])
+}
+
+const ABOUT: &str = "With `~` entries go a hundred at a time, whatever their size.";

@@ -47,11 +47,6 @@ pub const DIFFERENCES: &[Difference] = &[
 /// Commands of Redis 7.2 that are not there: a family, its commands, and why.
 pub const MISSING: &[(&str, &[&str], &str)] = &[
     ("Strings", &["LCS"], "Not planned: compare in the client."),
-    (
-        "Streams over keys",
-        &["XLEN", "XRANGE", "XREVRANGE", "XREAD", "XDEL", "XTRIM", "XINFO", "XGROUP", "XREADGROUP", "XACK"],
-        "Not built yet; consumer groups are not planned.",
-    ),
     ("Messages of a cluster", &["SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH"], "There is no cluster."),
     ("Tools", &["DEBUG"], "It is for tests of Redis itself."),
     (

@@ -115,6 +115,8 @@ pub fn named(name: &[u8]) -> Option<&'static Spec> {
 
 #[cfg(test)]
 mod tests {
+    use landfall_resp::{Decoded, Limits, RequestDecoder, encode_request};
+
     use super::*;
 
     #[test]
@@ -143,13 +145,31 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_counted_as_redis_counts_them() {
-        let keys =
-            |name: &str, args| lookup(name.as_bytes()).map(|spec| spec.key_args(args).collect::<Vec<_>>());
-        assert_eq!(keys("MSET", 5), Some(vec![1, 3]));
-        assert_eq!(keys("DEL", 3), Some(vec![1, 2]));
-        assert_eq!(keys("SET", 3), Some(vec![1]));
-        assert_eq!(keys("PING", 1), Some(vec![]));
-        assert_eq!(keys("LANDFALL.EVICT", 1), Some(vec![]));
+    fn keys_are_found_where_redis_finds_them() {
+        let keys = |words: &str| {
+            let mut bytes = Vec::new();
+            encode_request(&mut bytes, &words.split(' ').collect::<Vec<_>>());
+            let mut decoder = RequestDecoder::new(Limits::authenticated());
+            let Ok(Decoded::Complete { request, .. }) = decoder.decode(&bytes) else { panic!("{words}") };
+            let spec = lookup(request.command()).unwrap();
+            let text = |at| String::from_utf8_lossy(&request[at]).into_owned();
+            spec.key_args(&request).map(text).collect::<String>()
+        };
+        for (words, found) in [
+            ("MSET a 1 b 2", "ab"),
+            ("DEL a b", "ab"),
+            ("SET a 1", "a"),
+            ("PING", ""),
+            ("LANDFALL.EVICT", ""),
+            ("XREAD STREAMS a 0", "a"),
+            ("XREAD COUNT 2 block 0 streams a b 0 0", "ab"),
+            ("XREAD COUNT STREAMS STREAMS a 0", "a"),
+            ("XREAD STREAMS a b 0", ""),
+            ("XREAD STREAMS", ""),
+            ("XREAD COUNT", ""),
+            ("XREAD NOSUCH STREAMS a 0", ""),
+        ] {
+            assert_eq!(keys(words), found, "{words}");
+        }
     }
 }
