@@ -113,7 +113,7 @@ impl Options {
             (None, Some(limit)) if limit > 0 => {
                 refused("syntax error, LIMIT cannot be used without specifying a trimming strategy")
             }
-            (None, _) if !adds => refused("syntax error, XTRIM must be called with trimming strategy"),
+            (None, _) if !adds => refused("syntax error, XTRIM must be called with a trimming strategy"),
             (_, Some(_)) if !self.about => {
                 refused("syntax error, LIMIT cannot be used without the special ~ option")
             }

@@ -33,7 +33,7 @@ impl Chance {
     }
 }
 
-const KEYS: &[&str] = &["s0", "s1", "s2", "h0", "h1", "x0", "x1"];
+const KEYS: &[&str] = &["s0", "s1", "s2", "h0", "h1", "x0", "x1", "t0", "t1"];
 const FIELDS: &[&str] = &["f", "g", "n", "a long name of a field that is not short", ""];
 const LONG: &str = "x123456789012345678901234567890123456789012345678901234567890123456789";
 const VALUES: &[&str] = &[
@@ -101,6 +101,17 @@ fn word(chance: &mut Chance, prefix: &str, shape: &str) -> Vec<u8> {
     let text = match shape {
         "KEY" => return format!("{prefix}{}", chance.of(KEYS)).into_bytes(),
         "STR" => return format!("{prefix}{}", chance.of(&KEYS[..3])).into_bytes(),
+        "LOG" => return format!("{prefix}{}", chance.of(&KEYS[7..])).into_bytes(),
+        "NEWID" if chance.one_in(8) => chance.of(STRANGE_IDS),
+        // Mostly behind the last one, whichever that is.
+        "NEWID" => return format!("{}-*", 1 + chance.below(12)).into_bytes(),
+        "ID" if chance.one_in(10) => chance.of(STRANGE_IDS),
+        "ID" => return format!("{}-{}", chance.below(12), chance.below(6)).into_bytes(),
+        // Above all that was ever removed: Redis 7.0 does not ask for it, and 7.2 does.
+        "TOPID" => return format!("12-{}", chance.below(9)).into_bytes(),
+        "BOUND" => {
+            return [chance.of(&["", "", "("]).as_bytes(), &word(chance, prefix, "ID")].concat();
+        }
         "HASH" => return format!("{prefix}{}", chance.of(&KEYS[3..5])).into_bytes(),
         "FIELD" => chance.of(FIELDS),
         "FLT" => return format!("{prefix}d{}", chance.below(2)).into_bytes(),
@@ -129,6 +140,29 @@ fn word(chance: &mut Chance, prefix: &str, shape: &str) -> Vec<u8> {
     };
     text.as_bytes().to_vec()
 }
+
+const STRANGE_IDS: &[&str] = &[
+    "0-0",
+    "0",
+    "5",
+    "7-",
+    "-7",
+    "7-x",
+    "7-3-1",
+    "007-1",
+    "+8-2",
+    " 8-2",
+    "8-2 ",
+    "x",
+    "",
+    "-",
+    "+",
+    "$",
+    ">",
+    "*-1",
+    "0-*",
+    "18446744073709551616-0",
+];
 
 /// Shapes of commands; a likelier one stands here more than once. `OPTIONS` is what follows from another list.
 const SHAPES: &[&str] = &[
@@ -226,6 +260,60 @@ const SHAPES: &[&str] = &[
     "PEXPIRETIME KEY",
     "OBJECT ENCODING KEY",
     "OBJECT REFCOUNT KEY",
+    "XADD LOG NEWID FIELD VALUE",
+    "XADD LOG NEWID FIELD VALUE",
+    "XADD LOG NEWID FIELD VALUE FIELD VALUE FIELD VALUE",
+    "XADD KEY NEWID FIELD VALUE",
+    "XADD LOG ID FIELD VALUE",
+    "XADD LOG TRIM NEWID FIELD VALUE",
+    "XADD LOG TRIM NEWID FIELD VALUE",
+    "XADD KEY NOMKSTREAM NEWID FIELD VALUE",
+    "XADD LOG NEWID FIELD VALUE FIELD",
+    "XADD LOG TRIM FIELD VALUE",
+    "XADD LOG NEWID FIELD",
+    "XLEN KEY",
+    "XLEN LOG",
+    "XRANGE LOG - +",
+    "XRANGE LOG BOUND BOUND",
+    "XRANGE LOG BOUND + count WHOLE",
+    "XRANGE KEY BOUND BOUND",
+    "XRANGE LOG - + count",
+    "XRANGE LOG - + NOSUCH 1",
+    "XREVRANGE LOG + -",
+    "XREVRANGE LOG BOUND BOUND count 2",
+    "XREVRANGE KEY BOUND -",
+    "XDEL LOG ID",
+    "XDEL LOG ID ID ID",
+    "XDEL KEY ID",
+    "XTRIM LOG TRIM",
+    "XTRIM KEY TRIM",
+    "XTRIM LOG NOSUCH 1",
+    "XREAD STREAMS LOG ID",
+    "XREAD count 2 STREAMS LOG LOG ID ID",
+    "XREAD count WHOLE STREAMS LOG 0",
+    "XREAD STREAMS KEY KEY 0 $",
+    "XREAD BLOCK 1 STREAMS LOG $",
+    "XREAD BLOCK WHOLE STREAMS LOG ID ID",
+    "XREAD BLOCK x STREAMS LOG $",
+    "XREAD BLOCK -1 STREAMS LOG $",
+    "XREAD count 1 STREAMS LOG",
+    "XREAD count 1 NOSUCH LOG 0",
+    "XREAD GROUP g c STREAMS LOG 0",
+    "XREAD NOACK STREAMS LOG 0",
+    "XREAD count STREAMS LOG 0",
+    "XINFO STREAM KEY",
+    "XINFO STREAM LOG",
+    "XINFO STREAM LOG FULL",
+    "XINFO STREAM LOG FULL count WHOLE",
+    "XINFO STREAM LOG NOSUCH",
+    "XINFO GROUPS KEY",
+    "XINFO CONSUMERS LOG g",
+    "XINFO NOSUCH LOG",
+    "XSETID LOG TOPID",
+    "XSETID LOG x",
+    "XSETID LOG TOPID ENTRIESADDED WHOLE",
+    "XSETID LOG TOPID ENTRIESADDED WHOLE MAXDELETEDID ID",
+    "XSETID KEY TOPID NOSUCH",
     "GET",
     "HGET KEY",
     "SET STR",
@@ -279,6 +367,33 @@ const GETEX_OPTIONS: &[&str] = &[
     "PERSIST PERSIST",
 ];
 
+/// With `~` a trim goes by the nodes of Redis: only where it makes no difference how large they are.
+const TRIM_OPTIONS: &[&str] = &[
+    "MAXLEN 2",
+    "MAXLEN 0",
+    "MAXLEN = 3",
+    "maxlen 5",
+    "MAXLEN WHOLE",
+    "MAXLEN ~ 100",
+    "MAXLEN ~ 0",
+    "MAXLEN ~ 100 LIMIT 5",
+    "MAXLEN ~ 0 LIMIT 0",
+    "MAXLEN ~",
+    "MAXLEN 2 LIMIT 5",
+    "MAXLEN ~ 100 LIMIT -1",
+    "MAXLEN ~ 100 LIMIT x",
+    "LIMIT 5",
+    "LIMIT 0",
+    "MAXLEN 2 MINID 3",
+    "MINID ID",
+    "MINID = ID",
+    "MINID ~ 0",
+    "MINID ~ 99",
+    "MINID NEWID",
+    "NOMKSTREAM MAXLEN 2",
+    "MAXLEN 3 NOMKSTREAM",
+];
+
 const EXPIRE_OPTIONS: &[&str] =
     &["NX", "XX", "GT", "LT", "XX GT", "lt xx", "NX XX", "GT LT", "NX GT", "NOSUCH", "GT GT"];
 
@@ -289,6 +404,7 @@ fn filled(chance: &mut Chance, prefix: &str, shape: &str) -> Request {
             "SETOPTIONS" => SET_OPTIONS,
             "GETEXOPTIONS" => GETEX_OPTIONS,
             "EXPIREOPTIONS" => EXPIRE_OPTIONS,
+            "TRIM" => TRIM_OPTIONS,
             _ => {
                 request.push(word(chance, prefix, part));
                 continue;
@@ -310,7 +426,7 @@ pub(crate) fn command(chance: &mut Chance, prefix: &str) -> Request {
 pub(crate) fn walk(chance: &mut Chance, prefix: &str) -> Request {
     match chance.below(3) {
         2 => vec![chance.of(&["FLUSHALL", "FLUSHDB"]).into()],
-        0 => vec![b"KEYS".to_vec(), format!("{prefix}[sx]?").into_bytes()],
+        0 => vec![b"KEYS".to_vec(), format!("{prefix}[sxt]?").into_bytes()],
         _ => vec![b"KEYS".to_vec(), format!("{prefix}*").into_bytes()],
     }
 }

@@ -5,7 +5,7 @@ use landfall_resp::Value;
 use landfall_sim::client::Request;
 
 /// The names of all excuses.
-pub(crate) const EXCUSES: &[&str] = &["order of fields", "encodings"];
+pub(crate) const EXCUSES: &[&str] = &["order of fields", "encodings", "trees of streams"];
 
 /// Times to live are told at two moments.
 const MOMENTS_MS: i64 = 5_000;
@@ -17,6 +17,7 @@ pub(crate) fn excused(command: &Request, theirs: &Value, ours: &Value) -> bool {
         || has_same_fields(command, theirs, ours)
         || is_encoding(command, theirs, ours)
         || has_same_page(command, theirs, ours)
+        || is_same_stream(command, theirs, ours)
         || are_same_items(theirs, ours)
 }
 
@@ -89,18 +90,36 @@ fn is_encoding(command: &Request, theirs: &Value, ours: &Value) -> bool {
     name(command) == "OBJECT" && (both || refcounts)
 }
 
+/// "trees of streams": how Redis keeps a stream, among what XINFO tells of it.
+fn is_same_stream(command: &Request, theirs: &Value, ours: &Value) -> bool {
+    let tree = |value: &Value| matches!(value, Value::Bulk(name) if name.starts_with(b"radix-tree-"));
+    let told = |value: &Value| -> Option<Vec<Value>> {
+        let all = match value {
+            Value::Array(items) => items.clone(),
+            Value::Map(pairs) => {
+                pairs.iter().flat_map(|(name, value)| [name.clone(), value.clone()]).collect()
+            }
+            _ => return None,
+        };
+        Some(all.chunks(2).filter(|pair| !tree(&pair[0])).flatten().cloned().collect())
+    };
+    let kinds = std::mem::discriminant(theirs) == std::mem::discriminant(ours);
+    name(command) == "XINFO" && kinds && told(theirs).is_some() && told(theirs) == told(ours)
+}
+
 /// The replies of a transaction, which do not say to which commands they belong: the same excuses, one by one.
 fn are_same_items(theirs: &Value, ours: &Value) -> bool {
     let (Value::Array(theirs), Value::Array(ours)) = (theirs, ours) else { return false };
     theirs.len() == ours.len()
         && theirs.iter().zip(ours).all(|(theirs, ours)| {
             let any = |name: &str| vec![name.as_bytes().to_vec()];
-            ["PTTL", "HKEYS", "HGETALL", "OBJECT", "HSCAN"].iter().any(|name| {
+            ["PTTL", "HKEYS", "HGETALL", "OBJECT", "HSCAN", "XINFO"].iter().any(|name| {
                 theirs == ours
                     || is_time(&any(name), theirs, ours)
                     || has_same_fields(&any(name), theirs, ours)
                     || is_encoding(&any(name), theirs, ours)
                     || has_same_page(&any(name), theirs, ours)
+                    || is_same_stream(&any(name), theirs, ours)
             })
         })
 }

@@ -59,7 +59,7 @@ impl Options {
                 Some(_) if is("STREAMS") && Keys::of_streams(request, 0).is_some() => return Ok(options),
                 Some(_) if is("STREAMS") => {
                     return refused(
-                        "Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.",
+                        "Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
                     );
                 }
                 Some(_) if is("GROUP") && at + 2 < request.arg_count() => {

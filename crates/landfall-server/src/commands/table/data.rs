@@ -276,7 +276,7 @@ pub(super) const STREAMS: &[Spec] = &[
 const XINFO: &[Spec] = &[
     Spec::read("STREAM", -3, SECOND, streams::info::stream, "The length, the ids and the ends of a stream.")
         .since("5.0.0")
-        .differs(&["The numbers of Redis's tree are those of full nodes, and there are no groups."]),
+        .differs(&["There are no groups, and the numbers of Redis's tree are those of full nodes."]),
     Spec::read("GROUPS", 3, SECOND, streams::info::groups, "An empty list: there are no consumer groups.")
         .since("5.0.0"),
     Spec::read("CONSUMERS", 4, SECOND, streams::info::consumers, "Refused: there is no such group.")

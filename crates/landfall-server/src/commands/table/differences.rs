@@ -39,6 +39,10 @@ pub const DIFFERENCES: &[Difference] = &[
         text: "`OBJECT ENCODING` is told from the value as it is, and `OBJECT REFCOUNT` is 1; Redis remembers what a value once was, and shares small numbers.",
     },
     Difference {
+        name: "trees of streams",
+        text: "`XINFO STREAM` tells as many nodes of Redis's tree as full ones would be, and a trim with `~` goes by the hundred; Redis goes by the nodes that it happens to have.",
+    },
+    Difference {
         name: "lazy rows",
         text: "Commands that write a row without reading it answer without loading it: whether it was there is then a guess, and the sentence of the command says which.",
     },

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::model::{Command, Content, Model, Reply, as_text};
 use super::{PATIENCE, World, page};
+use crate::engine::ops::streams::{Keep, NewId, Trim};
 use crate::model::row::lane_hash;
-use crate::model::{Change, Intent, RowKey, Value};
+use crate::model::{Change, EntryId, Intent, RowKey, Value};
 use crate::sink::LandingOp;
 use crate::sink::memory::{Failure, MemoryDatabase, Poison};
 
@@ -97,6 +98,32 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (any(), ms()).prop_map(|(k, t)| Command::Expire(k, t)),
         1 => any().prop_map(Command::Persist),
         1 => any().prop_map(Command::Evict),
+        12 => stream_command(key().boxed()),
+    ]
+}
+
+/// Ids are few and low, so that entries meet; now and then one of the time, behind which the low ones are refused.
+fn stream_command(key: BoxedStrategy<String>) -> impl Strategy<Value = Command> {
+    let id = || (0u64..8, 0u64..3).prop_map(|(ms, seq)| EntryId { ms, seq });
+    let new = prop_oneof![
+        1 => Just(NewId::Now),
+        8 => (0u64..8).prop_map(NewId::Within),
+        4 => id().prop_map(NewId::Given),
+    ];
+    let trim = || {
+        let keep = prop_oneof![(0u64..5).prop_map(Keep::Newest), id().prop_map(Keep::From)];
+        keep.prop_map(|keep| Trim { keep, about: None })
+    };
+    // Two of the keys, mostly, so that there is more than one entry.
+    let key =
+        || prop_oneof![3 => prop::sample::select(vec!["c", "d"]).prop_map(str::to_owned), 1 => key.clone()];
+    prop_oneof![
+        6 => (key(), new, 0u64..100, prop::option::weighted(0.2, trim()))
+            .prop_map(|(key, id, value, trim)| Command::Enter(key, id, value.to_string(), trim)),
+        2 => (key(), prop::collection::vec(id(), 1..6)).prop_map(|(key, ids)| Command::Strike(key, ids)),
+        1 => (key(), trim()).prop_map(|(key, trim)| Command::Trim(key, trim)),
+        1 => (key(), id()).prop_map(|(key, id)| Command::SetId(key, id)),
+        3 => key().prop_map(Command::Entries),
     ]
 }
 
@@ -230,6 +257,7 @@ impl History {
         for key in KEYS {
             let command = match self.model.keys.get(key) {
                 Some((Content::Fields(_), _)) => Command::Read(key.into()),
+                Some((Content::Stream(_), _)) => Command::Entries(key.into()),
                 _ => Command::Get(key.into()),
             };
             self.unit(&[command]);

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::ops::streams::{self, Keep, NewEntry, NewId, Trim};
 use crate::engine::ops::{fields, keys, numbers, strings};
 use crate::engine::{Refusal, Stop, Unit};
-use crate::model::Value;
 use crate::model::mapping::Target;
+use crate::model::{EntryId, StreamHead, Value};
 
 /// A command on one key; the same for the engine and for the model.
 #[derive(Debug, Clone)]
@@ -26,7 +27,20 @@ pub(super) enum Command {
     Expire(String, u64),
     Persist(String),
     Evict(String),
+    /// XADD of one field.
+    Enter(String, NewId, String, Option<Trim>),
+    /// XDEL.
+    Strike(String, Vec<EntryId>),
+    /// XTRIM.
+    Trim(String, Trim),
+    /// XSETID.
+    SetId(String, EntryId),
+    /// XRANGE and XINFO.
+    Entries(String),
 }
+
+/// A stream as it is read: its head, and its entries with the values of their fields.
+pub(super) type Stream = (StreamHead, BTreeMap<EntryId, String>);
 
 /// What a command answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +50,8 @@ pub(super) enum Reply {
     Bool(bool),
     Text(Option<String>),
     Fields(Option<BTreeMap<String, String>>),
+    Entry(EntryId),
+    Entries(Option<Stream>),
     WrongType,
     Invalid,
     /// The contract leaves it open.
@@ -46,6 +62,7 @@ pub(super) enum Reply {
 pub(super) enum Content {
     Text(String),
     Fields(BTreeMap<String, String>),
+    Stream(Stream),
 }
 
 /// The state of the world.
@@ -60,7 +77,8 @@ impl Command {
     pub(super) fn key(&self) -> &str {
         use Command::*;
         match self {
-            Get(key) | Read(key) | Del(key) | Persist(key) | Evict(key) => key,
+            Get(key) | Read(key) | Del(key) | Persist(key) | Evict(key) | Entries(key) => key,
+            Enter(key, ..) | Strike(key, _) | Trim(key, _) | SetId(key, _) => key,
             Set(key, ..) | SetAbsent(key, _) | Append(key, _) | Incr(key, _) | Put(key, _) => key,
             Clear(key, _) | Add(key, _, _) | Grow(key, _, _) | Expire(key, _) => key,
         }
@@ -131,6 +149,27 @@ impl Command {
                 unit.evict(at);
                 Reply::Nothing
             }
+            Command::Enter(_, id, value, trim) => {
+                let parts = &[&b"f"[..], value.as_bytes()];
+                let new = NewEntry { id: *id, only_there: false, trim: *trim, parts };
+                streams::add(unit, at, target, &new)?.map_or(Reply::Nothing, Reply::Entry)
+            }
+            Command::Strike(_, ids) => Reply::Int(streams::delete(unit, at, target, ids)? as i64),
+            Command::Trim(_, trim) => Reply::Int(streams::trim(unit, at, target, trim)? as i64),
+            Command::SetId(_, last) => {
+                streams::set_id(unit, at, target, *last, (None, None))?;
+                Reply::Nothing
+            }
+            Command::Entries(_) => streams::read(unit, at, target, |stream| {
+                let text = |entry: &[u8]| {
+                    let value = crate::model::stream::fields(entry).nth(1).unwrap();
+                    String::from_utf8_lossy(value).into_owned()
+                };
+                let all = |stream: &crate::buffer::cache::Stream| {
+                    (*stream.head(), stream.iter().map(|(id, entry)| (id, text(entry))).collect())
+                };
+                Reply::Entries(stream.map(all))
+            })?,
         })
     }
 }
@@ -207,6 +246,15 @@ impl Model {
                 Reply::Bool(have.is_some_and(|(_, expires_ms)| expires_ms > 0))
             }
             (Command::Evict(_), _) => Reply::Nothing,
+            (
+                Command::Enter(..)
+                | Command::Strike(..)
+                | Command::Trim(..)
+                | Command::SetId(..)
+                | Command::Entries(_),
+                have,
+            ) => self.answer_stream(command, have),
+            (_, Some((Content::Stream(_), _))) => Reply::WrongType,
             (Command::Get(_) | Command::Append(..), Some((Content::Fields(_), _))) => Reply::WrongType,
             (_, Some((Content::Text(_), _))) => Reply::WrongType,
             (_, have) => {
@@ -224,6 +272,19 @@ impl Model {
                 reply
             }
         }
+    }
+
+    fn answer_stream(&mut self, command: &Command, have: Option<(Content, u64)>) -> Reply {
+        let (mut stream, expires_ms) = match have {
+            Some((Content::Stream(stream), expires_ms)) => (Some(stream), expires_ms),
+            Some(_) => return Reply::WrongType,
+            None => (None, 0),
+        };
+        let reply = of_stream(&mut stream, command, self.now_ms);
+        if let Some(stream) = stream {
+            self.keys.insert(command.key().to_owned(), (Content::Stream(stream), expires_ms));
+        }
+        reply
     }
 
     fn store(&mut self, key: String, text: String, expires_ms: u64) -> Reply {
@@ -270,6 +331,62 @@ impl Model {
             self.rows.insert(command.key().to_owned(), row);
         }
         reply
+    }
+}
+
+fn of_stream(stream: &mut Option<Stream>, command: &Command, now_ms: u64) -> Reply {
+    let trimmed = |entries: &mut BTreeMap<EntryId, String>, trim: &Trim| {
+        let before = entries.len();
+        match trim.keep {
+            Keep::Newest(most) => {
+                while entries.len() as u64 > most {
+                    entries.pop_first();
+                }
+            }
+            Keep::From(id) => *entries = entries.split_off(&id),
+        }
+        Reply::Int((before - entries.len()) as i64)
+    };
+    match command {
+        Command::Enter(_, id, value, trim) => {
+            let last = stream.as_ref().map_or(EntryId::MIN, |(head, _)| head.last);
+            let behind = EntryId { seq: last.seq + 1, ..last };
+            let id = match id {
+                NewId::Now if now_ms > last.ms => EntryId { ms: now_ms, seq: 0 },
+                NewId::Now => behind,
+                NewId::Within(ms) if *ms == last.ms => behind,
+                NewId::Within(ms) => EntryId { ms: *ms, seq: 0 },
+                NewId::Given(id) => *id,
+            };
+            if id <= last {
+                return Reply::Invalid;
+            }
+            let (head, entries) = stream.get_or_insert_default();
+            (head.last, head.added) = (id, head.added + 1);
+            entries.insert(id, value.clone());
+            trim.iter().for_each(|trim| drop(trimmed(entries, trim)));
+            Reply::Entry(id)
+        }
+        Command::Strike(_, ids) => {
+            let Some((head, entries)) = stream else { return Reply::Int(0) };
+            let gone = ids.iter().filter(|id| entries.remove(id).is_some()).inspect(|id| {
+                head.deleted = head.deleted.max(**id);
+            });
+            Reply::Int(gone.count() as i64)
+        }
+        Command::Trim(_, trim) => {
+            stream.as_mut().map_or(Reply::Int(0), |(_, entries)| trimmed(entries, trim))
+        }
+        Command::SetId(_, last) => {
+            let Some((head, entries)) = stream else { return Reply::Invalid };
+            if *last < head.deleted || entries.keys().next_back().is_some_and(|top| last < top) {
+                return Reply::Invalid;
+            }
+            head.last = *last;
+            Reply::Nothing
+        }
+        Command::Entries(_) => Reply::Entries(stream.clone()),
+        _ => unreachable!("{command:?} is not about streams"),
     }
 }
 
