@@ -11,6 +11,7 @@ use landfall::model::{Name, RowKey, Value};
 
 use super::context::Context;
 use super::history::{Row, Rows};
+use super::streams::StreamCommand;
 use super::tables::{has_children, of_table};
 
 /// One command. Values are unique in a run, so that a value names its write.
@@ -33,6 +34,7 @@ pub(super) enum Command {
     Owner(u64, String),
     Click(String),
     Reading(String),
+    Stream(u64, StreamCommand),
 }
 
 /// What a command answered.
@@ -47,6 +49,8 @@ pub(super) enum Answer {
 }
 
 const KEYS: u64 = 3;
+/// How many streams there are.
+pub(super) const STREAMS: u64 = 2;
 const ROWS: u64 = 4;
 /// What a value is longer by where the log is to fill.
 const LONG_BYTES: usize = 300;
@@ -64,6 +68,13 @@ impl Command {
     pub(super) fn of_relatives(context: &Context, view: &Rows, unique: u64) -> Command {
         let kind = [14, 16, 16, 17, 18, 18, 19, 19, 19, 22][context.below(10) as usize];
         Command::of(kind, RELATED_ROWS, context, view, unique)
+    }
+
+    /// Any command on a stream.
+    pub(super) fn of_stream(context: &Context, view: &Rows, unique: u64) -> Command {
+        let key = context.below(STREAMS);
+        let stream = view.rows.get(&RowKey::of_key(format!("t{key}").as_bytes()));
+        Command::Stream(key, StreamCommand::any(context, stream.map(|stream| &**stream), unique))
     }
 
     fn of(kind: u64, rows: u64, context: &Context, view: &Rows, unique: u64) -> Command {
@@ -132,6 +143,7 @@ impl Command {
         match self {
             Command::Set(key, ..) | Command::Get(key) | Command::Delete(key) => format!("s{key}"),
             Command::Increment(key) => format!("n{key}"),
+            Command::Stream(key, _) => format!("t{key}"),
             Command::SetField(key, ..) | Command::Fields(key) => format!("h{key}"),
             Command::Put(row, _) | Command::Grow(row, _) | Command::Add(row, _) => format!("page:{row}"),
             Command::Read(table, row) | Command::DeleteRow(table, row) => format!("{table}:{row}"),
@@ -178,6 +190,7 @@ impl Command {
             )),
             Command::Delete(_) => keys::delete(unit, at, target).map(Answer::Was),
             Command::Increment(_) => numbers::increment(unit, at, target, 1).map(Answer::Sum),
+            Command::Stream(_, command) => command.run(unit, at, target),
             Command::SetField(_, field, value) => put(unit, &[(&format!("f{field}"), value)]),
             Command::Fields(_) | Command::Read(..) => {
                 let mut row = BTreeMap::new();
@@ -211,23 +224,23 @@ impl Command {
 
     /// What it does to the rows, and what it has to answer.
     pub(super) fn expect(&self, rows: &mut Rows, now_ms: u64) -> Answer {
-        let Some(row) = self.row() else {
-            let (table, id) = match self {
-                Command::Click(id) => ("click", id),
-                Command::Reading(id) => ("reading", id),
-                _ => return Answer::Done,
-            };
-            let id = format!("{:?}", Some(Value::from(id.as_str())));
-            let count = rows.events.entry((table.into(), id)).or_default();
-            *count = if table == "click" { 1 } else { *count + 1 };
-            return Answer::Done;
-        };
+        let Some(row) = self.row() else { return self.count_event(rows) };
         let part = Name::from_bytes;
         let expired = |columns: &&Arc<Row>| match columns.get(&part(Name::EXPIRES)) {
             Some(Value::Int(ms)) => *ms as u64 > now_ms,
             _ => true,
         };
         let seen = rows.rows.get(&row).filter(expired).cloned();
+        if let Command::Stream(_, command) = self {
+            let (stream, answer) = command.expect(seen.as_deref().cloned(), now_ms);
+            match stream {
+                Some(stream) => drop(rows.rows.insert(row, Arc::new(stream))),
+                // What is over is removed only when it is written to or swept.
+                None if seen.is_some() => drop(rows.rows.remove(&row)),
+                None => {}
+            }
+            return answer;
+        }
         let mut columns = seen.as_deref().cloned().unwrap_or_default();
         let text = |value: &str| Value::from(value);
         let answer = match self {
@@ -274,10 +287,22 @@ impl Command {
             Command::Account(_, email, owner) => {
                 put_columns(&mut columns, &[("email", text(email)), ("owner", text(owner))])
             }
-            Command::Click(_) | Command::Reading(_) => Answer::Done,
+            Command::Click(_) | Command::Reading(_) | Command::Stream(..) => Answer::Done,
         };
         rows.rows.insert(row, Arc::new(columns));
         answer
+    }
+
+    fn count_event(&self, rows: &mut Rows) -> Answer {
+        let (table, id) = match self {
+            Command::Click(id) => ("click", id),
+            Command::Reading(id) => ("reading", id),
+            _ => return Answer::Done,
+        };
+        let id = format!("{:?}", Some(Value::from(id.as_str())));
+        let count = rows.events.entry((table.into(), id)).or_default();
+        *count = if table == "click" { 1 } else { *count + 1 };
+        Answer::Done
     }
 
     fn shown_row(&self, columns: Option<&Row>) -> BTreeMap<String, String> {

@@ -39,6 +39,8 @@ pub(super) struct Context {
     pub(super) clears: bool,
     /// Whether the log is so small in this run, and what is written so long, that a group which does not land has to be spilled.
     pub(super) spills: bool,
+    /// Whether clients have streams in this run.
+    pub(super) streams: bool,
     told: Mutex<Told>,
 }
 
@@ -67,6 +69,7 @@ impl Context {
             // Not by the dice: runs without it stay what they were.
             clears: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0,
             spills: seed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 62 == 0,
+            streams: seed.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 62 == 1,
             told: Mutex::new(Told { trace: trace.then(Vec::new), ..Told::default() }),
         })
     }

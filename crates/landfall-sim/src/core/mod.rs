@@ -26,6 +26,7 @@ mod database;
 mod faults;
 mod history;
 mod snapshot;
+mod streams;
 mod swarm;
 mod tables;
 mod traced_log;

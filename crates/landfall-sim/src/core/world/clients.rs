@@ -135,6 +135,10 @@ impl World {
             };
             let command = match relatives {
                 true => Command::of_relatives(&self.context, &rows, unique),
+                false if self.context.streams && self.context.one_in(3) => {
+                    self.context.reached("a stream");
+                    Command::of_stream(&self.context, &rows, unique)
+                }
                 false => Command::any(&self.context, &rows, unique),
             };
             if self.is_loose(&command) {

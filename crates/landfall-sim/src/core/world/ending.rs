@@ -9,8 +9,9 @@ use landfall::model::letter::Intent;
 use landfall::model::{LaneId, Position, RowKey};
 
 use super::World;
-use crate::core::commands::Command;
+use crate::core::commands::{Command, STREAMS};
 use crate::core::history::difference;
+use crate::core::streams::StreamCommand;
 
 /// After healing everything lands within so many rounds, each of which lets some time pass.
 const ROUNDS_MAX: u64 = 3_000;
@@ -200,7 +201,9 @@ impl World {
         let tables = ["page", "parent", "child", "account"];
         let rows = (1..=4).flat_map(|row| tables.map(|table| Command::Read(table, row)));
         let keys = (0..3).flat_map(|key| [Command::Get(key), Command::Fields(key)]);
-        for command in rows.chain(keys) {
+        let streams = if self.context.streams { STREAMS } else { 0 };
+        let streams = (0..streams).map(|key| Command::Stream(key, StreamCommand::Entries));
+        for command in rows.chain(keys).chain(streams) {
             self.run(0, vec![command], 0);
             for _ in 0..200 {
                 if self.clients_are_quiet() {
