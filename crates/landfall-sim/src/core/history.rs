@@ -9,6 +9,8 @@ use landfall::model::{
 };
 
 mod disasters;
+#[cfg(test)]
+mod tests;
 
 /// A row: its columns or parts that are not NULL, without the key.
 pub(super) type Row = BTreeMap<Name, Value>;
@@ -31,6 +33,8 @@ pub(super) type Step = (LaneId, (Position, Anchor), (Position, Anchor));
 pub(super) struct Record {
     pub(super) lanes: Vec<(LaneId, Position)>,
     pub(super) changes: Vec<(u8, LoggedChange)>,
+    /// Each lane's anchors before and behind it.
+    pub(super) links: Vec<(LaneId, Anchor, Anchor)>,
 }
 
 /// A step of a lane: the anchor before, the record (none: a gap), and how many positions it takes.
@@ -143,33 +147,33 @@ pub(super) fn difference(expected: &Rows, found: &Rows) -> String {
 }
 
 impl History {
-    /// Notes an appended record; `links` are each lane's anchors before and behind it.
-    pub(super) fn append(&mut self, record: Record, links: &[(LaneId, Anchor, Anchor)]) {
+    /// Notes an appended record.
+    pub(super) fn append(&mut self, record: Record) {
         self.order.push(self.records.len());
         for (_, change) in &record.changes {
             self.view.apply(change);
             touch(&mut self.touched, change, self.order.len());
         }
+        self.records.push(record);
         // A copy may have gone the same way before.
-        for &(lane, _, behind) in links {
-            self.links.remove(&(lane, behind));
-        }
-        self.link(record, links);
+        self.relink(self.records.len() - 1);
     }
 
     /// Notes a record that another copy of the log has: it may land, and nobody here knows of it.
-    pub(super) fn append_to_copy(&mut self, record: Record, links: &[(LaneId, Anchor, Anchor)]) {
+    pub(super) fn append_to_copy(&mut self, record: Record) {
         self.has_copies = true;
-        self.link(record, links);
-    }
-
-    fn link(&mut self, record: Record, links: &[(LaneId, Anchor, Anchor)]) {
-        let number = self.records.len();
-        for &(lane, before, behind) in links {
-            let link = Link { before, record: Some(number), positions: 1 };
+        for &(lane, before, behind) in &record.links {
+            let link = Link { before, record: Some(self.records.len()), positions: 1 };
             self.links.entry((lane, behind)).or_insert(link);
         }
         self.records.push(record);
+    }
+
+    /// From now on this record is meant by the places that it ends at, and no other that has the same ones.
+    fn relink(&mut self, number: usize) {
+        for &(lane, before, behind) in &self.records[number].links {
+            self.links.insert((lane, behind), Link { before, record: Some(number), positions: 1 });
+        }
     }
 
     pub(super) fn gap(&mut self, lane: LaneId, before: Anchor, behind: Anchor, positions: u64) {

@@ -62,8 +62,8 @@ impl TracedLog {
             }
         }
         self.context.mix(appended.end);
-        let record = Record { lanes: places, changes };
-        if self.is_copy { history.append_to_copy(record, &links) } else { history.append(record, &links) }
+        let record = Record { lanes: places, changes, links };
+        if self.is_copy { history.append_to_copy(record) } else { history.append(record) }
     }
 }
 

@@ -16,6 +16,13 @@ impl History {
         self.base.1.clear();
     }
 
+    /// The log is an older copy. What it holds is meant again, and not what was appended in its place since: a lane in which
+    /// both went the same way has the same anchors.
+    pub(in crate::core) fn restore(&mut self, order: Vec<usize>) {
+        order.iter().for_each(|number| self.relink(*number));
+        self.order = order;
+    }
+
     /// A log is opened; whether it is the same as before, or one that nobody has ever seen.
     pub(in crate::core) fn open_log(&mut self, lineage: Lineage) -> bool {
         let before = self.lineage.replace(lineage);

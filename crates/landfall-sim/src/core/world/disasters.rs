@@ -157,7 +157,7 @@ impl World {
         self.lose(Crash::Kill);
         self.disk.restore(&copy.disk);
         self.begin_disaster(Disaster::OldVolume);
-        self.history.lock().order = copy.order;
+        self.history.lock().restore(copy.order);
         self.start();
     }
 
