@@ -15,7 +15,7 @@ use super::retry::Mark;
 use super::start::{StartVerdict, start_verdict};
 use super::take_over::anchor_of;
 use super::{Lander, OpenError};
-use crate::buffer::log::{Head, LogError};
+use crate::buffer::log::{Gap, Head, LogError};
 use crate::env::planted::{Bug, planted};
 use crate::error::SinkError;
 use crate::model::{Anchor, IncidentKind, LaneId, Position, Watermark, catalogue_note};
@@ -180,7 +180,7 @@ impl Lander {
         let anchor = anchor_of(&*self.log, lane, position)?;
         let head = self.log.head(lane);
         // The database stands within the gap of a start without it: the log had lost its end before that.
-        let lost = self.log.gap_over(lane, position).filter(|gap| gap.from.position < position);
+        let lost = self.gap_around(lane, position);
         let mut is_behind = lost.is_some();
         if let Some(gap) = lost {
             self.declare_behind(lane, gap.from.position, position)?;
@@ -213,14 +213,24 @@ impl Lander {
         Ok(is_behind)
     }
 
-    fn declare_behind(&self, lane: LaneId, end: Position, position: Position) -> Result<(), OpenError> {
+    /// The gap that a position lies in: the log knows of records there no more than that they are not its own.
+    pub(super) fn gap_around(&self, lane: LaneId, position: Position) -> Option<Gap> {
+        self.log.gap_over(lane, position).filter(|gap| gap.from.position < position)
+    }
+
+    pub(super) fn declare_behind(
+        &self,
+        lane: LaneId,
+        end: Position,
+        position: Position,
+    ) -> Result<(), LogError> {
         let what = format!(
             "the log of lane {lane} ended at position {end}, and the database has landed up to {position}: the log lost its end, or was an older copy of itself. What was acknowledged behind {position} and not landed is gone. New positions begin behind it"
         );
         self.incidents.declare(IncidentKind::LogBehind, Some(lane), (end + 1, position), &what);
         // Behind the gap nothing would tell any more that something is missing.
         match self.incidents.trouble() {
-            Some(reason) => Err(LogError::Io { what: "the start".into(), reason }.into()),
+            Some(reason) => Err(LogError::Io { what: "an incident".into(), reason }),
             None => Ok(()),
         }
     }

@@ -112,6 +112,9 @@ impl Lander {
         let found = Mark { position: watermark.position, anchor: watermark.anchor };
         let failed = |error| Failure::Log { error, groups: BTreeSet::from([lane.group]) };
         let anchor = anchor_of(&*self.log, id, found.position).map_err(failed)?;
+        // As at a start: where this log lost records, it goes on behind those that the database has.
+        let is_in_gap = || found.position < lane.at.position && self.gap_around(id, found.position).is_some();
+        let anchor = anchor.or_else(|| is_in_gap().then_some(found.anchor));
         Ok(verdict(lane.at, to, found, self.log.head(id).position, anchor))
     }
 
@@ -171,8 +174,11 @@ impl Lander {
 
     /// The database lost commits: the lane lands again from the log, if the log still has the records.
     fn go_back(&mut self, id: LaneId, mark: Mark) -> Result<(), Failure> {
+        let lost = self.gap_around(id, mark.position);
+        let declared = lost.map_or(Ok(()), |gap| self.declare_behind(id, gap.from.position, mark.position));
         let Some(lane) = self.lanes.get_mut(&id) else { return Ok(()) };
         let at = lane.group;
+        declared.map_err(|error| Failure::Log { error, groups: BTreeSet::from([at]) })?;
         match self.log.rewind(id, mark.position) {
             Ok(()) => {
                 lane.at = mark;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::buffer::log::Log;
 use crate::error::SinkError;
 use crate::lander::fakes::{
-    Failover, KEYS, PAGE, World, env, groups, log, open, page, put_firm, set_key, tables, view,
+    Failover, KEYS, PAGE, World, env, groups, log, open, open_alone, page, put_firm, set_key, tables, view,
 };
 use crate::lander::{LanderSettings, LaneNote, OpenError};
 use crate::model::IncidentKind;
@@ -82,6 +82,59 @@ fn a_log_that_lost_its_end_gets_a_gap_and_no_position_is_used_twice() {
     assert_eq!(short.write(&[view(1)]), [(PAGE, 4)]);
     assert!(short.settle());
     assert_eq!(short.number(&page(1), "views"), Some(4));
+}
+
+/// A world whose log has one record of a page, while the database has landed two, and a replica of it no more than those.
+fn short_log() -> World {
+    let mut world = World::new();
+    world.write(&[view(1)]);
+    world.write(&[view(1)]);
+    assert!(world.settle());
+    world.database.set_lagging(true);
+    let mut short = world.twin();
+    short.write(&[view(1)]);
+    short.database = world.database.clone();
+    short
+}
+
+fn goes_on_within_its_gap(mut short: World) {
+    short.write(&[view(1)]);
+    assert!(short.settle());
+    short.database.fail_over();
+    assert_eq!(short.watermark(PAGE), 2);
+    short.write(&[view(1)]);
+    assert!(short.settle());
+    assert_eq!(short.number(&page(1), "views"), Some(4));
+    assert_eq!(short.watermark(PAGE), short.log.head(PAGE).position);
+    let incidents = short.lander.incidents().all();
+    assert!(incidents.iter().all(|incident| incident.kind == IncidentKind::LogBehind), "{incidents:?}");
+    assert!(incidents.iter().any(|incident| incident.positions == (2, 2)), "{incidents:?}");
+}
+
+#[test]
+fn a_database_that_goes_back_into_the_gap_of_a_start_without_it_goes_on_from_there() {
+    let mut short = short_log();
+    let database = short.database.clone();
+    database.primary.lock().set_down(true);
+    drop(open_alone(&short, &notes(&*short.log)));
+    database.primary.lock().set_down(false);
+    short.lander = open(&short.env, &short.log, &database, &short.settings, &groups(), &notes(&*short.log))
+        .expect("the database is within the gap");
+    goes_on_within_its_gap(short);
+}
+
+#[test]
+fn a_database_that_goes_back_to_before_the_end_of_a_gap_goes_on_from_there() {
+    let mut short = short_log();
+    // Another one that the log does not have, nor the replica.
+    let mut whole = short.twin();
+    whole.database = short.database.clone();
+    (0..3).for_each(|_| drop(whole.write(&[view(1)])));
+    whole.lander = whole.reopen().expect("the log as it was");
+    assert!(whole.settle());
+    short.lander = short.reopen().expect("a gap is marked");
+    assert_eq!(short.log.head(PAGE).position, 3);
+    goes_on_within_its_gap(short);
 }
 
 #[test]
