@@ -161,6 +161,7 @@ impl View {
         let mut edits = StreamEdits::default();
         match self {
             View::Stream(stream) if !upsert.replace => edits.head = *stream.head(),
+            View::Absent if !upsert.replace => {}
             _ => (*self, expires_ms) = (View::Absent, 0),
         }
         for (name, op) in upsert.columns {
@@ -178,7 +179,7 @@ impl View {
     }
 
     fn take(&mut self, mut expires_ms: u64, upsert: &Upsert) -> u64 {
-        if upsert.replace || !matches!(self, View::String(_) | View::Hash(_)) {
+        if upsert.replace || !matches!(self, View::String(_) | View::Hash(_) | View::Absent) {
             (*self, expires_ms) = (View::Absent, 0);
         }
         let mut fields: Vec<(&[u8], Option<&[u8]>)> = Vec::new();
@@ -195,7 +196,7 @@ impl View {
         if !fields.is_empty() {
             self.set_fields(&FieldEdits::new(fields));
         }
-        if matches!(self, View::Absent) { 0 } else { expires_ms }
+        expires_ms
     }
 
     /// The view of a key-value key from its parts, and when it expires (0: never).
@@ -227,7 +228,8 @@ impl View {
             None if head.is_some() || !entries.is_empty() => {
                 (View::Stream(Box::new(Stream::new(head, entries))), expires_ms)
             }
-            None if fields.is_empty() => (View::Absent, 0),
+            // A time alone: what it was given to is lost. It counts for what comes next, as in the database.
+            None if fields.is_empty() => (View::Absent, expires_ms),
             None => {
                 let mut hash = Hash::default();
                 hash.change(&FieldEdits::new(fields));
@@ -249,6 +251,7 @@ impl View {
                     stream.iter().map(|(id, fields)| (Name::entry(id), Value::Bytes(fields.clone())));
                 entries.chain([(Name::from_bytes(Name::STREAM), head)]).collect()
             }
+            View::Absent if expires_ms > 0 => Vec::new(),
             _ => return None,
         };
         if expires_ms > 0 {
@@ -339,6 +342,20 @@ mod tests {
                 prop_assert_eq!(expires_ms, model_expires_ms);
                 prop_assert!(matches!(view, View::Absent) == matches!(model, View::Absent));
             }
+        }
+    }
+
+    #[test]
+    fn a_time_whose_key_is_lost_counts_for_what_is_put_behind_it() {
+        let put = |name: Name, value| Change::put([(name, value)]);
+        let time = || put(Name::from_bytes(Name::EXPIRES), Value::Int(5));
+        let head = Value::bytes(StreamHead::default().to_string().as_bytes());
+        for later in [put(Name::field(b"f"), Value::bytes(b"1")), put(Name::from_bytes(Name::STREAM), head)] {
+            let mut view = View::Absent;
+            let expires_ms = view.change_key(0, time());
+            assert!(matches!(view, View::Absent));
+            assert_eq!(view.change_key(expires_ms, later), 5);
+            assert!(!matches!(view, View::Absent));
         }
     }
 
