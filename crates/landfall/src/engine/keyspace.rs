@@ -1,5 +1,5 @@
 //! Walks over the key-value keys, for SCAN, KEYS, DBSIZE and RANDOMKEY: cached, pending and stored ones; and over the rows
-//! of one table ([`rows`]), for SCAN.
+//! of one table (`keyspace/rows.rs`), for SCAN.
 //! A walk never waits in the caller's thread, never changes a row, and tells nothing that is less safe than promised.
 //!
 //! # What a walk promises
