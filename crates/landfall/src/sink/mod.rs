@@ -47,6 +47,7 @@ use crate::model::{
     Position, Reason, RowKey, Table, Value, Watermark,
 };
 
+#[cfg(feature = "sqlite")]
 mod entries;
 pub mod isolate;
 pub mod memory;
