@@ -28,11 +28,18 @@ pub fn skipped(name: &str, reason: &str) {
 /// Where Debian keeps programs that the `PATH` of an ordinary user lacks.
 const BEHIND_THE_PATH: &[&str] = &["/usr/sbin", "/sbin"];
 
+/// Where Debian keeps the programs of each version of PostgreSQL.
+const POSTGRESQL: &str = "/usr/lib/postgresql";
+
 /// Where a program is, in `PATH` or where the system keeps its own.
 pub fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(BEHIND_THE_PATH.iter().map(PathBuf::from));
-    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+    // No such folder: no packaged PostgreSQL.
+    let versions = std::fs::read_dir(POSTGRESQL).into_iter().flatten().flatten();
+    let mut versions: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
+    versions.sort();
+    folders.chain(versions.into_iter().rev()).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Where a program is, or `None` and [`skipped`].

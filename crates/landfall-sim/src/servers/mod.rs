@@ -5,9 +5,11 @@
 //! thread that outlives the work.
 
 mod landfall;
+mod postgres;
 mod process;
 mod redis;
 
 pub use landfall::{Landfall, LandfallOptions};
+pub use postgres::Postgres;
 pub use process::tail_of;
 pub use redis::{Appendfsync, Redis};

@@ -64,9 +64,14 @@ impl Process {
 
     /// Asks it to end and waits for that.
     pub(super) fn terminate(&mut self, within: Duration) -> Result<ExitStatus> {
+        self.signalled(Signal::TERM, within)
+    }
+
+    /// Sends it a signal that ends it, and waits for that.
+    pub(super) fn signalled(&mut self, signal: Signal, within: Duration) -> Result<ExitStatus> {
         if self.ended()?.is_none() {
             let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
-            kill_process(pid, Signal::TERM)?;
+            kill_process(pid, signal)?;
         }
         self.wait(within)
     }

@@ -1,0 +1,258 @@
+//! A private PostgreSQL for tests: on a free port and a socket in its temporary folder, with fsync on.
+//! It must never be needed by a test that has to be green on a machine without it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::process::Process;
+use crate::skipping::{find_program, skipped};
+use crate::tools;
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const END_WITHIN: Duration = Duration::from_secs(60);
+/// The user of PostgreSQL, and its password for connections over TCP.
+const USER: &str = "landfall";
+const PASSWORD: &str = "not-a-secret";
+
+/// A server and its folder.
+#[derive(Debug)]
+pub struct Postgres {
+    // Before the folder, so that it is dropped first.
+    server: Mutex<Server>,
+    folder: TempDir,
+    port: u16,
+    databases: Mutex<u32>,
+}
+
+/// The process, and the thread that it ends with: one that lives as long as the owner, whichever thread asked for it.
+#[derive(Debug)]
+struct Server {
+    process: Option<Process>,
+    keeper: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Postgres {
+    /// The programs, if this machine has them.
+    pub fn find() -> Option<PathBuf> {
+        find_program("postgres").filter(|_| find_program("initdb").is_some() && find_program("psql").is_some())
+    }
+
+    /// A server that all who ask for it at the same time share, or none and a word that `test` is skipped.
+    ///
+    /// # Panics
+    /// This machine has PostgreSQL, and it does not start.
+    pub fn shared_or_skip(test: &str) -> Option<Arc<Postgres>> {
+        static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+        if Postgres::find().is_none() {
+            skipped(test, "this machine has no postgres");
+            return None;
+        }
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = shared.upgrade() {
+            return Some(running);
+        }
+        let started = Arc::new(Postgres::start().unwrap_or_else(|error| panic!("{error:#}")));
+        *shared = Arc::downgrade(&started);
+        Some(started)
+    }
+
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// There is no PostgreSQL on this machine, or it does not get ready.
+    pub fn start() -> Result<Postgres> {
+        Postgres::find().context("this machine has no PostgreSQL (package postgresql)")?;
+        let folder = folder()?;
+        let data = folder.path().join("data");
+        let secret = folder.path().join("secret");
+        fs::write(&secret, PASSWORD)?;
+        let owner = Owner::of_this_process()?;
+        owner.give(&[folder.path(), &secret])?;
+        let mut initdb = owner.command("initdb")?;
+        initdb.current_dir(folder.path()).args(["--encoding=UTF8", "--locale=C", "--no-sync", "-U", USER]);
+        initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile"]).arg(&secret);
+        tools::run(initdb.arg("-D").arg(&data))?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let server = Mutex::new(Server { process: None, keeper: None });
+        let postgres = Postgres { server, folder, port, databases: Mutex::new(0) };
+        postgres.restart()?;
+        Ok(postgres)
+    }
+
+    /// Starts the process on the same data again.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn restart(&self) -> Result<()> {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.end(Signal::QUIT)?;
+        let (path, port) = (self.folder.path().to_owned(), self.port);
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let keeper = std::thread::Builder::new().name("postgres-keeper".into()).spawn(move || {
+            let _ = tell.send(launch(&path, port));
+            // Ends when the owner drops its end.
+            let _ = stopped.recv();
+        })?;
+        server.keeper = Some((stop, keeper));
+        let mut process = told.recv().context("the keeper of the server ended")??;
+        process.wait_ready(READY_WITHIN, || self.psql("postgres", "SELECT 1").ok())?;
+        server.process = Some(process);
+        Ok(())
+    }
+
+    /// Kills the server with -9, as a crash of the machine's process would end it.
+    ///
+    /// # Errors
+    /// It cannot be signalled.
+    pub fn kill9(&self) -> Result<()> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).end(Signal::KILL)
+    }
+
+    /// A new, empty database; its name.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn new_database(&self) -> Result<String> {
+        let mut count = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        let name = format!("test_{count}");
+        self.psql("postgres", &format!("CREATE DATABASE {name}"))?;
+        Ok(name)
+    }
+
+    /// The URL of a database over TCP, with the password in it.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The URL of a database over the socket.
+    pub fn socket_url(&self, database: &str) -> String {
+        format!("postgres://{USER}@/{database}?host={}&port={}", self.folder.path().display(), self.port)
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What psql prints for `sql`, unaligned and without headings.
+    ///
+    /// # Errors
+    /// The server refuses, with its words.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut psql = tools::command("psql")?;
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database, "-h"]);
+        psql.arg(self.folder.path()).args(["-p", &self.port.to_string(), "-c", sql]);
+        tools::run(&mut psql).map(|out| out.trim_end().to_owned())
+    }
+}
+
+impl Server {
+    fn end(&mut self, signal: Signal) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.signalled(signal, END_WITHIN)?;
+        }
+        if let Some((stop, keeper)) = self.keeper.take() {
+            drop(stop);
+            keeper.join().map_err(|_| anyhow!("the keeper of the server panicked"))?;
+        }
+        Ok(())
+    }
+}
+
+/// In order, so that nothing stays behind in the system's shared memory.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.end(Signal::QUIT);
+    }
+}
+
+fn launch(folder: &Path, port: u16) -> Result<Process> {
+    let mut command = Owner::of_this_process()?.command("postgres")?;
+    command
+        .current_dir(folder)
+        .arg("-D")
+        .arg(folder.join("data"))
+        .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=on"])
+        .args(["-c", "shared_buffers=64MB", "-c", "max_connections=200"])
+        .arg("-c")
+        .arg(format!("unix_socket_directories={}", folder.display()));
+    Process::start(&mut command, &folder.join("server.log"))
+}
+
+/// A folder that the server's user can reach: the one for temporary files may be in a place of root's own.
+fn folder() -> Result<TempDir> {
+    let builder = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("landfall-postgres-");
+        builder
+    };
+    Ok(if rustix::process::geteuid().is_root() { builder().tempdir_in("/tmp")? } else { builder().tempdir()? })
+}
+
+/// Who the server runs as: PostgreSQL refuses root.
+struct Owner(Option<(u32, u32)>);
+
+impl Owner {
+    fn of_this_process() -> Result<Owner> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Owner(None));
+        }
+        let users = fs::read_to_string("/etc/passwd")?;
+        let ids = |name: &str| {
+            let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+            let mut parts = line.split(':').skip(2).map_while(|id| id.parse().ok());
+            Some((parts.next()?, parts.next()?))
+        };
+        let found = ids("postgres").or_else(|| ids("nobody"));
+        Ok(Owner(Some(found.context("PostgreSQL refuses root, and there is no user postgres or nobody")?)))
+    }
+
+    fn give(&self, paths: &[&Path]) -> Result<()> {
+        let Some((user, group)) = self.0 else { return Ok(()) };
+        paths.iter().try_for_each(|path| Ok(chown(path, Some(user), Some(group))?))
+    }
+
+    fn command(&self, program: &str) -> Result<Command> {
+        let program = find_program(program).with_context(|| format!("this machine lacks {program}"))?;
+        let Some((user, group)) = self.0 else { return Ok(tools::dying_with_parent(program)) };
+        let mut command = tools::command("setpriv")?;
+        command.args(["--reuid", &user.to_string(), "--regid", &group.to_string(), "--clear-groups"]);
+        // Behind the change of the user, which would take the signal away.
+        command.args(["--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(program);
+        Ok(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_postgres_answers_and_keeps_what_was_committed_over_a_kill() {
+        let name = "servers::postgres::tests::a_private_postgres_answers_and_keeps_what_was_committed_over_a_kill";
+        if Postgres::find().is_none() {
+            return skipped(name, "this machine has no postgres");
+        }
+        let postgres = Postgres::start().unwrap();
+        let database = postgres.new_database().unwrap();
+        postgres.psql(&database, "CREATE TABLE t AS SELECT 7 AS n").unwrap();
+        assert_eq!(postgres.psql(&database, "SHOW fsync").unwrap(), "on");
+        postgres.kill9().unwrap();
+        assert!(postgres.psql(&database, "SELECT 1").is_err());
+        postgres.restart().unwrap();
+        assert_eq!(postgres.psql(&database, "SELECT n FROM t").unwrap(), "7");
+    }
+}
