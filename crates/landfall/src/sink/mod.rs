@@ -52,6 +52,8 @@ mod entries;
 pub mod isolate;
 pub mod memory;
 mod parts;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod protocol;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -4,7 +4,7 @@
 use crate::model::{Column, ColumnType, Reference, Table};
 
 /// The tables of the suite as SQL, for databases that take it.
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) const TABLES: &str = "
 CREATE TABLE airline (airline_id smallint NOT NULL PRIMARY KEY, iata char(2) NOT NULL UNIQUE, airlinename varchar(30));
 CREATE TABLE flight (flight_id int NOT NULL PRIMARY KEY, flightno char(8) NOT NULL, \"from\" smallint,

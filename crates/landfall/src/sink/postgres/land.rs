@@ -1,0 +1,252 @@
+//! Lands a batch in one transaction: the lanes' compare-and-set first, then the rows, then COMMIT.
+//! After any error nothing more runs in the transaction: it is rolled back before the error is returned.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::frame::{self, Purpose};
+use super::plan::{self, Work};
+use super::rows::Mapped;
+use super::wire::{Step, Wire};
+use super::{PostgresDatabase, errors, incidents, key_value, lanes, letters};
+use crate::env::failpoint::reach;
+use crate::error::SinkError;
+use crate::model::{Incident, LaneId, LaneRow, Letter, Owner, Watermark};
+use crate::sink::isolate::isolate;
+use crate::sink::parts::{class_of, no_such_table};
+use crate::sink::{
+    Adopted, Landing, LandingContext, LandingOp, LaneStep, LetterStep, RefusedOp, Sink, protocol,
+};
+
+/// A landing connection.
+pub(super) struct PostgresSink {
+    database: PostgresDatabase,
+    context: LandingContext,
+    /// The database that this sink was opened on.
+    identity: Option<[u8; 16]>,
+    /// None after an error that may have broken it; the next call opens another.
+    writer: Option<Writer>,
+}
+
+/// How a transaction ends when nothing fails in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Commit,
+    Rollback,
+}
+
+impl PostgresSink {
+    pub(super) fn open(
+        database: PostgresDatabase,
+        context: LandingContext,
+    ) -> Result<PostgresSink, SinkError> {
+        if let Some((table, _)) = context.audits.first() {
+            return Err(SinkError::Unusable(format!(
+                "table {table} has the setting audit, and this version writes no change logs in PostgreSQL; remove the setting, or let a trigger of the database write it"
+            )));
+        }
+        let mut wire = database.connect()?;
+        let identity = super::schema::identity(&mut wire)?;
+        let writer = Some(Writer { wire, tables: HashMap::new() });
+        Ok(PostgresSink { database, context, identity, writer })
+    }
+
+    fn within<T>(
+        &mut self,
+        (purpose, end): (Purpose, End),
+        tables: impl FnOnce() -> String,
+        work: impl FnOnce(&mut Writer, &LandingContext) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => Writer { wire: self.database.connect_again(self.identity)?, tables: HashMap::new() },
+        };
+        let opened = frame::open(&mut writer.wire, purpose, &self.database.settings);
+        let worked = opened.and_then(|()| work(&mut writer, &self.context));
+        match worked {
+            Ok(done) if end == End::Commit => {
+                // Whatever COMMIT answers, the connection is used again only if it answered well.
+                frame::commit(&mut writer.wire, &tables())?;
+                self.writer = Some(writer);
+                Ok(done)
+            }
+            outcome => {
+                let is_sound = match &outcome {
+                    Ok(_) => true,
+                    Err(error) => {
+                        // The schema may have changed: what is known of the tables is read again.
+                        writer.tables.clear();
+                        matches!(
+                            error,
+                            SinkError::Busy(_) | SinkError::Refused { .. } | SinkError::Fenced { .. }
+                        )
+                    }
+                };
+                // A dropped connection rolls back as well; but who answers has let go of its locks for sure.
+                if frame::roll_back(&mut writer.wire) && is_sound {
+                    self.writer = Some(writer);
+                }
+                outcome
+            }
+        }
+    }
+
+    fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Wire) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        self.within((Purpose::Landing, End::Commit), lane_table, |writer, _| work(&mut writer.wire))
+    }
+
+    fn reading<T>(&mut self, work: impl FnOnce(&mut Wire) -> Result<T, SinkError>) -> Result<T, SinkError> {
+        self.within((Purpose::Reading, End::Rollback), lane_table, |writer, _| work(&mut writer.wire))
+    }
+}
+
+impl Sink for PostgresSink {
+    fn create_lanes(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<(), SinkError> {
+        self.transaction(|wire| lanes::create(wire, owner, lanes))
+    }
+
+    fn take_over(&mut self, owner: &Owner, lanes: &[LaneId]) -> Result<Vec<Watermark>, SinkError> {
+        reach("take-over.begin");
+        // On a new connection: the old one may be in the middle of a transaction that nobody knows the end of.
+        self.writer = None;
+        let taken = self.transaction(|wire| lanes::take_over(wire, owner, lanes));
+        reach("take-over.committed");
+        taken
+    }
+
+    fn lanes(&mut self, lanes: &[LaneId]) -> Result<Vec<Option<LaneRow>>, SinkError> {
+        self.reading(|wire| lanes.iter().map(|&lane| lanes::row(wire, lane)).collect())
+    }
+
+    fn lane_ids(&mut self) -> Result<Vec<LaneId>, SinkError> {
+        self.reading(lanes::ids)
+    }
+
+    fn adopt(&mut self, lanes: &[Adopted], incidents: &[Incident]) -> Result<(), SinkError> {
+        self.transaction(|wire| {
+            lanes::adopt(wire, lanes)?;
+            incidents::declare(wire, incidents)
+        })
+    }
+
+    fn declare(&mut self, incidents: &[Incident]) -> Result<(), SinkError> {
+        self.transaction(|wire| incidents::declare(wire, incidents))
+    }
+
+    fn land(&mut self, landing: &Landing) -> Result<(), SinkError> {
+        let works = plan::plan(landing)?;
+        let tables = || {
+            let mut names: Vec<_> = works.iter().map(Work::table).collect();
+            names.sort_unstable();
+            names.dedup();
+            names.join(", ")
+        };
+        self.within((Purpose::Landing, End::Commit), tables, |writer, context| {
+            protocol::land(landing, &works, &mut Statements { writer, context, landing })
+        })
+    }
+
+    fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
+        self.within((Purpose::Landing, End::Rollback), lane_table, |writer, context| {
+            for step in &landing.lanes {
+                lanes::advance(&mut writer.wire, landing, step)?;
+            }
+            let attempt = |_, op: &LandingOp| writer.attempt(context, op);
+            isolate(&landing.ops, attempt, class_of)
+        })
+    }
+
+    fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
+        self.reading(|wire| letters::page(wire, after, most))
+    }
+}
+
+/// The statements of a landing.
+struct Statements<'s> {
+    writer: &'s mut Writer,
+    context: &'s LandingContext,
+    landing: &'s Landing,
+}
+
+impl protocol::Statements<&Work<'_>> for Statements<'_> {
+    fn advance(&mut self, step: &LaneStep) -> Result<(), SinkError> {
+        lanes::advance(&mut self.writer.wire, self.landing, step)
+    }
+
+    fn write(&mut self, work: &Work<'_>) -> Result<(), SinkError> {
+        self.writer.write(self.context, work, self.landing.ordered)
+    }
+
+    fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
+        letters::write(&mut self.writer.wire, step)
+    }
+}
+
+struct Writer {
+    wire: Wire,
+    tables: HashMap<String, Arc<Mapped>>,
+}
+
+impl Writer {
+    fn run(&mut self, sql: &'static str) -> Result<(), SinkError> {
+        let answers = self.wire.run(&[Step::bare(sql)]);
+        answers.map(|_| ()).map_err(|failure| errors::plain("landfall_lane", failure))
+    }
+
+    /// Writes one operation, or nothing of it when it is refused.
+    fn attempt(&mut self, context: &LandingContext, op: &LandingOp) -> Result<(), SinkError> {
+        self.run("SAVEPOINT landfall_op")?;
+        let written = plan::alone(op).and_then(|work| self.write(context, &work, true));
+        match written {
+            Ok(()) => self.run("RELEASE landfall_op"),
+            Err(refusal @ SinkError::Refused { .. }) => {
+                self.run("ROLLBACK TO landfall_op")?;
+                self.run("RELEASE landfall_op")?;
+                Err(refusal)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&mut self, context: &LandingContext, work: &Work<'_>, ordered: bool) -> Result<(), SinkError> {
+        match work {
+            Work::Clear => key_value::clear(&mut self.wire),
+            Work::Keys(ops) => key_value::change(&mut self.wire, ops),
+            Work::Delete { table, keys } => {
+                let mapped = self.mapped(context, table)?;
+                self.rows(&mapped, &[mapped.delete(keys)?], &[])
+            }
+            Work::Upsert { table, rows } => {
+                let mapped = self.mapped(context, table)?;
+                let (steps, columns) = mapped.upsert(rows, ordered)?;
+                self.rows(&mapped, &steps, &columns)
+            }
+            Work::Append { table, rows } => {
+                let mapped = self.mapped(context, table)?;
+                let (step, columns) = mapped.append(rows)?;
+                self.rows(&mapped, &[step], &columns)
+            }
+        }
+    }
+
+    fn rows(&mut self, mapped: &Mapped, steps: &[Step], columns: &[&str]) -> Result<(), SinkError> {
+        self.wire.run(steps).map(|_| ()).map_err(|failure| mapped.failed(failure, columns))
+    }
+
+    fn mapped(&mut self, context: &LandingContext, name: &str) -> Result<Arc<Mapped>, SinkError> {
+        if let Some(known) = self.tables.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let table = context.catalogue.table(name).ok_or_else(|| no_such_table(name))?;
+        let mapped = Arc::new(Mapped::new(&mut self.wire, table)?);
+        self.tables.insert(name.to_owned(), Arc::clone(&mapped));
+        Ok(mapped)
+    }
+}
+
+fn lane_table() -> String {
+    "landfall_lane".into()
+}

@@ -1,0 +1,114 @@
+//! PostgreSQL: rows land through one connection for each sink, many in a statement; others read.
+//! Every statement names its columns and binds its values; no value ever becomes part of a statement's text.
+//!
+//! # What PostgreSQL does that others do not
+//!
+//! - It answers the COMMIT of a failed transaction with ROLLBACK and no error. Landfall speaks the protocol itself and
+//!   takes only the tag COMMIT, without a warning, for a commit; a lost answer is [`SinkError::Unknown`].
+//! - It would round a decimal or a time that is finer than its column, and cut spaces of a `char`: such values are
+//!   refused. A text cannot hold a zero byte.
+//! - `jsonb` and `uuid` read back as PostgreSQL spells them.
+//! - Settings are of one transaction only and statements have no name, so that a pooler can stand between.
+
+use std::sync::Arc;
+
+use super::{Database, LandingContext, Sink, SinkError, Source};
+use crate::env::Clock;
+use crate::model::{Catalogue, LaneId, Watermark};
+
+mod catalogue;
+mod connect;
+mod errors;
+mod frame;
+mod incidents;
+mod key_value;
+mod land;
+mod lanes;
+mod letters;
+mod load;
+mod pages;
+mod plan;
+mod rows;
+mod schema;
+mod settings;
+mod text;
+mod wire;
+
+pub use schema::SCHEMA;
+pub use settings::{PostgresPlace, PostgresSettings};
+
+#[cfg(test)]
+mod tests;
+
+/// Landing connections that are of use at once: beyond, PostgreSQL lands no more.
+const SINKS_MAX: usize = 4;
+
+/// A PostgreSQL database that rows land in.
+#[derive(Clone)]
+pub struct PostgresDatabase {
+    settings: PostgresSettings,
+    clock: Arc<dyn Clock>,
+}
+
+impl PostgresDatabase {
+    /// The database of these settings. It connects to nothing yet; the clock is for deadlines.
+    pub fn new(settings: PostgresSettings, clock: Arc<dyn Clock>) -> PostgresDatabase {
+        PostgresDatabase { settings, clock }
+    }
+
+    /// Where a lane is, or none when it has no row; unlike a take-over it changes nothing.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot be read, or has never had lanes.
+    pub fn watermark(&self, lane: LaneId) -> Result<Option<Watermark>, SinkError> {
+        let mut wire = self.connect()?;
+        frame::open(&mut wire, frame::Purpose::Reading, &self.settings)?;
+        Ok(lanes::row(&mut wire, lane)?.map(|row| row.watermark))
+    }
+
+    fn connect(&self) -> Result<wire::Wire, SinkError> {
+        connect::connect(&self.settings, &self.clock)
+    }
+
+    /// A connection in the place of one that was lost: to the same database, whatever answers at its place now.
+    fn connect_again(&self, expected: Option<[u8; 16]>) -> Result<wire::Wire, SinkError> {
+        let mut wire = self.connect()?;
+        match schema::identity(&mut wire)? {
+            found if found == expected => Ok(wire),
+            _ => Err(SinkError::Unavailable(format!(
+                "another database is in the place of {}; nothing is written to it",
+                self.settings
+            ))),
+        }
+    }
+}
+
+impl Database for PostgresDatabase {
+    fn describe(&self) -> String {
+        self.settings.to_string()
+    }
+
+    fn set_up(&self) -> Result<(), SinkError> {
+        schema::set_up(&mut self.connect()?)
+    }
+
+    fn identity(&self) -> Result<Option<[u8; 16]>, SinkError> {
+        schema::identity(&mut self.connect()?)
+    }
+
+    fn catalogue(&self) -> Result<Catalogue, SinkError> {
+        catalogue::read(&mut self.connect()?, &self.settings)
+    }
+
+    fn sink(&self, context: LandingContext) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(Box::new(land::PostgresSink::open(self.clone(), context)?))
+    }
+
+    fn source(&self, context: LandingContext) -> Result<Box<dyn Source>, SinkError> {
+        Ok(Box::new(load::PostgresSource::open(self.clone(), context)?))
+    }
+
+    fn sinks_max(&self) -> usize {
+        SINKS_MAX
+    }
+}

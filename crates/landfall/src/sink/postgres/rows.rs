@@ -1,0 +1,394 @@
+//! The statements for rows of mapped tables: many rows in one, from arrays of texts with the columns' own types.
+//! A row that is there is updated and never inserted over with columns missing, because NOT NULL and CHECK are asked of
+//! the proposed row before the conflict is seen. Names are always quoted, values always bound.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::errors::classify;
+use super::text;
+use super::wire::{Cell, Failure, Step, Wire};
+use crate::error::SinkError;
+use crate::model::{Column, ColumnType, Name, Op, Table, Upsert, Value};
+use crate::sink::parts::{self, no_such_table, refused};
+
+/// A table with what its statements are made of.
+pub(super) struct Mapped {
+    pub(super) table: Arc<Table>,
+    /// With its schema, quoted.
+    pub(super) qualified: String,
+    pub(super) columns: Vec<Physical>,
+    /// The columns of each unique index, for the words of a refusal.
+    indexes: Vec<(String, String)>,
+    /// The key can decide a conflict, and nothing but the columns themselves is asked of a proposed row.
+    is_plain: bool,
+}
+
+/// A column as the database has it.
+pub(super) struct Physical {
+    pub(super) quoted: String,
+    /// The type without its length, which a cast would cut values to.
+    pub(super) base: String,
+    /// The length, precision and so on, as PostgreSQL packs them; -1: none.
+    modifier: i64,
+    /// Only an insert that says so may name it.
+    is_always: bool,
+}
+
+const FIND: &str = "SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), \
+ NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c') \
+ AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) \
+ AND NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid \
+   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND y.typtype = 'd') \
+ AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate) \
+ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+ WHERE c.relname = $1::text::name AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) \
+ AND n.nspname NOT IN ('pg_catalog', 'landfall')";
+const COLUMNS: &str = "SELECT a.attname, quote_ident(a.attname), \
+ format_type(CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE a.atttypid END, -1), a.atttypmod, a.attidentity = 'a' \
+ FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+ WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped";
+const INDEXES: &str = "SELECT x.relname, (SELECT string_agg(a.attname, ',' ORDER BY k.n) \
+ FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(at, n) \
+ JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.at WHERE k.n <= i.indnkeyatts) \
+ FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = $1::oid AND i.indisunique";
+
+impl Mapped {
+    /// Asks the database for what the catalogue leaves out.
+    pub(super) fn new(wire: &mut Wire, table: &Arc<Table>) -> Result<Mapped, SinkError> {
+        let failed = |failure| classify(&table.name, failure, |_| None);
+        let name = Some(table.name.as_bytes().to_vec());
+        let found = wire.run(&[Step::new(FIND, vec![name])]).map_err(failed)?;
+        let found = found.into_iter().next().unwrap_or_default().rows.into_iter().next();
+        let found = found.ok_or_else(|| no_such_table(&table.name))?;
+        let of = |sql: &'static str| Step::new(sql, vec![found[0].clone()]);
+        let answers = wire.run(&[of(COLUMNS), of(INDEXES)]).map_err(failed)?;
+        let (physical, indexes) = (&answers[0].rows, &answers[1].rows);
+        let column = |column: &Column| {
+            let row = physical.iter().find(|row| row[0].as_deref() == Some(column.name.as_bytes()))?;
+            Some(Physical {
+                quoted: text::string(row.get(1))?,
+                base: text::string(row.get(2))?,
+                modifier: text::whole(row.get(3))?,
+                is_always: row[4].as_deref() == Some(b"t"),
+            })
+        };
+        let columns = table.columns.iter().map(column).collect::<Option<Vec<_>>>();
+        let index = |row: &Vec<Cell>| {
+            let columns = text::string(row.get(1)).unwrap_or_default();
+            let columns: Vec<_> =
+                columns.split(',').map(|column| format!("{}.{column}", table.name)).collect();
+            Some((text::string(row.first())?, columns.join(", ")))
+        };
+        Ok(Mapped {
+            table: Arc::clone(table),
+            qualified: text::string(found.get(1)).unwrap_or_default(),
+            columns: columns.ok_or_else(|| no_such_table(&table.name))?,
+            indexes: indexes.iter().filter_map(index).collect(),
+            is_plain: found[2].as_deref() == Some(b"t"),
+        })
+    }
+
+    /// The meaning of a failure of a statement that set these columns.
+    pub(super) fn failed(&self, failure: Failure, columns: &[&str]) -> SinkError {
+        let index =
+            |name: &str| self.indexes.iter().find(|(known, _)| known == name).map(|(_, of)| of.clone());
+        let is_value = matches!(&failure, Failure::Refused(refusal) if refusal.code.starts_with("22"));
+        match classify(&self.table.name, failure, index) {
+            SinkError::Refused { table, reason } if is_value && !columns.is_empty() => SinkError::Refused {
+                table,
+                reason: format!("{reason}; the columns are {}", columns.join(", ")),
+            },
+            other => other,
+        }
+    }
+
+    /// The texts of a key, if there can be such a row.
+    fn key_cells(&self, key: &[Value]) -> Result<Vec<Cell>, SinkError> {
+        if key.is_empty() || key.len() != self.table.primary_key.len() {
+            return Err(no_such_table(&self.table.name));
+        }
+        self.table.primary_key.iter().zip(key).map(|(&column, value)| self.cell(column, value)).collect()
+    }
+
+    /// The text of a value, if PostgreSQL keeps it as it is.
+    fn cell(&self, at: usize, value: &Value) -> Result<Cell, SinkError> {
+        let (column, physical) = (&self.table.columns[at], &self.columns[at]);
+        let reason = match value {
+            Value::Text(text) if text.contains('\0') => "text cannot hold a NUL byte",
+            Value::Text(text) if physical.base == "bpchar" && text.ends_with(' ') => {
+                "a char column forgets spaces at the end"
+            }
+            Value::Text(text) if is_finer(&column.kind, text, physical.modifier) => {
+                "the fraction of the seconds has more digits than the column keeps"
+            }
+            Value::Float(n) if physical.base == "real" && !is_exact_in_32_bits(*n) => {
+                "a float of 32 bits would change this number"
+            }
+            _ => return Ok(text::of(value)),
+        };
+        Err(refused(&self.table.name, format!("column {}: {reason}", column.name)))
+    }
+
+    /// One row by its key.
+    pub(super) fn select(&self, key: &[Value]) -> Result<Step, SinkError> {
+        let bound = self.key_cells(key)?;
+        let columns: Vec<_> =
+            self.columns.iter().map(|column| format!("t.{}::text", column.quoted)).collect();
+        let mut sql = format!("SELECT {} FROM {} AS t WHERE ", columns.join(", "), self.qualified);
+        for (at, &column) in self.table.primary_key.iter().enumerate() {
+            let and = if at == 0 { "" } else { " AND " };
+            let Physical { quoted, base, .. } = &self.columns[column];
+            let _ = write!(sql, "{and}t.{quoted} = ${}::{base}", at + 1);
+        }
+        Ok(Step::new(sql, bound))
+    }
+
+    /// Deletes the rows with these keys.
+    pub(super) fn delete(&self, keys: &[Vec<Value>]) -> Result<Step, SinkError> {
+        let cells = keys.iter().map(|key| self.key_cells(key)).collect::<Result<Vec<_>, _>>()?;
+        let input = self.input(&self.table.primary_key.iter().map(|&at| (at, false)).collect::<Vec<_>>());
+        let sql = format!("DELETE FROM {} AS t USING {input} WHERE {}", self.qualified, self.is_same("t"));
+        Ok(Step::new(sql, arrays(&cells)))
+    }
+
+    /// Upserts of one shape, each of another row, and the columns that they set.
+    pub(super) fn upsert(
+        &self,
+        rows: &[(Vec<Value>, &Upsert)],
+        ordered: bool,
+    ) -> Result<(Vec<Step>, Vec<&str>), SinkError> {
+        let Some((_, first)) = rows.first() else { return Ok(Default::default()) };
+        let set = self.set_of(first)?;
+        let cells =
+            rows.iter().map(|(key, upsert)| self.row_cells(key, upsert)).collect::<Result<Vec<_>, _>>()?;
+        let names = set.iter().map(|(at, _)| &*self.table.columns[*at].name).collect();
+        let is_constrained = set.iter().any(|(at, _)| self.table.is_constrained_column(*at));
+        if self.is_direct(&set) {
+            return Ok((vec![Step::new(self.direct(first.replace, &set), arrays(&cells))], names));
+        }
+        let update = self.update(first.replace, &set);
+        let insert = self.insert_missing(&set);
+        // An update of many rows goes in an order of its own, which a constraint may see.
+        let one_by_one = ordered && (is_constrained || first.replace);
+        let chunks = if one_by_one { cells.chunks(1) } else { cells.chunks(cells.len()) };
+        let mut steps = Vec::new();
+        for chunk in chunks {
+            let bound = arrays(chunk);
+            steps.extend(update.clone().map(|sql| Step::new(sql, bound.clone())));
+            steps.push(Step::new(insert.clone(), bound));
+        }
+        Ok((steps, names))
+    }
+
+    /// Events with the same columns, and these columns.
+    pub(super) fn append(&self, rows: &[&[(Name, Value)]]) -> Result<(Step, Vec<&str>), SinkError> {
+        let table = &*self.table;
+        let Some(first) = rows.first() else { return Err(no_such_table(&table.name)) };
+        let columns = first.iter().map(|(name, _)| parts::column(table, name).map(|(at, _)| at));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let mut cells = Vec::with_capacity(rows.len());
+        for row in rows {
+            let cell = |(&at, (_, value)): (&usize, &(Name, Value))| {
+                parts::check(table, &table.columns[at], value)?;
+                self.cell(at, value)
+            };
+            cells.push(columns.iter().zip(row.iter()).map(cell).collect::<Result<Vec<_>, _>>()?);
+        }
+        let names: Vec<&str> = columns.iter().map(|&at| &*table.columns[at].name).collect();
+        if columns.is_empty() {
+            // Nothing to make an array of; and nobody sends many of these.
+            let values = "(DEFAULT)";
+            let Some(any) = self.columns.first() else { return Err(no_such_table(&table.name)) };
+            let all = vec![values; rows.len()].join(", ");
+            let sql = format!("INSERT INTO {} ({}) VALUES {all}", self.qualified, any.quoted);
+            return Ok((Step::bare(sql), names));
+        }
+        let given: Vec<_> = columns.iter().map(|&at| (at, false)).collect();
+        let mut sql = self.insert(&columns, &given);
+        sql.push_str(" ORDER BY i.n");
+        let unless = table.column_index(parts::REQUEST_ID);
+        let unless = unless.filter(|at| parts::has_request_id(table) && columns.contains(at));
+        if let Some(at) = unless {
+            let _ = write!(sql, " ON CONFLICT ({}) DO NOTHING", self.columns[at].quoted);
+        }
+        Ok((Step::new(sql, arrays(&cells)), names))
+    }
+
+    /// The columns that an upsert sets, without the key, and which of them it adds to.
+    fn set_of(&self, upsert: &Upsert) -> Result<Vec<(usize, bool)>, SinkError> {
+        let mut set = Vec::with_capacity(upsert.columns.len());
+        for (name, op) in &upsert.columns {
+            let (at, _) = parts::column(&self.table, name)?;
+            if !self.table.is_key_column(at) {
+                set.push((at, matches!(op, Op::Add(_))));
+            }
+        }
+        Ok(set)
+    }
+
+    /// The key and the values of one row, in the order of the statement's arrays.
+    fn row_cells(&self, key: &[Value], upsert: &Upsert) -> Result<Vec<Cell>, SinkError> {
+        let table = &*self.table;
+        let mut cells = self.key_cells(key)?;
+        for (name, op) in &upsert.columns {
+            let (at, column) = parts::column(table, name)?;
+            if let Some(part) = table.primary_key.iter().position(|&key_column| key_column == at) {
+                if matches!(op, Op::Assign(value) if *value == key[part]) {
+                    continue;
+                }
+                return Err(refused(&table.name, format!("a change cannot move key column {}", column.name)));
+            }
+            match op {
+                Op::Assign(value) => {
+                    parts::check(table, column, value)?;
+                    cells.push(self.cell(at, value)?);
+                }
+                Op::Add(delta) => {
+                    check_delta(table, column, delta)?;
+                    cells.push(text::of(delta));
+                }
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Whether one statement can insert what is not there and update what is.
+    fn is_direct(&self, set: &[(usize, bool)]) -> bool {
+        let is_set = |at: usize| self.table.is_key_column(at) || set.iter().any(|(named, _)| *named == at);
+        let is_required = |column: &Column| !column.nullable && !column.has_default && !column.generated;
+        self.is_plain
+            && set.iter().all(|(_, is_add)| !is_add)
+            && self.table.columns.iter().enumerate().all(|(at, column)| !is_required(column) || is_set(at))
+    }
+
+    fn direct(&self, replace: bool, set: &[(usize, bool)]) -> String {
+        let mut sql = self.insert_of(set);
+        let key: Vec<_> = self.table.primary_key.iter().map(|&at| &*self.columns[at].quoted).collect();
+        let _ = write!(sql, " ORDER BY i.n ON CONFLICT ({}) DO ", key.join(", "));
+        let named = set.iter().map(|(at, _)| {
+            let name = &self.columns[*at].quoted;
+            format!("{name} = excluded.{name}")
+        });
+        let all: Vec<_> = named.chain(self.defaults(replace, set)).collect();
+        match all.is_empty() {
+            true => sql.push_str("NOTHING"),
+            false => {
+                let _ = write!(sql, "UPDATE SET {}", all.join(", "));
+            }
+        }
+        sql
+    }
+
+    /// The statement that changes the rows that are there; none when there is nothing to set.
+    fn update(&self, replace: bool, set: &[(usize, bool)]) -> Option<String> {
+        let first = self.table.primary_key.len() + 1;
+        let named = set.iter().enumerate().map(|(number, (at, is_add))| {
+            let name = &self.columns[*at].quoted;
+            let new = number + first;
+            match *is_add && !replace {
+                // In exact numbers, so that a sum is refused by its own size and not by that of what is added.
+                true => format!("{name} = coalesce(t.{name}, 0)::numeric + i.a{new}"),
+                false => format!("{name} = i.a{new}"),
+            }
+        });
+        let all: Vec<_> = named.chain(self.defaults(replace, set)).collect();
+        let input = self.input(&self.given(set));
+        let (table, is_same) = (&self.qualified, self.is_same("t"));
+        (!all.is_empty())
+            .then(|| format!("UPDATE {table} AS t SET {} FROM {input} WHERE {is_same}", all.join(", ")))
+    }
+
+    fn insert_missing(&self, set: &[(usize, bool)]) -> String {
+        let (table, is_same) = (&self.qualified, self.is_same("o"));
+        format!(
+            "{} WHERE NOT EXISTS (SELECT FROM {table} AS o WHERE {is_same}) ORDER BY i.n",
+            self.insert_of(set)
+        )
+    }
+
+    fn insert_of(&self, set: &[(usize, bool)]) -> String {
+        let given = self.given(set);
+        self.insert(&given.iter().map(|(at, _)| *at).collect::<Vec<_>>(), &given)
+    }
+
+    /// An insert of these columns from arrays.
+    fn insert(&self, columns: &[usize], given: &[(usize, bool)]) -> String {
+        let names: Vec<_> = columns.iter().map(|&at| &*self.columns[at].quoted).collect();
+        let values: Vec<_> = (1..=columns.len()).map(|number| format!("i.a{number}")).collect();
+        let is_always = columns.iter().any(|&at| self.columns[at].is_always);
+        let overriding = if is_always { " OVERRIDING SYSTEM VALUE" } else { "" };
+        let (names, values, input) = (names.join(", "), values.join(", "), self.input(given));
+        format!("INSERT INTO {} AS t ({names}){overriding} SELECT {values} FROM {input}", self.qualified)
+    }
+
+    /// What a replace gives to the columns that it does not name.
+    fn defaults<'s>(&'s self, replace: bool, set: &'s [(usize, bool)]) -> impl Iterator<Item = String> + 's {
+        let is_unnamed = move |at: &usize| {
+            replace
+                && !self.table.is_key_column(*at)
+                && !self.table.columns[*at].generated
+                && set.iter().all(|(named, _)| named != at)
+        };
+        (0..self.columns.len()).filter(is_unnamed).map(|at| format!("{} = DEFAULT", self.columns[at].quoted))
+    }
+
+    fn given(&self, set: &[(usize, bool)]) -> Vec<(usize, bool)> {
+        self.table.primary_key.iter().map(|&at| (at, false)).chain(set.iter().copied()).collect()
+    }
+
+    /// The arrays as rows: `i.a1`, `i.a2`, and the number `i.n`. What is added comes as exact numbers.
+    fn input(&self, given: &[(usize, bool)]) -> String {
+        let (mut arrays, mut names) = (String::new(), String::new());
+        for (number, (at, is_add)) in given.iter().enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            let base = if *is_add { "numeric" } else { &*self.columns[*at].base };
+            let _ = write!(arrays, "{comma}${}::{base}[]", number + 1);
+            let _ = write!(names, "a{}, ", number + 1);
+        }
+        format!("unnest({arrays}) WITH ORDINALITY AS i({names}n)")
+    }
+
+    /// The key of `table` is that of the arrays.
+    fn is_same(&self, table: &str) -> String {
+        let parts = self.table.primary_key.iter().enumerate();
+        let parts: Vec<_> = parts
+            .map(|(at, &column)| format!("{table}.{} = i.a{}", self.columns[column].quoted, at + 1))
+            .collect();
+        parts.join(" AND ")
+    }
+}
+
+/// Rows of cells as one array for each column.
+fn arrays(rows: &[Vec<Cell>]) -> Vec<Cell> {
+    let columns = rows.first().map_or(0, Vec::len);
+    (0..columns).map(|at| text::array(rows.iter().map(|row| &row[at]))).collect()
+}
+
+/// PostgreSQL would round what is finer than the column; the size of the sum it refuses by itself.
+fn check_delta(table: &Table, column: &Column, delta: &Value) -> Result<(), SinkError> {
+    let refuse = |reason: &str| Err(refused(&table.name, format!("column {}: {reason}", column.name)));
+    let scale = match &column.kind {
+        ColumnType::Int { .. } => 0,
+        ColumnType::Decimal { scale, .. } => i64::from(*scale),
+        _ => return refuse("only whole numbers and decimals can be added to"),
+    };
+    match delta {
+        Value::Int(_) => Ok(()),
+        Value::Decimal(n) if n.normalized().fractional_digit_count() <= scale => Ok(()),
+        Value::Decimal(_) => refuse("what is added has more digits behind the point than the column"),
+        _ => refuse("what is added is no exact number"),
+    }
+}
+
+/// Whether a time has more digits behind its seconds than the column was declared with.
+fn is_finer(kind: &ColumnType, text: &str, modifier: i64) -> bool {
+    let digits = text.rsplit_once('.').map_or(0, |(_, digits)| digits.len() as i64);
+    matches!(kind, ColumnType::Time | ColumnType::Timestamp) && modifier >= 0 && digits > modifier
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "that is the question")]
+fn is_exact_in_32_bits(n: f64) -> bool {
+    // As PostgreSQL writes it: the shortest text of the small float, read again.
+    (n as f32).to_string().parse::<f64>() == Ok(n)
+}

@@ -1,0 +1,119 @@
+//! Values as the texts that PostgreSQL reads, alone and in arrays, and its texts as values.
+//! A value never changes on its way: what cannot be said exactly is refused by whoever asks, never rounded here.
+
+use super::wire::Cell;
+use crate::model::{Column, ColumnType, Value, types};
+
+/// The text of a value; none for NULL.
+pub(super) fn of(value: &Value) -> Cell {
+    match value {
+        Value::Null => None,
+        Value::Bytes(bytes) => Some(hex(bytes)),
+        Value::Bool(b) => Some(if *b { b"t".to_vec() } else { b"f".to_vec() }),
+        other => {
+            let mut text = Vec::new();
+            types::render(other, &mut text);
+            Some(text)
+        }
+    }
+}
+
+/// Bytes as PostgreSQL reads them.
+pub(super) fn hex(bytes: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Vec::with_capacity(2 + 2 * bytes.len());
+    text.extend_from_slice(b"\\x");
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)]);
+        text.push(DIGITS[usize::from(byte & 15)]);
+    }
+    text
+}
+
+/// The bytes of a `bytea` as PostgreSQL writes it; none when it is written in another way.
+pub(super) fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix(b"\\x")?;
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    digits.chunks(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
+/// An array of texts. Each is quoted, so that none is taken for NULL or for an array.
+pub(super) fn array<'c>(cells: impl IntoIterator<Item = &'c Cell>) -> Cell {
+    let mut out = vec![b'{'];
+    for cell in cells {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        match cell {
+            None => out.extend_from_slice(b"NULL"),
+            Some(text) => {
+                out.push(b'"');
+                for &byte in text {
+                    if matches!(byte, b'"' | b'\\') {
+                        out.push(b'\\');
+                    }
+                    out.push(byte);
+                }
+                out.push(b'"');
+            }
+        }
+    }
+    out.push(b'}');
+    Some(out)
+}
+
+/// A number as a cell.
+pub(super) fn number(n: i64) -> Cell {
+    Some(n.to_string().into_bytes())
+}
+
+/// The whole number in a cell.
+pub(super) fn whole(cell: Option<&Cell>) -> Option<i64> {
+    std::str::from_utf8(cell?.as_ref()?).ok()?.parse().ok()
+}
+
+/// The text in a cell.
+pub(super) fn string(cell: Option<&Cell>) -> Option<String> {
+    String::from_utf8(cell?.clone()?).ok()
+}
+
+/// The bytes in a cell of a `bytea`.
+pub(super) fn bytes(cell: Option<&Cell>) -> Option<Vec<u8>> {
+    unhex(cell?.as_ref()?)
+}
+
+/// What a column holds. What is not of its type (infinity, a year of more digits) reads as text.
+pub(super) fn value(column: &Column, cell: Cell) -> Value {
+    let Some(text) = cell else { return Value::Null };
+    let parsed = match &column.kind {
+        ColumnType::Bytes => unhex(&text).map(|bytes| Value::bytes(&bytes)),
+        ColumnType::Unknown => None,
+        // Behind a time with a zone PostgreSQL writes the offset: +00, as the session asks.
+        ColumnType::Timestamp => types::parse(column, text.strip_suffix(b"+00").unwrap_or(&text)).ok(),
+        _ => types::parse(column, &text).ok(),
+    };
+    parsed.unwrap_or_else(|| match std::str::from_utf8(&text) {
+        Ok(text) => Value::from(text),
+        Err(_) => Value::bytes(&text),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_breaks_out_of_an_array() {
+        let cells = [None, Some(b"NULL".to_vec()), Some(br#"a"b\c,{}"#.to_vec()), Some(Vec::new())];
+        assert_eq!(array(&cells).unwrap(), br#"{NULL,"NULL","a\"b\\c,{}",""}"#);
+    }
+
+    #[test]
+    fn bytes_come_back_from_their_text() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(unhex(&hex(&all)), Some(all));
+        for odd in [&b"abc"[..], b"\\x0", b"\\xzz"] {
+            assert_eq!(unhex(odd), None);
+        }
+    }
+}

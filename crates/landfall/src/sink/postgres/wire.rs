@@ -1,0 +1,295 @@
+//! One connection: statements go out in one write, answers come back with the server's own tags.
+//! It never waits without a deadline, and never goes on with a connection whose answers it does not understand.
+
+use std::borrow::Cow;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::IsNull;
+use postgres_protocol::message::backend::{DataRowBody, ErrorFields, Message};
+use postgres_protocol::message::frontend;
+
+use crate::env::Clock;
+
+/// How much is read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// The largest answer: a row of the largest field that PostgreSQL has, and some.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// A cell as its text; none is NULL.
+pub(super) type Cell = Option<Vec<u8>>;
+
+/// A statement and what is bound to it, as text.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) sql: Cow<'static, str>,
+    pub(super) bound: Vec<Cell>,
+}
+
+impl Step {
+    pub(super) fn new(sql: impl Into<Cow<'static, str>>, bound: Vec<Cell>) -> Step {
+        Step { sql: sql.into(), bound }
+    }
+
+    pub(super) fn bare(sql: impl Into<Cow<'static, str>>) -> Step {
+        Step::new(sql, Vec::new())
+    }
+
+    /// About how much it is on the wire.
+    pub(super) fn bytes(&self) -> usize {
+        self.sql.len() + self.bound.iter().flatten().map(Vec::len).sum::<usize>()
+    }
+}
+
+/// What the server answered to one statement.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answer {
+    pub(super) rows: Vec<Vec<Cell>>,
+    /// `UPDATE 3`, `COMMIT`.
+    pub(super) tag: String,
+    /// The server said a warning with it.
+    pub(super) is_warned: bool,
+}
+
+impl Answer {
+    /// How many rows a statement touched.
+    pub(super) fn touched(&self) -> u64 {
+        self.tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// An error that the server reports.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refusal {
+    pub(super) code: String,
+    /// Whether the session is over.
+    pub(super) is_fatal: bool,
+    pub(super) column: String,
+    pub(super) constraint: String,
+}
+
+/// Why an exchange failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server refuses.
+    Refused(Box<Refusal>),
+    /// No answer that can be trusted; the connection is of no more use. Words without values.
+    Lost(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Lost(match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".into(),
+            io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
+            kind => kind.to_string(),
+        })
+    }
+}
+
+/// The stream below.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Reading and writing fail after this time.
+    fn set_timeout(&self, left: Duration) -> io::Result<()> {
+        let left = Some(left.max(Duration::from_millis(1)));
+        match self {
+            Socket::Tcp(stream) => {
+                stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left))
+            }
+            Socket::Unix(stream) => {
+                stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left))
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.write(bytes),
+            Socket::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.read(bytes),
+            Socket::Unix(stream) => stream.read(bytes),
+        }
+    }
+}
+
+/// A connection. Dropping it ends the session, and rolls back what was open.
+pub(super) struct Wire {
+    socket: Socket,
+    input: BytesMut,
+    buffer: Vec<u8>,
+    clock: Arc<dyn Clock>,
+    answer_timeout: Duration,
+}
+
+impl Wire {
+    pub(super) fn new(socket: Socket, clock: Arc<dyn Clock>, answer_timeout: Duration) -> Wire {
+        Wire { socket, input: BytesMut::new(), buffer: vec![0; READ_BYTES], clock, answer_timeout }
+    }
+
+    /// When what begins now has to be over.
+    pub(super) fn deadline(&self) -> Duration {
+        self.clock.monotonic() + self.answer_timeout
+    }
+
+    fn wait_until(&self, deadline: Duration) -> io::Result<()> {
+        let left = deadline.saturating_sub(self.clock.monotonic());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.socket.set_timeout(left)
+    }
+
+    pub(super) fn send(&mut self, out: &[u8], deadline: Duration) -> io::Result<()> {
+        let mut rest = out;
+        while !rest.is_empty() {
+            self.wait_until(deadline)?;
+            match self.socket.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => rest = &rest[sent..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn receive(&mut self, deadline: Duration) -> Result<Message, Failure> {
+        loop {
+            if let Some(message) = Message::parse(&mut self.input)? {
+                return Ok(message);
+            }
+            if self.input.len() > ANSWER_BYTES_MAX {
+                return Err(Failure::Lost("an answer larger than a row can be".into()));
+            }
+            self.wait_until(deadline)?;
+            match self.socket.read(&mut self.buffer) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(count) => self.input.extend_from_slice(&self.buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Runs statements one after the other; behind the first refused one none runs.
+    pub(super) fn run(&mut self, steps: &[Step]) -> Result<Vec<Answer>, Failure> {
+        let mut out =
+            BytesMut::with_capacity(steps.iter().map(Step::bytes).sum::<usize>() + 64 * steps.len());
+        for step in steps {
+            frontend::parse("", &step.sql, [], &mut out)?;
+            frontend::bind("", "", [], &step.bound, write_cell, [0i16], &mut out)
+                .map_err(|_| Failure::Lost("a value larger than a message can hold".into()))?;
+            frontend::execute("", 0, &mut out)?;
+        }
+        frontend::sync(&mut out);
+        let deadline = self.deadline();
+        self.send(&out, deadline)?;
+        let answers = self.collect(deadline)?;
+        match answers.len() == steps.len() {
+            true => Ok(answers),
+            false => Err(Failure::Lost("an answer is missing".into())),
+        }
+    }
+
+    /// Runs a text of several statements that binds nothing.
+    pub(super) fn script(&mut self, sql: &str) -> Result<Vec<Answer>, Failure> {
+        let mut out = BytesMut::new();
+        frontend::query(sql, &mut out)?;
+        let deadline = self.deadline();
+        self.send(&out, deadline)?;
+        self.collect(deadline)
+    }
+
+    fn collect(&mut self, deadline: Duration) -> Result<Vec<Answer>, Failure> {
+        let mut answers = Vec::new();
+        let mut current = Answer::default();
+        let mut refused: Option<Box<Refusal>> = None;
+        loop {
+            match self.receive(deadline)? {
+                Message::DataRow(row) => current.rows.push(cells(&row)?),
+                Message::CommandComplete(body) => {
+                    current.tag = body.tag()?.to_owned();
+                    answers.push(std::mem::take(&mut current));
+                }
+                Message::EmptyQueryResponse => answers.push(std::mem::take(&mut current)),
+                Message::ErrorResponse(body) => {
+                    let refusal = refusal(body.fields())?;
+                    let is_fatal = refusal.is_fatal;
+                    refused.get_or_insert(refusal);
+                    if is_fatal {
+                        break;
+                    }
+                }
+                Message::NoticeResponse(body) => current.is_warned |= is_warning(body.fields())?,
+                Message::ReadyForQuery(_) => break,
+                Message::ParseComplete
+                | Message::BindComplete
+                | Message::NoData
+                | Message::RowDescription(_)
+                | Message::ParameterStatus(_)
+                | Message::NotificationResponse(_) => {}
+                _ => return Err(Failure::Lost("an answer of a kind that was not asked for".into())),
+            }
+        }
+        match refused {
+            Some(refusal) => Err(Failure::Refused(refusal)),
+            None => Ok(answers),
+        }
+    }
+}
+
+fn write_cell(cell: &Cell, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    match cell {
+        None => Ok(IsNull::Yes),
+        Some(text) => {
+            out.extend_from_slice(text);
+            Ok(IsNull::No)
+        }
+    }
+}
+
+fn cells(row: &DataRowBody) -> io::Result<Vec<Cell>> {
+    let buffer = row.buffer();
+    row.ranges().map(|range| Ok(range.map(|range| buffer[range].to_vec()))).collect()
+}
+
+/// What a server's error says; its words are left out, because they may hold values.
+pub(super) fn refusal(mut fields: ErrorFields<'_>) -> io::Result<Box<Refusal>> {
+    let mut refusal = Refusal::default();
+    while let Some(field) = fields.next()? {
+        let text = || String::from_utf8_lossy(field.value_bytes()).into_owned();
+        match field.type_() {
+            b'V' => refusal.is_fatal = field.value_bytes() != b"ERROR",
+            b'C' => refusal.code = text(),
+            b'c' => refusal.column = text(),
+            b'n' => refusal.constraint = text(),
+            _ => {}
+        }
+    }
+    Ok(Box::new(refusal))
+}
+
+fn is_warning(mut fields: ErrorFields<'_>) -> io::Result<bool> {
+    while let Some(field) = fields.next()? {
+        if field.type_() == b'V' {
+            return Ok(field.value_bytes() == b"WARNING");
+        }
+    }
+    Ok(false)
+}
