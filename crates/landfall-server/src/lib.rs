@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod database;
 pub mod demo;
 #[cfg(feature = "fuzz")]
 pub mod doors;

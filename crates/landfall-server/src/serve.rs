@@ -1,7 +1,7 @@
 //! `landfall serve`: opens the log, the database and the engine, runs the front, and closes everything in order.
 //! What stays in the log at the end is said, and the process ends with 0 when it was asked to end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +14,10 @@ use landfall::error::{LogError, SinkError};
 use landfall::lander::Phase;
 use landfall::lander::notes::{has_database, missing_database};
 use landfall::settings::Settings;
-use landfall::sink::Database;
-use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
 use crate::admin_token;
 use crate::config::{DatabaseUrl, ServerAddress};
+use crate::database;
 use crate::front::settings::FrontSettings;
 use crate::front::shared::{Post, Shared};
 use crate::front::users::Users;
@@ -30,8 +29,8 @@ use crate::wrap::{all_landed, wrapped};
 pub struct ServeOptions {
     /// Where to listen, and how much clients may take.
     pub front: FrontSettings,
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// Where rows land.
+    pub database: DatabaseUrl,
     /// The settings of the engine.
     pub settings: Settings,
     /// Who may come in, besides whoever can read the admin token.
@@ -117,7 +116,8 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
     };
     let front = Front::new(&options.front, reopen)?;
     let shared = front.shared().clone();
-    let is_new = !options.database.exists();
+    let is_missing = |file: &Path| !file.exists();
+    let is_new = options.database.file().is_some_and(is_missing);
     let (engine, opened) = open(options, &env, &shared)?;
     let_in(options, &shared)?;
     stop_on_signals(&shared)?;
@@ -180,18 +180,13 @@ fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engi
         }
     }
     let log: Arc<dyn Log> = Arc::new(log);
-    if !options.database.exists()
-        && let Some(refused) =
-            missing_database(&*log, &DatabaseUrl::Sqlite(options.database.clone()).to_string())?
+    if options.database.file().is_some_and(|file| !file.exists())
+        && let Some(refused) = missing_database(&*log, &options.database.to_string())?
     {
         return Err(refused.into());
     }
     // A file that went away must not be made anew, empty.
-    let database = match has_database(&*log)? {
-        true => SqliteDatabase::open_known(&options.database, SqliteSettings::default()),
-        false => SqliteDatabase::open(&options.database, SqliteSettings::default()),
-    };
-    let database: Arc<dyn Database> = Arc::new(database?);
+    let database = database::open(&options.database, has_database(&*log)?)?;
     let stop = shared.clone();
     let on_failure = Arc::new(move |thread: &str| {
         // A thread that is gone would let rows wait for ever unseen: better end and recover.

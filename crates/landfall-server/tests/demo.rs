@@ -99,7 +99,7 @@ fn what_is_not_built_is_refused_by_name() {
     for (flag, url, name) in [
         ("--buffer", "redis://x", "Valkey/Redis"),
         ("--buffer", "kafka://x", "Kafka"),
-        ("--database", "postgres://x/y", "PostgreSQL"),
+        ("--database", "postgres://me@localhost/y", "SQLite file"),
         ("--database", "mysql://x/y", "MySQL"),
     ] {
         let ended = place.run(&["demo", flag, url]);

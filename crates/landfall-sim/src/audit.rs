@@ -1,6 +1,8 @@
 //! Compares what the server answers with what the SQLite file holds, once everything has landed.
 //! It must never write to the file, and never explain a difference away.
 
+mod copy;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -8,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use landfall_resp::Value;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
+
+pub use copy::file_of;
 
 use crate::client::{Client, Request, request};
 

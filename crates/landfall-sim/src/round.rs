@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::chance::Chance;
 use crate::checker::{Operation, Promise, State, Violation, check};
 use crate::client::{Client, Connect};
 use crate::load::{EVENT_TABLES, Part, ROW_TABLES, Record, SCHEMA, Scene, drive, keys, names, read_back};
-use crate::servers::{Landfall, LandfallOptions};
+use crate::servers::{Landfall, LandfallOptions, Postgres};
 use crate::waiting::wait_until;
 
 /// How many clients write at once, unless a test says otherwise.
@@ -80,6 +81,18 @@ pub fn prepare(options: LandfallOptions, journal: &str) -> Result<Landfall> {
     database.execute_batch(&format!("PRAGMA journal_mode = {journal};"))?;
     database.execute_batch(SCHEMA)?;
     Ok(server)
+}
+
+/// As [`prepare`], over a new database of a PostgreSQL.
+///
+/// # Errors
+/// The tables cannot be made.
+pub fn prepare_postgres(mut options: LandfallOptions, postgres: &Arc<Postgres>) -> Result<Landfall> {
+    let name = postgres.new_database()?;
+    // SQLite's whole numbers have 64 bits.
+    postgres.psql(&name, &SCHEMA.replace("INTEGER", "bigint"))?;
+    options.postgres = Some((Arc::clone(postgres), name));
+    Landfall::prepare(options)
 }
 
 /// One server with its history.
@@ -188,7 +201,7 @@ impl Round {
         let mut again = last.clone();
         if landed.is_ok() {
             read_back(&mut client, &mut again)?;
-            let database = self.server.database();
+            let database = audit::file_of(&self.server).context("a copy of the database")?;
             for (table, column) in EVENT_TABLES {
                 last.sets.insert((*table).to_owned(), audit::column(&database, table, column)?);
             }

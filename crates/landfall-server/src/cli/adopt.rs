@@ -10,12 +10,11 @@ use landfall::buffer::log::Log;
 use landfall::buffer::log::local::{LocalLog, LocalLogSettings};
 use landfall::engine::adopt::Survey;
 use landfall::env;
-use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
 use super::flags::{ServeSettings, SettingFlags};
 use super::serve::check_database_exists;
 use super::{Context, print};
-use crate::config::DatabaseUrl;
+use crate::database;
 use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
 
 /// Join a log and a database that a start refuses to join
@@ -38,19 +37,16 @@ pub(super) struct Adopt {
 impl Adopt {
     pub(super) fn run(&self, context: &Context) -> Result<u8> {
         let effective = context.resolve(self.settings.given())?.effective;
-        let (settings, DatabaseUrl::Sqlite(path)) = (&effective.settings, &effective.database);
-        let or_else = format!(
-            ". If it is lost for good, make an empty one first: landfall setup --database sqlite:{}",
-            path.display()
-        );
-        check_database_exists(path, &settings.data_dir, &or_else)?;
+        let (settings, url) = (&effective.settings, &effective.database);
+        let or_else =
+            format!(". If it is lost for good, make an empty one first: landfall setup --database {url}");
+        check_database_exists(url, &settings.data_dir, &or_else)?;
         let failed = |reason: String| Failure::new(UNAVAILABLE, reason);
         let (log, _) = LocalLog::open(env::real(), &settings.data_dir, LocalLogSettings::from(settings))
             .map_err(|error| failed(error.to_string()))?;
         let log: Arc<dyn Log> = Arc::new(log);
-        let database = SqliteDatabase::open(path, SqliteSettings::default())
-            .map_err(|error| failed(error.to_string()))?;
-        let survey = Survey::new(env::real(), settings, log.clone(), Arc::new(database))
+        let database = database::open(url, false).map_err(|error| failed(error.to_string()))?;
+        let survey = Survey::new(env::real(), settings, log.clone(), database)
             .map_err(|error| failed(error.to_string()))?;
         let (is_empty, told) = (survey.is_empty(), tell(&survey));
         if self.i_know && !is_empty {

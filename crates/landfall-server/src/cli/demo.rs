@@ -1,5 +1,7 @@
 //! `landfall demo`: its flags; the walk-through itself is in [`crate::demo`].
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -48,9 +50,16 @@ impl DemoCommand {
         let mut database = None;
         for (name, text) in global.settings.given() {
             let refused = match *name {
-                "database" => {
-                    DatabaseUrl::parse(text).map(|DatabaseUrl::Sqlite(path)| database = Some(path)).err()
-                }
+                "database" => match DatabaseUrl::parse(text).map(|url| url.file().map(Path::to_owned)) {
+                    Ok(None) => {
+                        Some("the demo walks over a SQLite file; name one, or leave it out".to_owned())
+                    }
+                    Ok(path) => {
+                        database = path;
+                        None
+                    }
+                    Err(error) => Some(error),
+                },
                 "buffer" => check_buffer(text).err(),
                 _ => Some("the demo starts a server of its own, and takes no such flag".to_owned()),
             };

@@ -47,11 +47,10 @@ impl Serve {
 }
 
 fn options(settings: Effective) -> Result<ServeOptions> {
-    let DatabaseUrl::Sqlite(database) = settings.database;
-    make_folder_for_default(&database, &settings.settings.data_dir)?;
+    make_folder_for_default(&settings.database, &settings.settings.data_dir)?;
     Ok(ServeOptions {
         front: settings.front,
-        database,
+        database: settings.database,
         users: users(settings.users, settings.password.as_ref()),
         settings: settings.settings,
         drain: settings.drain_timeout,
@@ -75,8 +74,8 @@ fn users(mut users: Vec<User>, password: Option<&Password>) -> Users {
 }
 
 /// The data directory may be made, as it is ours; a folder that a user named and that is not there is a slip.
-pub(super) fn make_folder_for_default(database: &Path, data_dir: &Path) -> Result<()> {
-    if database.parent() == Some(data_dir) {
+pub(super) fn make_folder_for_default(database: &DatabaseUrl, data_dir: &Path) -> Result<()> {
+    if database.file().and_then(Path::parent) == Some(data_dir) {
         // As the log makes it: what clients wrote is nobody else's.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|error| {
             let folder = data_dir.display();
@@ -90,10 +89,9 @@ pub(super) fn make_folder_for_default(database: &Path, data_dir: &Path) -> Resul
 
 /// Refuses a database that is not there, where making it anew would be a slip; the log beside it may know the right one.
 /// `or_else` is what else can be done.
-pub(super) fn check_database_exists(database: &Path, data_dir: &Path, or_else: &str) -> Result<()> {
-    if database.is_file() {
-        return Ok(());
-    }
+pub(super) fn check_database_exists(database: &DatabaseUrl, data_dir: &Path, or_else: &str) -> Result<()> {
+    // A server tells by itself that it lacks a database, and never makes one.
+    let Some(database) = database.file().filter(|file| !file.is_file()) else { return Ok(()) };
     // This only helps with the name: whatever is wrong with the note is told by the command itself.
     let note = LocalLog::note_in(&env::real(), data_dir, notes::DATABASE).ok().flatten();
     let which = match note.as_deref().and_then(notes::described) {

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use landfall::sink::Database;
-use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
 use super::serve::make_folder_for_default;
 use super::{Context, print};
 use crate::config::{DatabaseUrl, Effective};
+use crate::database;
 use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
 use crate::sample::airport::{Airport, DEFAULT_SEED, Scale};
 use crate::sample::sqlite::{FileError, LoadError, Progress, load_file};
@@ -43,16 +42,19 @@ enum Sample {
 impl Setup {
     pub(super) fn run(&self, context: &Context) -> Result<u8> {
         let settings = context.settings()?;
-        let DatabaseUrl::Sqlite(path) = &settings.database;
-        make_folder_for_default(path, &settings.settings.data_dir)?;
-        match self.sample {
-            Some(Sample::Airport) => self.load(context, &settings),
-            None => set_up(context, path),
+        make_folder_for_default(&settings.database, &settings.settings.data_dir)?;
+        match (self.sample, settings.database.file()) {
+            (Some(Sample::Airport), Some(path)) => self.load(context, &settings, path),
+            (Some(Sample::Airport), None) => {
+                let hint =
+                    "the sample is made for SQLite only; name a file, as in --database sqlite:airport.db";
+                Err(Failure::new(UNAVAILABLE, hint.to_owned()).into())
+            }
+            (None, _) => set_up(context, &settings.database),
         }
     }
 
-    fn load(&self, context: &Context, settings: &Effective) -> Result<u8> {
-        let DatabaseUrl::Sqlite(path) = &settings.database;
+    fn load(&self, context: &Context, settings: &Effective, path: &Path) -> Result<u8> {
         let airport = Airport::new(self.scale, DEFAULT_SEED);
         let mut shown = Shown { bar: None, since: Instant::now(), rows: 0, table: "" };
         let visible = std::io::stderr().is_terminal() && !context.global.quiet;
@@ -89,8 +91,8 @@ fn failure(path: &Path, error: &FileError) -> Failure {
     Failure::new(code, format!("sqlite:{}: {error}{causes}", path.display()))
 }
 
-fn set_up(context: &Context, path: &Path) -> Result<u8> {
-    let database = SqliteDatabase::open(path, SqliteSettings::default());
+fn set_up(context: &Context, url: &DatabaseUrl) -> Result<u8> {
+    let database = database::open(url, false);
     let done = database.and_then(|database| database.set_up().map(|()| database.describe()));
     let place = done.map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
     if !context.global.quiet {

@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "postgres")]
+use landfall::sink::postgres::PostgresSettings;
 
 /// The port of Landfall where none is named.
 pub const DEFAULT_PORT: u16 = 5263;
@@ -12,6 +15,9 @@ pub const DEFAULT_PORT: u16 = 5263;
 pub enum DatabaseUrl {
     /// `sqlite:FILE`.
     Sqlite(PathBuf),
+    /// `postgres://USER@HOST:PORT/DATABASE`.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresSettings>),
 }
 
 impl DatabaseUrl {
@@ -25,6 +31,10 @@ impl DatabaseUrl {
                 path => Ok(DatabaseUrl::Sqlite(path.into())),
             };
         }
+        #[cfg(feature = "postgres")]
+        if matches!(scheme_of(text), "postgres" | "postgresql") {
+            return PostgresSettings::parse(text).map(|settings| DatabaseUrl::Postgres(Box::new(settings)));
+        }
         let known = [
             ("postgres", "PostgreSQL"),
             ("postgresql", "PostgreSQL"),
@@ -32,18 +42,35 @@ impl DatabaseUrl {
             ("mariadb", "MariaDB"),
         ];
         match known.iter().find(|(scheme, _)| *scheme == scheme_of(text)) {
-            Some((_, name)) => Err(format!("{name} is not built yet; {SQLITE_ONLY}")),
-            None => Err(format!("no database that Landfall knows; {SQLITE_ONLY}")),
+            Some((_, name)) => Err(format!("{name} is not built yet; {BUILT}")),
+            None => Err(format!("no database that Landfall knows; {BUILT}")),
+        }
+    }
+
+    /// The file, where the database is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            DatabaseUrl::Sqlite(path) => Some(path),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(_) => None,
         }
     }
 }
 
-const SQLITE_ONLY: &str = "today Landfall lands in SQLite: write sqlite:FILE";
+#[cfg(feature = "postgres")]
+const BUILT: &str =
+    "today Landfall lands in SQLite and PostgreSQL: write sqlite:FILE or postgres://USER@HOST/DATABASE";
+#[cfg(not(feature = "postgres"))]
+const BUILT: &str = "this build lands in SQLite: write sqlite:FILE";
 
+/// Without a password.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DatabaseUrl::Sqlite(path) = self;
-        write!(f, "sqlite:{}", path.display())
+        match self {
+            DatabaseUrl::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(settings) => settings.fmt(f),
+        }
     }
 }
 
@@ -185,9 +212,14 @@ mod tests {
     fn only_what_is_built_is_accepted_and_the_rest_is_named() {
         assert_eq!(DatabaseUrl::parse("sqlite:app.db"), Ok(DatabaseUrl::Sqlite("app.db".into())));
         assert_eq!(DatabaseUrl::parse("sqlite:///var/app.db"), Ok(DatabaseUrl::Sqlite("/var/app.db".into())));
-        for (text, name) in
-            [("postgres://h/d", "PostgreSQL"), ("mysql://h/d", "MySQL"), ("oracle:x", "no database")]
+        #[cfg(feature = "postgres")]
         {
+            let url = DatabaseUrl::parse("postgres://me:secret@localhost/d").unwrap();
+            assert_eq!((url.to_string().as_str(), url.file()), ("postgres://me@localhost:5432/d", None));
+            let refused = DatabaseUrl::parse("postgres://me:secret@localhost/d?sslmode=require").unwrap_err();
+            assert!(refused.contains("TLS") && !refused.contains("secret"), "{refused}");
+        }
+        for (text, name) in [("mysql://h/d", "MySQL"), ("oracle:x", "no database")] {
             assert!(DatabaseUrl::parse(text).is_err_and(|message| message.contains(name)), "{text}");
         }
         assert!(DatabaseUrl::parse("sqlite:").is_err() && DatabaseUrl::parse("sqlite::memory:").is_err());

@@ -104,7 +104,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         flag: Flag::Global(Some('d')),
         form: Form::Text("URL"),
         default: "",
-        doc: "The database that rows land in: sqlite:FILE",
+        doc: "The database that rows land in: sqlite:FILE, or postgres://USER@HOST:PORT/DATABASE",
         reason: "sqlite:DATA-DIR/landfall.db: an empty machine needs nothing installed, and log and rows stay together",
         set: |draft, text| DatabaseUrl::parse(text).map(|url| draft.database = Some(url)),
         show: |draft| draft.database.as_ref().map(DatabaseUrl::to_string),

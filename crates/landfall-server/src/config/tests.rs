@@ -70,7 +70,7 @@ flush-interval = 200
 flush-count = "many"
 maxmemory = "12XB"
 listen = "everywhere"
-database = "postgres://me:secret@host/db"
+database = "mysql://me:secret@host/db"
 buffer = "kafka://host"
 lanes = 65
 [table.flight]
@@ -86,7 +86,7 @@ ignor = ["x"]
         (4, "whole number"),
         (5, "1GiB"),
         (6, "127.0.0.1:5263"),
-        (7, "PostgreSQL is not built yet"),
+        (7, "MySQL is not built yet"),
         (8, "Kafka buffer is not built yet"),
         (9, "between 1 and 64"),
         (11, "name of a table"),

@@ -6,11 +6,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::postgres::Postgres;
 use super::process::{Process, tail_of};
 use crate::client::Client;
 
@@ -34,6 +36,8 @@ pub struct LandfallOptions {
     pub data_dir: Option<PathBuf>,
     /// The SQLite file, when it is not in the server's own folder.
     pub database: Option<PathBuf>,
+    /// A PostgreSQL in the place of a SQLite file, and the database there.
+    pub postgres: Option<(Arc<Postgres>, String)>,
 }
 
 impl LandfallOptions {
@@ -51,6 +55,7 @@ impl LandfallOptions {
             wrapper: Vec::new(),
             data_dir: None,
             database: None,
+            postgres: None,
         }
     }
 }
@@ -95,6 +100,11 @@ impl Landfall {
     /// The SQLite file.
     pub fn database(&self) -> PathBuf {
         self.options.database.clone().unwrap_or_else(|| self.path.join("rows.db"))
+    }
+
+    /// The PostgreSQL, if there is one in the place of the file, and the database there.
+    pub fn postgres(&self) -> Option<(&Postgres, &str)> {
+        self.options.postgres.as_ref().map(|(server, name)| (&**server, name.as_str()))
     }
 
     /// The data directory.
@@ -230,7 +240,10 @@ impl Landfall {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let database = format!("sqlite:{}", self.database().display());
+        let database = match &self.options.postgres {
+            Some((server, name)) => server.url(name),
+            None => format!("sqlite:{}", self.database().display()),
+        };
         let mut line = self.options.wrapper.iter().cloned().chain([self.options.binary.clone().into()]);
         let mut command = Command::new(line.next().context("no program")?);
         command.args(line);

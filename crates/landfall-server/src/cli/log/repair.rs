@@ -8,7 +8,6 @@ use clap::Args;
 use landfall::buffer::log::local::{LocalLog, LocalLogSettings, Permission, Repair as Repaired};
 use landfall::env;
 use landfall::model::LaneId;
-use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 use serde_json::json;
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
 use crate::cli::Context;
 use crate::cli::serve::check_database_exists;
 use crate::config::DatabaseUrl;
+use crate::database;
 use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
 use crate::wrap::counted;
 
@@ -44,10 +44,10 @@ pub(super) struct Repair {
 impl Repair {
     pub(super) fn run(&self, context: &Context) -> Result<u8> {
         let effective = self.which.resolve(context)?;
-        let (settings, DatabaseUrl::Sqlite(file)) = (effective.settings, effective.database);
-        check_database_exists(&file, &settings.data_dir, "")?;
-        let database = SqliteDatabase::open(&file, SqliteSettings::default())
-            .map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
+        let (settings, url) = (effective.settings, effective.database);
+        check_database_exists(&url, &settings.data_dir, "")?;
+        let mut lanes =
+            database::lanes(&url).map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
         let permission = match (self.apply, self.declare_loss) {
             (false, _) => Permission::DryRun,
             (true, false) => Permission::LoseNothing,
@@ -59,7 +59,7 @@ impl Repair {
             &settings.data_dir,
             &LocalLogSettings::from(&settings),
             permission,
-            &mut |lane: LaneId| database.watermark(lane).map_err(|error| error.to_string()),
+            &mut |lane: LaneId| lanes(lane).map_err(|error| error.to_string()),
             &mut |done, total| progress.update(done, total),
         );
         drop(progress);
@@ -68,13 +68,13 @@ impl Repair {
         if context.global.json {
             out.line(&document(&repaired).to_string());
         } else {
-            self.show(&mut out, &settings.data_dir, &file, &repaired);
+            self.show(&mut out, &settings.data_dir, &url, &repaired);
         }
         out.finish()?;
         Ok(if repaired.whole || repaired.done { OK } else { FINDING })
     }
 
-    fn show(&self, out: &mut Output, data_dir: &Path, database: &Path, repaired: &Repaired) {
+    fn show(&self, out: &mut Output, data_dir: &Path, database: &DatabaseUrl, repaired: &Repaired) {
         let dir = data_dir.display();
         if repaired.whole {
             return out.line(&format!("{dir}: the log is whole, there is nothing to repair"));
@@ -105,10 +105,10 @@ impl Repair {
         ));
         repaired.quarantined.iter().for_each(|path| out.line(&format!("  kept      {}", path.display())));
         // The same command again has to find the same database.
-        let of = if database.parent() == Some(data_dir) {
+        let of = if database.file().is_some_and(|file| file.parent() == Some(data_dir)) {
             String::new()
         } else {
-            format!(" --database sqlite:{}", database.display())
+            format!(" --database {database}")
         };
         let again = format!("landfall log repair {dir}{of}");
         out.line(&match (repaired.done, repaired.loses(), self.apply) {

@@ -1,0 +1,202 @@
+//! The server over a private PostgreSQL: what a client writes and reads, restarts, and kills of both under load, with a
+//! checker that decides whether every promise was kept.
+//! Without a PostgreSQL on this machine the tests say by name that they are skipped.
+#![cfg(feature = "postgres")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use common::{PATIENCE, Place};
+use landfall_resp::Value;
+use landfall_sim::chance::Chance;
+use landfall_sim::client::Client;
+use landfall_sim::round::{CONFIG, Round, Tally, prepare_postgres, told};
+use landfall_sim::servers::{Landfall, LandfallOptions, Postgres};
+use landfall_sim::skipping::skipped;
+
+const TABLES: &str = "
+    CREATE TYPE mood AS ENUM ('good', 'bad');
+    CREATE TABLE page (id bigint PRIMARY KEY, views int NOT NULL DEFAULT 0, score numeric(10,2), title varchar(5),
+      seen timestamptz, open boolean, raw bytea, doc json, who uuid, mood mood, day date, weight double precision);
+    CREATE TABLE click (request_id text UNIQUE, url text NOT NULL, at timestamp);
+    CREATE TABLE shape (id int PRIMARY KEY, area box, name text);
+    CREATE VIEW seen AS SELECT id FROM page;
+    CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY);";
+
+fn start(options: LandfallOptions) -> (Landfall, Client) {
+    let server = Landfall::start(options).unwrap();
+    let client = server.connect().unwrap();
+    (server, client)
+}
+
+fn fields(value: Value) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => format!("{other:?}"),
+    };
+    match &value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        other => vec![format!("{other:?}")],
+    }
+}
+
+const ROW: [(&str, &str); 11] = [
+    ("views", "7"),
+    ("score", "12.50"),
+    ("title", "Hellö"),
+    ("seen", "2025-10-01T09:19:00.5"),
+    ("open", "1"),
+    ("raw", "a\"b\\c,{}'\u{1}"),
+    ("doc", "{\"a\": 1}"),
+    ("who", "123e4567-e89b-12d3-a456-426614174000"),
+    ("mood", "good"),
+    ("day", "2025-10-01"),
+    ("weight", "0.1"),
+];
+
+#[test]
+fn what_a_client_writes_is_in_postgresql_and_is_read_back_byte_for_byte_after_a_restart() {
+    let test = "what_a_client_writes_is_in_postgresql_and_is_read_back_byte_for_byte_after_a_restart";
+    let Some(postgres) = Postgres::shared_or_skip(test) else { return };
+    let name = postgres.new_database().unwrap();
+    postgres.psql(&name, TABLES).unwrap();
+    let mut options = LandfallOptions::new(env!("CARGO_BIN_EXE_landfall"));
+    options.postgres = Some((Arc::clone(&postgres), name.clone()));
+    let (mut server, mut client) = start(options);
+    let mut put = vec!["HSET", "page:1"];
+    ROW.iter().for_each(|(column, value)| put.extend([*column, *value]));
+    assert_eq!(client.call(&put).unwrap(), Value::Integer(11));
+    assert_eq!(client.call(&["HINCRBY", "page:1", "views", "3"]).unwrap(), Value::Integer(10));
+    assert_eq!(client.call(&["HINCRBY", "page:2", "views", "1"]).unwrap(), Value::Integer(1));
+    for _ in 0..2 {
+        client.call(&["XADD", "click", "*", "request_id", "r1", "url", "/a"]).unwrap();
+    }
+    client.call(&["SET", "greeting", "Hi\0\u{ff}"]).unwrap();
+    client.call(&["HSET", "session:1", "user", "7"]).unwrap();
+    client.call(&["LANDFALL.FLUSH"]).unwrap();
+    assert_eq!(
+        postgres
+            .psql(&name, "SELECT views, score, seen, mood FROM page ORDER BY id")
+            .unwrap()
+            .lines()
+            .count(),
+        2
+    );
+    assert_eq!(
+        postgres.psql(&name, "SELECT views || ' ' || score FROM page WHERE id = 1").unwrap(),
+        "10 12.50"
+    );
+    assert_eq!(postgres.psql(&name, "SELECT count(*) FROM click").unwrap(), "1");
+    assert_eq!(postgres.psql(&name, "SELECT value FROM landfall.landfall_hash").unwrap(), "7");
+    drop(client);
+    assert!(server.terminate().unwrap().success());
+    server.restart().unwrap();
+    let mut client = server.connect().unwrap();
+    let found = fields(client.call(&["HGETALL", "page:1"]).unwrap());
+    for (column, value) in ROW {
+        let at =
+            found.iter().position(|text| text == column).unwrap_or_else(|| panic!("{column}: {found:?}"));
+        let expected = if column == "views" { "10" } else { value };
+        assert_eq!(found[at + 1], expected, "{column}");
+    }
+    assert_eq!(client.call(&["GET", "greeting"]).unwrap(), Value::Bulk("Hi\0\u{ff}".as_bytes().to_vec()));
+    assert_eq!(client.call(&["HGET", "session:1", "user"]).unwrap(), Value::Bulk(b"7".to_vec()));
+    let refused = |client: &mut Client, command: &[&str], part: &str| {
+        let answer = format!("{:?}", client.call(command));
+        assert!(answer.contains(part), "{command:?}: {answer}");
+    };
+    refused(&mut client, &["HSET", "page:1", "views", "2147483648"], "2147483647");
+    refused(&mut client, &["HSET", "page:1", "title", "too long"], "at most 5");
+    refused(&mut client, &["HSET", "page:1", "score", "1.001"], "2 digits");
+    refused(&mut client, &["HSET", "shape:1", "area", "(1,2),(3,4)"], "only be read");
+}
+
+#[test]
+fn a_row_that_postgresql_refuses_becomes_a_dead_letter_and_its_neighbours_land() {
+    let test = "a_row_that_postgresql_refuses_becomes_a_dead_letter_and_its_neighbours_land";
+    let Some(postgres) = Postgres::shared_or_skip(test) else { return };
+    let name = postgres.new_database().unwrap();
+    postgres.psql(&name, "CREATE TABLE item (id int PRIMARY KEY, n int CHECK (n < 100))").unwrap();
+    let mut options = LandfallOptions::new(env!("CARGO_BIN_EXE_landfall"));
+    options.postgres = Some((Arc::clone(&postgres), name.clone()));
+    let (_server, mut client) = start(options);
+    for (key, n) in [("item:1", "1"), ("item:2", "200"), ("item:3", "3"), ("item:4", "4")] {
+        client.call(&["HSET", key, "n", n]).unwrap();
+    }
+    common::wait_until("the neighbours are there and the guilty row is a letter", || {
+        postgres.psql(&name, "SELECT count(*) FROM item").unwrap() == "3"
+            && postgres
+                .psql(&name, "SELECT class || ' ' || table_name FROM landfall.landfall_dead_letter")
+                .unwrap()
+                == "check item"
+    });
+    assert_eq!(client.call(&["HGET", "item:2", "n"]).unwrap(), Value::Bulk(b"200".to_vec()));
+}
+
+#[test]
+fn what_cannot_be_had_is_said_before_anything_is_made() {
+    let place = Place::new();
+    for (url, part) in [
+        ("postgres://me:secret@127.0.0.1:1/app?sslmode=require", "TLS"),
+        ("postgres://me:secret@db.example/app", "another machine"),
+        ("postgres://me:secret@127.0.0.1:1/app", "not available"),
+    ] {
+        let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--database", url]);
+        assert!(ended.code != Some(0) && ended.err.contains(part), "{url}: {ended:?}");
+        assert!(!ended.err.contains("secret") && !ended.out.contains("secret"), "{ended:?}");
+    }
+}
+
+fn begin(postgres: &Arc<Postgres>, chance: Chance) -> Result<Round> {
+    let mut options = LandfallOptions::new(env!("CARGO_BIN_EXE_landfall"));
+    CONFIG.clone_into(&mut options.config);
+    let mut server = prepare_postgres(options, postgres)?;
+    server.restart()?;
+    Ok(Round::new(server, chance))
+}
+
+/// Writes for a while, has `hurt` do something, writes on; then everything has to be as it was acknowledged.
+fn under_load(test: &str, hurts: usize, hurt: impl Fn(&Postgres, &mut Round) -> Result<()>) {
+    if Postgres::find().is_none() {
+        return skipped(test, "this machine has no postgres");
+    }
+    let postgres = Arc::new(Postgres::start().unwrap());
+    let seed = Chance::fresh_seed().unwrap();
+    let mut tally = Tally::default();
+    let started = Instant::now();
+    told(test, seed, begin(&postgres, Chance::from_seed(seed)), |round| {
+        let history = round.under_load(|round, scene| {
+            for _ in 0..hurts {
+                let writes = 200 + round.chance.below(800);
+                round.progress(scene, writes)?;
+                scene.set_address(None);
+                hurt(&postgres, round)?;
+                scene.set_address(round.server.address());
+            }
+            round.progress(scene, 200)?;
+            tally.acknowledged += scene.acknowledged();
+            Ok(())
+        })?;
+        round.reckon(&history, &mut tally)
+    });
+    println!("{} in {:?}", tally.line(&format!("{hurts} of {test}")), started.elapsed().min(10 * PATIENCE));
+}
+
+#[test]
+fn a_server_killed_under_load_loses_and_doubles_nothing_in_postgresql() {
+    under_load("a_server_killed_under_load_loses_and_doubles_nothing_in_postgresql", 6, |_, round| {
+        round.server.kill9()?;
+        round.server.restart().map(|_| ())
+    });
+}
+
+#[test]
+fn a_postgresql_killed_under_load_loses_and_doubles_nothing() {
+    under_load("a_postgresql_killed_under_load_loses_and_doubles_nothing", 2, |postgres, _| {
+        postgres.kill9()?;
+        postgres.restart()
+    });
+}
