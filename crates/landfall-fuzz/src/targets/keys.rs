@@ -26,7 +26,7 @@ static KINDS: LazyLock<Vec<Column>> = LazyLock::new(|| {
         ColumnType::Timestamp,
         ColumnType::Json { bare_numbers: true },
         ColumnType::Json { bare_numbers: false },
-        ColumnType::Uuid,
+        ColumnType::Uuid { folded: true },
         ColumnType::Unknown,
     ]
     .into_iter()

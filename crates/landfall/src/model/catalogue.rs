@@ -108,8 +108,11 @@ pub enum ColumnType {
         /// Whether the document may be a number alone; SQLite would make a number of its own of its text.
         bare_numbers: bool,
     },
-    /// A UUID: 32 hexadecimal digits in groups, as written.
-    Uuid,
+    /// A UUID: 32 hexadecimal digits in groups.
+    Uuid {
+        /// Whether the database writes it in small letters, however it came; else it stays as written.
+        folded: bool,
+    },
     /// A type that Landfall does not know: its columns are readable as text and not writable.
     Unknown,
 }

@@ -82,7 +82,7 @@ fn of_kind(kind: &ColumnType) -> Json {
         ColumnType::Time => json!({"is": "time"}),
         ColumnType::Timestamp => json!({"is": "timestamp"}),
         ColumnType::Json { bare_numbers } => json!({"is": "json", "bare_numbers": bare_numbers}),
-        ColumnType::Uuid => json!({"is": "uuid"}),
+        ColumnType::Uuid { folded } => json!({"is": "uuid", "folded": folded}),
         ColumnType::Unknown => json!({"is": "unknown"}),
     }
 }
@@ -147,7 +147,8 @@ fn kind(note: &Json) -> Option<ColumnType> {
         "time" => ColumnType::Time,
         "timestamp" => ColumnType::Timestamp,
         "json" => ColumnType::Json { bare_numbers: note["bare_numbers"].as_bool()? },
-        "uuid" => ColumnType::Uuid,
+        // A note of a version that knew SQLite only does not say it.
+        "uuid" => ColumnType::Uuid { folded: note["folded"].as_bool().unwrap_or(false) },
         "unknown" => ColumnType::Unknown,
         _ => return None,
     })
@@ -171,7 +172,7 @@ mod tests {
             ColumnType::Time,
             ColumnType::Timestamp,
             ColumnType::Json { bare_numbers: true },
-            ColumnType::Uuid,
+            ColumnType::Uuid { folded: true },
             ColumnType::Unknown,
         ];
         let column = |(at, kind): (usize, ColumnType)| Column {

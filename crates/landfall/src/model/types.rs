@@ -12,7 +12,7 @@
 //! | date, time | `2025-10-01`, `11:19:00.5` | without zeros at the end of a fraction |
 //! | timestamp | `2025-10-01T11:19:00+02:00`; also with a space or without a zone (UTC) | in UTC, `2025-10-01T09:19:00` |
 //! | JSON | a document; in SQLite not a number alone | as written |
-//! | UUID | `123e4567-e89b-12d3-a456-426614174000` | as written |
+//! | UUID | `123e4567-e89b-12d3-a456-426614174000` | as written; in PostgreSQL in small letters |
 
 use bigdecimal::BigDecimal;
 
@@ -67,7 +67,7 @@ pub fn parse(column: &Column, text: &[u8]) -> Result<Value, Misfit> {
         ColumnType::Time => utf8(text).and_then(moment::time).map(|text| Value::from(&*text)),
         ColumnType::Timestamp => utf8(text).and_then(moment::timestamp).map(|text| Value::from(&*text)),
         ColumnType::Json { bare_numbers } => json(text, *bare_numbers),
-        ColumnType::Uuid => uuid(text),
+        ColumnType::Uuid { folded } => uuid(text, *folded),
         ColumnType::Unknown => Err("Landfall does not know this type; the column can only be read".into()),
     };
     parsed.map_err(|hint| misfit(column, hint))
@@ -146,7 +146,7 @@ pub fn fits(column: &Column, value: &Value) -> Result<(), Misfit> {
             characters(text.as_bytes(), *chars_max).map(|_| ())
         }
         (ColumnType::Date | ColumnType::Time | ColumnType::Timestamp, Value::Text(_)) => Ok(()),
-        (ColumnType::Json { .. } | ColumnType::Uuid, Value::Text(_)) => Ok(()),
+        (ColumnType::Json { .. } | ColumnType::Uuid { .. }, Value::Text(_)) => Ok(()),
         _ => Err("the value is of another type than the column".into()),
     };
     fit.map_err(|hint| misfit(column, hint))
@@ -201,7 +201,7 @@ pub fn expected(column: &Column) -> String {
         ColumnType::Time => format!("{declared} as HH:MM:SS"),
         ColumnType::Timestamp => format!("{declared} as YYYY-MM-DDTHH:MM:SS"),
         ColumnType::Json { .. } => format!("{declared}, a JSON document"),
-        ColumnType::Uuid => format!("{declared}, 32 hexadecimal digits as 8-4-4-4-12"),
+        ColumnType::Uuid { .. } => format!("{declared}, 32 hexadecimal digits as 8-4-4-4-12"),
         ColumnType::Unknown => format!("{declared}, which Landfall does not know: it can only be read"),
     }
 }
@@ -381,13 +381,14 @@ fn json(text: &[u8], bare_numbers: bool) -> Result<Value, String> {
     }
 }
 
-fn uuid(text: &[u8]) -> Result<Value, String> {
+fn uuid(text: &[u8], folded: bool) -> Result<Value, String> {
     let is_uuid = text.len() == 36
         && text.iter().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         });
     match is_uuid {
+        true if folded => utf8(text).map(|text| Value::from(&*text.to_ascii_lowercase())),
         true => utf8(text).map(Value::from),
         false => Err("write it like 123e4567-e89b-12d3-a456-426614174000".into()),
     }

@@ -153,7 +153,7 @@ fn kind_of(name: &str, modifier: i64, is_enum: bool) -> ColumnType {
         "time" => ColumnType::Time,
         "timestamp" | "timestamptz" => ColumnType::Timestamp,
         "json" | "jsonb" => ColumnType::Json { bare_numbers: true },
-        "uuid" => ColumnType::Uuid,
+        "uuid" => ColumnType::Uuid { folded: true },
         _ => ColumnType::Unknown,
     }
 }

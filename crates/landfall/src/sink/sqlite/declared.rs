@@ -39,7 +39,7 @@ pub(super) fn kind(declared: &str) -> ColumnType {
         ("timestamp" | "datetime", _) => ColumnType::Timestamp,
         // Both have numeric affinity: a text that looks like a number would become one.
         ("json", _) => ColumnType::Json { bare_numbers: false },
-        ("uuid", _) => ColumnType::Uuid,
+        ("uuid", _) => ColumnType::Uuid { folded: false },
         // A column without a type keeps what it gets.
         ("", _) => ColumnType::Text { chars_max: None },
         _ => by_affinity(&declared),
@@ -106,7 +106,7 @@ mod tests {
             ("time", ColumnType::Time),
             ("DATETIME", ColumnType::Timestamp),
             ("json", ColumnType::Json { bare_numbers: false }),
-            ("uuid", ColumnType::Uuid),
+            ("uuid", ColumnType::Uuid { folded: false }),
             ("STRING", ColumnType::Unknown),
             ("geometry", ColumnType::Unknown),
             ("ANY", ColumnType::Unknown),
