@@ -36,6 +36,13 @@ const PACKAGES: &[Package] = &[
         why: "a Redis client and a load",
     },
     Package {
+        name: "postgresql",
+        tools: &["postgres", "initdb", "psql"],
+        module: None,
+        service: Some("postgresql"),
+        why: "private PostgreSQL servers that rows land in",
+    },
+    Package {
         name: "sqlite3",
         tools: &["sqlite3"],
         module: None,
