@@ -188,7 +188,6 @@ impl Core {
     /// that lost commits catches up: rows that were let go as landed are not in it, and the log has them.
     pub(super) fn loads_from(&self, lane: LaneId) -> Position {
         let cleaned = self.cleaned.get(lane.0 as usize).map_or(0, |cleaned| cleaned.load(Ordering::Acquire));
-        let cleaned = if planted(Bug::RewoundLoadBelieved) { 0 } else { cleaned };
         cleaned.max(self.progress.landed(lane)).max(self.moved_behind(lane))
     }
 

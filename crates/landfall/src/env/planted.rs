@@ -139,8 +139,6 @@ bugs! {
     ClearInOneLane = "clear-in-one-lane" in "engine/clear.rs",
     /// That a key is absent by a clear is told before the clear is as safe as promised.
     AbsentBeforeSafe = "absent-before-a-clear-is-safe" in "engine/clear.rs",
-    /// A clear that the log owes at a start is none of the lanes that keys have moved to.
-    OwedClearOfOthers = "owed-clear-of-other-lanes" in "engine/clear.rs",
     /// A start forgets a clear that has not landed.
     ClearNotRecovered = "clear-not-recovered" in "engine/recover.rs",
     /// A load that is older than a clear is believed.
@@ -161,8 +159,6 @@ bugs! {
     DroppedRowStays = "dropped-row-stays" in "engine/letters.rs",
     /// What a parked row is owed is not in the view.
     ParkedOutOfView = "parked-out-of-view" in "engine/load.rs",
-    /// After a database lost commits, loads of rows that were let go as landed are believed.
-    RewoundLoadBelieved = "rewound-load-believed" in "engine/core.rs",
     /// A lane is taken over whoever had it last.
     AnyStartFollows = "any-start-follows" in "sink/parts.rs",
     /// Lanes of another log are taken for one's own.
