@@ -152,6 +152,8 @@ impl Scene {
         self.engine().evict_clean();
         self.over.store(false, Ordering::SeqCst);
         let loader = self.until_over(|scene| {
+            // Behind a failover, loads are believed from a take-over on that comes when all has landed.
+            scene.steps.lander_turn();
             scene.steps.load_step(0);
         });
         assert_eq!(self.read(), Some(EVERYTHING));
