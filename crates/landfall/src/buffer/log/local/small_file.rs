@@ -43,11 +43,12 @@ const META_BYTES: [usize; 2] = [17, 25];
 pub fn read_meta(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<Meta>, LogError> {
     let path = dir.join("META");
     let Some((lineage, content)) = read(disk, &path)? else { return Ok(None) };
-    if !META_BYTES.contains(&content.len()) || content[16] > 1 {
+    let spill = (content.len() == META_BYTES[1]).then(|| u64_at(&content, 17));
+    // The longer form without a spill file would be a second one of the same content, which nobody writes.
+    if !META_BYTES.contains(&content.len()) || content[16] > 1 || spill == Some(0) {
         return Err(damaged(&path, 0, "META does not have the form that its version asks for"));
     }
-    let (boot, created_ms) = (u64_at(&content, 0), u64_at(&content, 8));
-    let spill = if content.len() == META_BYTES[1] { u64_at(&content, 17) } else { 0 };
+    let (boot, created_ms, spill) = (u64_at(&content, 0), u64_at(&content, 8), spill.unwrap_or(0));
     Ok(Some(Meta { lineage, boot, created_ms, begun: content[16] == 1, spill }))
 }
 
