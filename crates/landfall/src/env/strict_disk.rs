@@ -178,11 +178,9 @@ impl StrictDisk {
         }
     }
 
-    /// A disk of its own with the same content, which nobody has locked.
+    /// A disk of its own with the same content.
     pub fn fork(&self) -> Self {
-        let mut state = self.state.lock().clone();
-        state.locked.clear();
-        Self { state: Arc::new(Mutex::new(state)), ..Self::default() }
+        Self { state: Arc::new(Mutex::new(self.state.lock().clone())), ..Self::default() }
     }
 
     /// Has every step that changes the disk decided by `hook`, from now on.
