@@ -65,8 +65,8 @@ impl Core {
     }
 
     /// Whether what was read of rows at home in a lane, with the watermark of `lane`, may lack what had landed in a lane that
-    /// they have left. Without a trace, if they were owed nothing at this start. What is beyond the end of the log was landed
-    /// by another copy of it.
+    /// they have left. Without a trace, if they were owed nothing at this start. Or it has what another copy of the log has
+    /// landed, at positions where this one has other records or none.
     pub(super) fn may_be_from_before(
         &self,
         home: LaneId,
@@ -77,6 +77,13 @@ impl Core {
         from.is_none_or(|from| watermark.epoch < from)
             || self.progress.taken_over_since(take_overs)
             || watermark.position > self.log.head(lane).position
+            || watermark.epoch > self.progress.epoch(lane) && !self.is_our_history(lane, watermark)
+    }
+
+    /// Whether this log holds what another owner of the lane has landed. A log that cannot be read tells nothing.
+    fn is_our_history(&self, lane: LaneId, watermark: &Watermark) -> bool {
+        let known = crate::lander::anchor_of(&*self.log, lane, watermark.position);
+        known.is_ok_and(|anchor| anchor == Some(watermark.anchor))
     }
 
     /// The position below which a load of a lane may lack what landed in a lane that its row has left.

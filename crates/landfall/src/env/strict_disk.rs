@@ -178,9 +178,11 @@ impl StrictDisk {
         }
     }
 
-    /// A disk of its own with the same content.
+    /// A disk of its own with the same content, which nobody has locked.
     pub fn fork(&self) -> Self {
-        Self { state: Arc::new(Mutex::new(self.state.lock().clone())), ..Self::default() }
+        let mut state = self.state.lock().clone();
+        state.locked.clear();
+        Self { state: Arc::new(Mutex::new(state)), ..Self::default() }
     }
 
     /// Has every step that changes the disk decided by `hook`, from now on.

@@ -164,6 +164,10 @@ pub(super) fn anchors_are_the_chained_hash_of_the_lane(subject: &dyn Subject) {
         log.append(&[l[1]], b"other").unwrap();
     }
     let chain_to = |n: usize| chain(log.lineage(), l[0], bodies[..n].iter().map(Vec::as_slice));
+    // What is not written may be told or not, but never wrongly.
+    let unwritten = log.anchor_at(l[0], 17).unwrap();
+    assert!(unwritten.is_none_or(|anchor| anchor == chain_to(17).anchor));
+    log.commit(log.accepted(), Safety::Written).unwrap();
     for n in [0, 1, 2, 17, 150, 299, 300] {
         assert_eq!(log.anchor_at(l[0], n as Position).unwrap(), Some(chain_to(n).anchor), "position {n}");
     }

@@ -235,7 +235,8 @@ pub trait Log: Send + Sync {
     fn records(&self, after: &[(LaneId, Position)], upto: Address)
     -> Result<Box<dyn Records + '_>, LogError>;
 
-    /// The chained hash of a lane at a position that is still kept, or none.
+    /// The chained hash of a lane at a position that is still kept, or none. Below the lane's end it may be none for what is not
+    /// written yet, which nobody can have landed.
     ///
     /// # Errors
     /// [`LogError`] when the disk cannot be read.

@@ -4,7 +4,7 @@ use super::doubles::Double;
 use super::*;
 use crate::engine::OpenError;
 use crate::engine::adopt::Survey;
-use crate::engine::ops::numbers;
+use crate::engine::ops::{fields, numbers};
 use crate::model::IncidentKind;
 use crate::sink::SinkError;
 
@@ -96,6 +96,40 @@ fn a_copy_that_was_shut_out_is_let_in_again_and_shuts_out_the_other() {
         let refused = refusal(&world);
         assert!(refused.to_string().contains("it is a copy"), "{refused}");
     }
+}
+
+/// Both have added something at the same position, and the copy's has landed.
+#[test]
+fn what_another_copy_has_landed_is_not_read_in_place_of_what_is_acknowledged_here() {
+    let (mut world, database) = World::on_disk(|settings| {
+        settings.load_timeout = Duration::from_millis(20);
+        settings.database_check = Duration::ZERO;
+    });
+    add_view(&world);
+    world.land_and_forget();
+    let disk = world.disk.as_ref().unwrap().fork();
+    world.engine().pause(None).unwrap();
+    let mut copy = World {
+        clock: world.clock.clone(),
+        env: Env { disk: disk.env(1).disk, ..world.env.clone() },
+        settings: world.settings.clone(),
+        disk: Some(disk),
+        database: world.database.clone(),
+        engine: None,
+    };
+    copy.open();
+    add_view(&copy);
+    copy.land_all();
+    close(&mut copy);
+    assert_eq!(database.row(&page(1)).unwrap()[&Name::column("views")], Value::Int(2));
+    world.run(&["page:1"], |unit, t| numbers::add(unit, 0, &t[0], b"views", b"10")).unwrap();
+    let read = world.run(&["page:1"], |unit, t| {
+        let mut views = None;
+        fields::get(unit, 0, &t[0], &[b"views"], |value| views = value.map(<[u8]>::to_vec))?;
+        Ok(views)
+    });
+    assert!(matches!(read, Err(Refusal::TryAgain(_))), "{:?}", read.map(|(views, _)| views));
+    world.engine.take().unwrap().close(Duration::ZERO).unwrap();
 }
 
 #[test]

@@ -72,9 +72,11 @@ impl Disk for StrictDisk {
 
     fn lock(&self, path: &Path) -> Result<Option<Box<dyn Send + Sync>>> {
         let state = &mut *self.state.lock();
-        let free = state.locked.insert(path.into());
-        let guard = Guard { disk: self.clone(), path: path.into(), boot: state.boot };
-        Ok(free.then(|| Box::new(guard) as Box<dyn Send + Sync>))
+        // A guard that is not handed out would take the lock of whoever has it.
+        if !state.locked.insert(path.into()) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Guard { disk: self.clone(), path: path.into(), boot: state.boot })))
     }
 }
 

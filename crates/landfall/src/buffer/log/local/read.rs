@@ -247,7 +247,7 @@ impl Reader<'_> {
     }
 }
 
-/// The anchor of a lane at a kept position, by walking from the nearest one that is known.
+/// The anchor of a lane at a kept and written position, or at its end, by walking from the nearest one that is known.
 pub(super) fn anchor_at(
     log: &LocalLog,
     lane: LaneId,
@@ -265,8 +265,9 @@ pub(super) fn anchor_at(
     if head.position == position {
         return Ok(Some(head.anchor));
     }
-    if let Some(last) = addresses.last() {
-        log.write(last + 1)?;
+    // What is not written yet has landed nowhere, so nobody who asks can mean it; and a reader does not wait for the writer.
+    if addresses.last().is_some_and(|&last| last >= log.safe(Safety::Written)) {
+        return Ok(None);
     }
     let mut reader = Reader::new(log);
     for address in addresses {
