@@ -7,7 +7,7 @@
 //! temporary folders, [`load`] writes and reads and keeps the history, [`audit`] compares the server's answers with
 //! the database file, [`round`] puts these together. For what the system itself does badly there are [`disk`], a real file
 //! system whose power can be cut, inside of [`private_mounts`], [`strace`] for calls that fail, and [`skipping`] for machines
-//! that allow no such thing.
+//! that allow no such thing. [`proxy`] is a network that fails.
 
 #![deny(missing_docs)]
 
@@ -20,6 +20,7 @@ pub mod core;
 pub mod disk;
 pub mod load;
 pub mod private_mounts;
+pub mod proxy;
 pub mod round;
 pub mod servers;
 pub mod skipping;
