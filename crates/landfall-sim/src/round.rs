@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -93,6 +94,19 @@ pub fn prepare_postgres(mut options: LandfallOptions, postgres: &Arc<Postgres>) 
     postgres.psql(&name, &SCHEMA.replace("INTEGER", "bigint"))?;
     options.postgres = Some((Arc::clone(postgres), name));
     Landfall::prepare(options)
+}
+
+/// As [`prepare_postgres`], where the server finds PostgreSQL at another address: of a proxy, or a pooler.
+///
+/// # Errors
+/// The tables cannot be made.
+pub fn prepare_postgres_at(
+    mut options: LandfallOptions,
+    postgres: &Arc<Postgres>,
+    address: SocketAddr,
+) -> Result<Landfall> {
+    options.postgres_at = Some(address);
+    prepare_postgres(options, postgres)
 }
 
 /// One server with its history.

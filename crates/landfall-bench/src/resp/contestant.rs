@@ -61,7 +61,7 @@ pub(super) struct Landed {
 
 enum Server {
     Redis(Redis),
-    Landfall(Landfall),
+    Landfall(Box<Landfall>),
 }
 
 /// A running server.
@@ -86,7 +86,7 @@ impl Contestant {
             Kind::LandfallLanding | Kind::LandfallPaused => {
                 let landfall = start_landfall(policy, plan)?;
                 let client = landfall.connect()?;
-                (Server::Landfall(landfall), client)
+                (Server::Landfall(Box::new(landfall)), client)
             }
         };
         if kind == Kind::LandfallPaused {

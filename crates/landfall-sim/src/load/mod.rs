@@ -12,14 +12,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use landfall_resp::Value;
 
 use crate::chance::Chance;
 use crate::checker::{Kind, Operation, State};
-use crate::client::{Client, Connect, Request, request};
+use crate::client::{Answer, Client, Connect, Request, request};
+use crate::waiting::wait_until;
 
 pub use driver::drive;
 
@@ -46,6 +47,9 @@ pub const EVENT_TABLES: &[(&str, &str)] = &[("click", "request_id"), ("reading",
 
 /// Requests that read the state are sent so many at once.
 const READS_AT_ONCE: usize = 200;
+
+/// A database that has been hurt is there again within this time.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the clients of one run share.
 #[derive(Debug)]
@@ -179,18 +183,40 @@ pub fn read_back(client: &mut Client, state: &mut State) -> Result<()> {
 }
 
 fn read_names(client: &mut Client, names: &[String]) -> Result<Vec<Option<String>>> {
+    let deadline = Instant::now() + READ_WITHIN;
     let mut values = Vec::with_capacity(names.len());
     for chunk in names.chunks(READS_AT_ONCE) {
         let requests: Vec<Request> = chunk.iter().map(|name| read_request(name)).collect();
-        for (name, answer) in chunk.iter().zip(client.pipeline(&requests)) {
-            match answer.value() {
-                Some(Value::Null) => values.push(None),
-                Some(value) if value.as_str().is_some() => values.push(value.as_str().map(str::to_owned)),
-                other => bail!("reading {name}: {other:?}"),
-            }
+        for ((name, request), answer) in chunk.iter().zip(&requests).zip(client.pipeline(&requests)) {
+            values.push(read_until(client, name, request, answer, deadline)?);
         }
     }
     Ok(values)
+}
+
+/// The value in an answer, or in a later one where the server asks to try again.
+fn read_until(
+    client: &mut Client,
+    name: &str,
+    request: &Request,
+    mut answer: Answer,
+    deadline: Instant,
+) -> Result<Option<String>> {
+    let asks_again = |answer: &Answer| {
+        let error = answer.value().and_then(Value::as_error);
+        error.is_some_and(|error| matches!(error.prefix, b"TRYAGAIN" | b"MASTERDOWN"))
+    };
+    wait_until(deadline, || {
+        if asks_again(&answer) {
+            answer = client.pipeline(std::slice::from_ref(request)).pop().unwrap_or(Answer::None);
+        }
+        !asks_again(&answer)
+    });
+    match answer.value() {
+        Some(Value::Null) => Ok(None),
+        Some(value) if value.as_str().is_some() => Ok(value.as_str().map(str::to_owned)),
+        other => bail!("reading {name}: {other:?}"),
+    }
 }
 
 /// The request that reads a register or a counter.

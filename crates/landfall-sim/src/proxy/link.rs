@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Fault, Shared, Trap, Way, hold, locked};
-use crate::waiting::wait_until;
 
 /// How much is passed on at once.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -43,7 +42,8 @@ impl Link {
             hold(LOOK_EVERY, &self.shared);
         }
         let target = *locked(&self.shared.target);
-        let connected = if self.is_over() { None } else { TcpStream::connect_timeout(&target, CONNECT_WITHIN).ok() };
+        let connected =
+            if self.is_over() { None } else { TcpStream::connect_timeout(&target, CONNECT_WITHIN).ok() };
         let Some(server) = connected else { return };
         // A socket that cannot be set up is one that broke; both are dropped.
         let set_up = |stream: &TcpStream| {

@@ -73,7 +73,10 @@ fn an_exchange_breaks_at_the_byte_that_was_asked_for_in_either_way() {
             let expected = if way == Way::ToServer { 2 * passing_bytes } else { passing_bytes };
             let whole = b"bbeeggiinn";
             // Both ways end at once: the answer to what was let through may be too late.
-            assert!(whole.starts_with(&found) && found.len() as u64 <= expected, "{way:?} {fault:?} {found:?}");
+            assert!(
+                whole.starts_with(&found) && found.len() as u64 <= expected,
+                "{way:?} {fault:?} {found:?}"
+            );
             let is_exact = fault == Fault::Blackhole && way == Way::ToClient;
             assert!(!is_exact || found.len() as u64 == expected, "{found:?}");
             assert_eq!(is_closed, fault == Fault::Cut);
@@ -118,7 +121,8 @@ fn new_connections_lead_to_the_new_target_and_the_old_ones_are_cut_when_told() {
 fn a_slow_network_takes_its_time() {
     let proxy = Proxy::start(doubling(0)).unwrap();
     let (mut stream, _) = connect(&proxy);
-    let weather = Weather { delay: Duration::from_millis(20), bytes_per_second_max: Some(1000), is_dark: false };
+    let weather =
+        Weather { delay: Duration::from_millis(20), bytes_per_second_max: Some(1000), is_dark: false };
     proxy.set_weather(weather);
     let begun = Instant::now();
     stream.write_all(&[7; 50]).unwrap();

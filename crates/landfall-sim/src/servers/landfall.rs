@@ -38,6 +38,8 @@ pub struct LandfallOptions {
     pub database: Option<PathBuf>,
     /// A PostgreSQL in the place of a SQLite file, and the database there.
     pub postgres: Option<(Arc<Postgres>, String)>,
+    /// Where the server finds that PostgreSQL, when something stands before it.
+    pub postgres_at: Option<SocketAddr>,
 }
 
 impl LandfallOptions {
@@ -56,6 +58,7 @@ impl LandfallOptions {
             data_dir: None,
             database: None,
             postgres: None,
+            postgres_at: None,
         }
     }
 }
@@ -105,6 +108,13 @@ impl Landfall {
     /// The PostgreSQL, if there is one in the place of the file, and the database there.
     pub fn postgres(&self) -> Option<(&Postgres, &str)> {
         self.options.postgres.as_ref().map(|(server, name)| (&**server, name.as_str()))
+    }
+
+    /// Another PostgreSQL has taken the place of the one of before, at the same address.
+    pub fn set_postgres(&mut self, server: Arc<Postgres>) {
+        if let Some(place) = &mut self.options.postgres {
+            place.0 = server;
+        }
     }
 
     /// The data directory.
@@ -241,7 +251,9 @@ impl Landfall {
             _ => {}
         }
         let database = match &self.options.postgres {
-            Some((server, name)) => server.url(name),
+            Some((server, name)) => {
+                server.url_at(name, self.options.postgres_at.unwrap_or_else(|| server.address()))
+            }
             None => format!("sqlite:{}", self.database().display()),
         };
         let mut line = self.options.wrapper.iter().cloned().chain([self.options.binary.clone().into()]);

@@ -1,8 +1,9 @@
 //! A private PostgreSQL for tests: on a free port and a socket in its temporary folder, with fsync on.
 //! It must never be needed by a test that has to be green on a machine without it.
 
-use std::fs;
-use std::net::TcpListener;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -84,11 +85,77 @@ impl Postgres {
         initdb.current_dir(folder.path()).args(["--encoding=UTF8", "--locale=C", "--no-sync", "-U", USER]);
         initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile"]).arg(&secret);
         tools::run(initdb.arg("-D").arg(&data))?;
+        Postgres::started(folder, 0)
+    }
+
+    /// Starts a replica that streams from `primary` through `link`, without the primary waiting for it.
+    ///
+    /// # Errors
+    /// The primary cannot be copied, or the replica does not get ready.
+    pub fn replica_of(primary: &Postgres, link: SocketAddr) -> Result<Postgres> {
+        let folder = folder()?;
+        let owner = Owner::of_this_process()?;
+        owner.give(&[folder.path()])?;
+        let data = folder.path().join("data");
+        primary.copy_to(&data)?;
+        let (host, port) = (link.ip(), link.port());
+        let conninfo =
+            format!("host={host} port={port} user={USER} password={PASSWORD} application_name=replica");
+        let settings = File::options().append(true).open(data.join("postgresql.auto.conf"));
+        settings?.write_all(format!("primary_conninfo = '{conninfo}'\n").as_bytes())?;
+        let signal = data.join("standby.signal");
+        fs::write(&signal, "")?;
+        owner.give(&[&signal])?;
+        let databases = *primary.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        Postgres::started(folder, databases)
+    }
+
+    /// A server over a folder that has everything.
+    fn started(folder: TempDir, databases: u32) -> Result<Postgres> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let server = Mutex::new(Server { process: None, keeper: None });
-        let postgres = Postgres { server, folder, port, databases: Mutex::new(0) };
+        let postgres = Postgres { server, folder, port, databases: Mutex::new(databases) };
         postgres.restart()?;
         Ok(postgres)
+    }
+
+    /// Makes a replica a primary, and waits until it takes writes.
+    ///
+    /// # Errors
+    /// It is no replica, or does not get ready.
+    pub fn promote(&self) -> Result<()> {
+        let seconds = READY_WITHIN.as_secs();
+        match self.psql("postgres", &format!("SELECT pg_promote(true, {seconds})"))?.as_str() {
+            "t" => Ok(()),
+            other => bail!("the replica was not promoted: {other}"),
+        }
+    }
+
+    /// Takes a base backup while the server runs; [`Postgres::put_back`] restores it.
+    ///
+    /// # Errors
+    /// The server cannot be copied.
+    pub fn back_up(&self, name: &str) -> Result<()> {
+        self.copy_to(&self.folder.path().join(name))
+    }
+
+    /// Ends the server with -9 and starts it on a backup, as after the loss of its disk. A backup serves once.
+    ///
+    /// # Errors
+    /// There is no such backup, or it does not start.
+    pub fn put_back(&self, name: &str) -> Result<()> {
+        self.kill9()?;
+        let data = self.folder.path().join("data");
+        fs::remove_dir_all(&data)?;
+        fs::rename(self.folder.path().join(name), &data)?;
+        self.restart()
+    }
+
+    fn copy_to(&self, place: &Path) -> Result<()> {
+        let mut copy = Owner::of_this_process()?.command("pg_basebackup")?;
+        copy.current_dir(self.folder.path()).args(["-U", USER, "-h"]).arg(self.folder.path());
+        copy.args(["-p", &self.port.to_string(), "-c", "fast", "-X", "stream", "--no-sync", "-D"]).arg(place);
+        tools::run(&mut copy).map(|_| ())
     }
 
     /// Starts the process on the same data again.
@@ -146,7 +213,17 @@ impl Postgres {
 
     /// The URL of a database over TCP, with the password in it.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+        self.url_at(database, self.address())
+    }
+
+    /// The URL of a database at another address: of what stands before the server.
+    pub fn url_at(&self, database: &str, address: SocketAddr) -> String {
+        format!("postgres://{USER}:{PASSWORD}@{address}/{database}")
+    }
+
+    /// Where it listens over TCP.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// The URL of a database over the socket.

@@ -3,7 +3,7 @@
 
 use super::errors::{at_commit, plain};
 use super::settings::PostgresSettings;
-use super::wire::{Step, Wire};
+use super::wire::{Cell, Failure, Step, Wire};
 use crate::error::SinkError;
 
 /// What a transaction is for.
@@ -13,6 +13,14 @@ pub(super) enum Purpose {
     Landing,
     /// All it reads is of one moment.
     Reading,
+}
+
+/// A transaction as the server knows it, so that it can be ended from another connection: whoever has the server process
+/// by then, it is ended only while it is in this very transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    pid: Cell,
+    began: Cell,
 }
 
 /// How long the server waits for us inside a transaction before it ends it and lets go of its locks.
@@ -31,7 +39,8 @@ pub(super) fn begin(purpose: Purpose, settings: &PostgresSettings) -> Vec<Step> 
          set_config('lock_timeout', '{}', true), set_config('statement_timeout', '{}', true), \
          set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT_MS}', true), \
          set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') \
-         THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
+         THEN 'on' ELSE current_setting('synchronous_commit') END, true), \
+         pg_backend_pid(), extract(epoch from now())::text",
         settings.lock_timeout_ms, settings.answer_timeout_ms
     );
     let mut steps = vec![Step::bare(begin), Step::bare(set)];
@@ -42,9 +51,30 @@ pub(super) fn begin(purpose: Purpose, settings: &PostgresSettings) -> Vec<Step> 
     steps
 }
 
-/// Begins a transaction.
-pub(super) fn open(wire: &mut Wire, purpose: Purpose, settings: &PostgresSettings) -> Result<(), SinkError> {
-    wire.run(&begin(purpose, settings)).map(|_| ()).map_err(|failure| plain("landfall_lane", failure))
+/// Begins a transaction; which one it is.
+pub(super) fn open(
+    wire: &mut Wire,
+    purpose: Purpose,
+    settings: &PostgresSettings,
+) -> Result<Session, SinkError> {
+    let answers = wire.run(&begin(purpose, settings)).map_err(|failure| plain("landfall_lane", failure))?;
+    let mut cells =
+        answers.into_iter().nth(1).and_then(|answer| answer.rows.into_iter().next()).unwrap_or_default();
+    let (began, pid) = (cells.pop().flatten(), cells.pop().flatten());
+    Ok(Session { pid, began })
+}
+
+/// Ends a transaction that was left open on a connection of before: it may hold the locks that are needed now, and a
+/// server that does not hear of a dead connection keeps it for [`IDLE_TIMEOUT_MS`]. One that is over is left alone.
+pub(super) fn end(wire: &mut Wire, session: &Session) -> Result<(), SinkError> {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE pid = $1::int AND extract(epoch from xact_start)::text = $2::text AND pid <> pg_backend_pid()";
+    let bound = vec![session.pid.clone(), session.began.clone()];
+    match wire.run(&[Step::new(sql, bound)]) {
+        // Who may not end it waits for its end, as for anybody's.
+        Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+        Err(failure) => Err(plain("landfall_lane", failure)),
+    }
 }
 
 /// Commits. The tag is the proof: the server answers the COMMIT of a failed transaction with ROLLBACK and no error, and

@@ -61,12 +61,15 @@ impl PostgresSink {
             Some(writer) => writer,
             None => Writer { wire: self.database.connect_again(self.identity)?, tables: HashMap::new() },
         };
-        let opened = frame::open(&mut writer.wire, purpose, &self.database.settings);
-        let worked = opened.and_then(|()| work(&mut writer, &self.context));
+        let session = frame::open(&mut writer.wire, purpose, &self.database.settings)?;
+        let worked = work(&mut writer, &self.context);
         match worked {
             Ok(done) if end == End::Commit => {
                 // Whatever COMMIT answers, the connection is used again only if it answered well.
-                frame::commit(&mut writer.wire, &tables())?;
+                if let Err(error) = frame::commit(&mut writer.wire, &tables()) {
+                    self.database.leave_open(session);
+                    return Err(error);
+                }
                 self.writer = Some(writer);
                 Ok(done)
             }
@@ -83,8 +86,10 @@ impl PostgresSink {
                     }
                 };
                 // A dropped connection rolls back as well; but who answers has let go of its locks for sure.
-                if frame::roll_back(&mut writer.wire) && is_sound {
-                    self.writer = Some(writer);
+                match frame::roll_back(&mut writer.wire) {
+                    true if is_sound => self.writer = Some(writer),
+                    true => {}
+                    false => self.database.leave_open(session),
                 }
                 outcome
             }
@@ -112,6 +117,9 @@ impl Sink for PostgresSink {
         reach("take-over.begin");
         // On a new connection: the old one may be in the middle of a transaction that nobody knows the end of.
         self.writer = None;
+        let mut wire = self.database.connect_again(self.identity)?;
+        self.database.end_left_open(&mut wire)?;
+        self.writer = Some(Writer { wire, tables: HashMap::new() });
         let taken = self.transaction(|wire| lanes::take_over(wire, owner, lanes));
         reach("take-over.committed");
         taken

@@ -12,6 +12,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::{Database, LandingContext, Sink, SinkError, Source};
 use crate::env::Clock;
 use crate::model::{Catalogue, LaneId, Watermark};
@@ -43,17 +45,22 @@ mod tests;
 /// Landing connections that are of use at once: beyond, PostgreSQL lands no more.
 const SINKS_MAX: usize = 4;
 
+/// Lost connections whose transactions are remembered; of older ones the server itself sees the end.
+const LEFT_OPEN_MAX: usize = 16;
+
 /// A PostgreSQL database that rows land in.
 #[derive(Clone)]
 pub struct PostgresDatabase {
     settings: PostgresSettings,
     clock: Arc<dyn Clock>,
+    /// Transactions on lost connections, whose end nobody has seen; a take-over ends them.
+    left_open: Arc<Mutex<Vec<frame::Session>>>,
 }
 
 impl PostgresDatabase {
     /// The database of these settings. It connects to nothing yet; the clock is for deadlines.
     pub fn new(settings: PostgresSettings, clock: Arc<dyn Clock>) -> PostgresDatabase {
-        PostgresDatabase { settings, clock }
+        PostgresDatabase { settings, clock, left_open: Arc::default() }
     }
 
     /// Where a lane is, or none when it has no row; unlike a take-over it changes nothing.
@@ -64,6 +71,24 @@ impl PostgresDatabase {
         let mut wire = self.connect()?;
         frame::open(&mut wire, frame::Purpose::Reading, &self.settings)?;
         Ok(lanes::row(&mut wire, lane)?.map(|row| row.watermark))
+    }
+
+    fn leave_open(&self, session: frame::Session) {
+        let mut left_open = self.left_open.lock();
+        if left_open.len() >= LEFT_OPEN_MAX {
+            left_open.remove(0);
+        }
+        left_open.push(session);
+    }
+
+    /// Ends what lost connections left open.
+    fn end_left_open(&self, wire: &mut wire::Wire) -> Result<(), SinkError> {
+        let left_open = self.left_open.lock().clone();
+        for session in &left_open {
+            frame::end(wire, session)?;
+        }
+        self.left_open.lock().retain(|session| !left_open.contains(session));
+        Ok(())
     }
 
     fn connect(&self) -> Result<wire::Wire, SinkError> {
