@@ -43,6 +43,13 @@ const PACKAGES: &[Package] = &[
         why: "private PostgreSQL servers that rows land in",
     },
     Package {
+        name: "pgbouncer",
+        tools: &["pgbouncer"],
+        module: None,
+        service: Some("pgbouncer"),
+        why: "a pooler between Landfall and PostgreSQL",
+    },
+    Package {
         name: "sqlite3",
         tools: &["sqlite3"],
         module: None,

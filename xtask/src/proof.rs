@@ -68,6 +68,18 @@ const PROOFS: &[Proof] = &[
         shows: "on a full disk writers hear why, and everything goes on when there is room",
     },
     Proof {
+        name: "pg-kills",
+        package: "landfall-server",
+        target: "pg_kills",
+        shows: "the server and its PostgreSQL killed with -9 again and again under load lose and double nothing",
+    },
+    Proof {
+        name: "pg-failover",
+        package: "landfall-server",
+        target: "pg_failover",
+        shows: "what a promoted replica of PostgreSQL lacks lands again, once and in order",
+    },
+    Proof {
         name: "crowd",
         package: "landfall-server",
         target: "crowd",

@@ -1,21 +1,15 @@
-//! The server over a private PostgreSQL: what a client writes and reads, restarts, and kills of both under load, with a
-//! checker that decides whether every promise was kept.
+//! The server over a private PostgreSQL: what a client writes and reads, over restarts, and what is refused.
 //! Without a PostgreSQL on this machine the tests say by name that they are skipped.
 #![cfg(feature = "postgres")]
 
 mod common;
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::Result;
-use common::{PATIENCE, Place};
+use common::Place;
 use landfall_resp::Value;
-use landfall_sim::chance::Chance;
 use landfall_sim::client::Client;
-use landfall_sim::round::{CONFIG, Round, Tally, prepare_postgres, told};
 use landfall_sim::servers::{Landfall, LandfallOptions, Postgres};
-use landfall_sim::skipping::skipped;
 
 const TABLES: &str = "
     CREATE TYPE mood AS ENUM ('good', 'bad');
@@ -148,55 +142,4 @@ fn what_cannot_be_had_is_said_before_anything_is_made() {
         assert!(ended.code != Some(0) && ended.err.contains(part), "{url}: {ended:?}");
         assert!(!ended.err.contains("secret") && !ended.out.contains("secret"), "{ended:?}");
     }
-}
-
-fn begin(postgres: &Arc<Postgres>, chance: Chance) -> Result<Round> {
-    let mut options = LandfallOptions::new(env!("CARGO_BIN_EXE_landfall"));
-    CONFIG.clone_into(&mut options.config);
-    let mut server = prepare_postgres(options, postgres)?;
-    server.restart()?;
-    Ok(Round::new(server, chance))
-}
-
-/// Writes for a while, has `hurt` do something, writes on; then everything has to be as it was acknowledged.
-fn under_load(test: &str, hurts: usize, hurt: impl Fn(&Postgres, &mut Round) -> Result<()>) {
-    if Postgres::find().is_none() {
-        return skipped(test, "this machine has no postgres");
-    }
-    let postgres = Arc::new(Postgres::start().unwrap());
-    let seed = Chance::fresh_seed().unwrap();
-    let mut tally = Tally::default();
-    let started = Instant::now();
-    told(test, seed, begin(&postgres, Chance::from_seed(seed)), |round| {
-        let history = round.under_load(|round, scene| {
-            for _ in 0..hurts {
-                let writes = 200 + round.chance.below(800);
-                round.progress(scene, writes)?;
-                scene.set_address(None);
-                hurt(&postgres, round)?;
-                scene.set_address(round.server.address());
-            }
-            round.progress(scene, 200)?;
-            tally.acknowledged += scene.acknowledged();
-            Ok(())
-        })?;
-        round.reckon(&history, &mut tally)
-    });
-    println!("{} in {:?}", tally.line(&format!("{hurts} of {test}")), started.elapsed().min(10 * PATIENCE));
-}
-
-#[test]
-fn a_server_killed_under_load_loses_and_doubles_nothing_in_postgresql() {
-    under_load("a_server_killed_under_load_loses_and_doubles_nothing_in_postgresql", 6, |_, round| {
-        round.server.kill9()?;
-        round.server.restart().map(|_| ())
-    });
-}
-
-#[test]
-fn a_postgresql_killed_under_load_loses_and_doubles_nothing() {
-    under_load("a_postgresql_killed_under_load_loses_and_doubles_nothing", 2, |postgres, _| {
-        postgres.kill9()?;
-        postgres.restart()
-    });
 }

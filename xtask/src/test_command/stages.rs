@@ -67,7 +67,12 @@ const END_TO_END: &[EndToEnd] = &[
     },
     EndToEnd { target: "syscalls", package: "landfall-server", tools: &["strace"] },
     EndToEnd { target: "full_disk", package: "landfall-server", tools: &["unshare", "mount"] },
+    EndToEnd { target: "pg_kills", package: "landfall-server", tools: POSTGRES },
+    EndToEnd { target: "pg_failover", package: "landfall-server", tools: POSTGRES },
 ];
+
+/// The programs of PostgreSQL that its private servers need.
+const POSTGRES: &[&str] = &["postgres", "initdb", "psql", "pg_basebackup"];
 
 /// Every stage. All tests are built in one profile and with the features of the whole workspace, or the
 /// dependencies would be built several times; only the binary under test is a release build.
