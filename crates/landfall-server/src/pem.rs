@@ -1,11 +1,24 @@
-//! Certificates and keys from files in PEM, for the server and for the commands that connect to it.
+//! Certificates and keys from files in PEM, for the server, for the commands that connect to it, and for databases.
 //! It must never tell anything of a key, or take one that everybody may read.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Where systems keep the certificates that they trust.
+const SYSTEM: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The file of the certificates that this system trusts, if it has one.
+pub(crate) fn system_roots() -> Option<PathBuf> {
+    SYSTEM.iter().map(PathBuf::from).find(|path| path.exists())
+}
 
 /// The certificates in the file that a setting names.
 ///

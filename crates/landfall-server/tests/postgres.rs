@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use common::Place;
@@ -106,6 +107,71 @@ fn what_a_client_writes_is_in_postgresql_and_is_read_back_byte_for_byte_after_a_
     refused(&mut client, &["HSET", "page:1", "title", "too long"], "at most 5");
     refused(&mut client, &["HSET", "page:1", "score", "1.001"], "2 digits");
     refused(&mut client, &["HSET", "shape:1", "area", "(1,2),(3,4)"], "only be read");
+}
+
+/// What the private server's password must never be seen as.
+const HUSH: &str = "not-a-secret";
+
+#[test]
+fn a_password_is_read_from_a_closed_file_and_never_printed() {
+    let test = "a_password_is_read_from_a_closed_file_and_never_printed";
+    let Some(postgres) = Postgres::shared_or_skip(test) else { return };
+    let name = postgres.new_database().unwrap();
+    let place = Place::new();
+    let closed = |file: &str, text: &str| {
+        place.write(file, text);
+        std::fs::set_permissions(place.path().join(file), PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    let with = postgres.url(&name);
+    let url = with.replace(&format!(":{HUSH}"), "");
+    closed("right", &format!("{HUSH}\n"));
+    closed("wrong", &format!("{HUSH}-at-all\n"));
+    closed("pass", &format!("*:*:*:*:{HUSH}\n"));
+    place.write("open", HUSH);
+    let mut said = String::new();
+    let mut setup = |url: &str, variables: &[(&str, &str)]| {
+        let mut command = place.command(&["setup", "-v", "--database", url]);
+        let home = place.path().join("home");
+        command.env_remove("PGPASSFILE").env("HOME", home).envs(variables.iter().copied());
+        let ended = common::Ended::from(command.output().unwrap());
+        said.push_str(&format!("{}{}", ended.out, ended.err));
+        (ended.code, ended.err)
+    };
+    let mut refused = |url: &str, variables: &[(&str, &str)], part: &str| {
+        let (code, words) = setup(url, variables);
+        assert!(code != Some(0) && words.contains(part), "{url}: {words}");
+    };
+    refused(&url, &[], "asks for a password");
+    refused(&format!("{url}?password_file=wrong"), &[], "refuses the user or the password");
+    refused(&format!("{url}?password_file=gone"), &[], "cannot be read");
+    refused(&format!("{url}?password_file=open"), &[], "chmod 600");
+    refused(&format!("{url}?passfile=open"), &[], "chmod 600");
+    refused(&url, &[("PGPASSFILE", "open")], "chmod 600");
+    refused(&format!("{with}-at-all?connect_timeout=x"), &[], "connect_timeout");
+    refused(&format!("{with}?sslmode=verify-full"), &[], "no TLS");
+    std::fs::create_dir(place.path().join("home")).unwrap();
+    closed("home/.pgpass", &format!("*:*:{name}:*:{HUSH}\n"));
+    for (url, variables) in [
+        (url.clone(), &[][..]),
+        (with.clone(), &[]),
+        (format!("{url}?password_file=right"), &[]),
+        (format!("{url}?passfile=pass"), &[]),
+        (url.clone(), &[("PGPASSFILE", "pass")]),
+    ] {
+        assert_eq!(setup(&url, variables).0, Some(0), "{url} {variables:?}");
+    }
+    let server = place.serve(&["-v", "--database", &with]);
+    server.cli(&["SET", "a", "1"]);
+    for command in [&["INFO"][..], &["LANDFALL.STATUS"], &["LANDFALL.EXPLAIN", "a"], &["CONFIG", "GET", "*"]]
+    {
+        said.push_str(&server.cli(command));
+    }
+    for command in [&["status"][..], &["config", "print", "--database", &with]] {
+        let ended = server.run(command);
+        said.push_str(&format!("{}{}", ended.out, ended.err));
+    }
+    said.push_str(&server.said());
+    assert!(said.contains(&format!("127.0.0.1:{}", postgres.port())) && !said.contains(HUSH), "{said}");
 }
 
 #[test]

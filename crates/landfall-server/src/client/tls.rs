@@ -2,7 +2,7 @@
 //! It must never go on in plain text, or without looking at the certificate.
 
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -15,14 +15,6 @@ use crate::pem;
 
 /// A TLS session that blocks.
 pub(super) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
-
-/// Where systems keep the certificates that they trust.
-const SYSTEM: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// Makes a handshake as a client of `host`; the error says why not.
 pub(super) fn connect(socket: TcpStream, host: &str, tls: &ClientTls) -> Result<TlsStream, String> {
@@ -82,8 +74,7 @@ pub(super) fn advice(error: &std::io::Error) -> &'static str {
 }
 
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
-    let system = || SYSTEM.iter().map(PathBuf::from).find(|path| path.exists());
-    let path = ca.map(Path::to_owned).or_else(system).ok_or_else(|| {
+    let path = ca.map(Path::to_owned).or_else(pem::system_roots).ok_or_else(|| {
         "this system has no certificates that are trusted; name those of the server's authority with --tls-ca FILE".to_owned()
     })?;
     let refused = |why: String| format!("tls-ca = \"{}\" {why}", path.display());

@@ -20,6 +20,8 @@ use super::process::Process;
 use crate::skipping::{find_program, skipped};
 use crate::tools;
 
+mod tls;
+
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const END_WITHIN: Duration = Duration::from_secs(60);
 /// The user of PostgreSQL, and its password for connections over TCP.

@@ -18,9 +18,12 @@ use super::{Database, LandingContext, Sink, SinkError, Source};
 use crate::env::Clock;
 use crate::model::{Catalogue, LaneId, Watermark};
 
+mod address;
 mod catalogue;
 mod connect;
 mod errors;
+#[cfg(feature = "tls")]
+mod fingerprint;
 mod frame;
 mod incidents;
 mod key_value;
@@ -34,10 +37,15 @@ mod rows;
 mod schema;
 mod settings;
 mod text;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
 mod wire;
 
 pub use schema::SCHEMA;
-pub use settings::{PostgresPlace, PostgresSettings};
+pub use settings::{PostgresPem, PostgresPlace, PostgresSettings, PostgresTarget, PostgresTls};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,10 @@
-//! Where a PostgreSQL is and how it is used, read from a URL. A password is never part of what is shown.
-//! It never accepts a URL that asks for encryption, because this version has none.
+//! Where a PostgreSQL is and how it is used. A password or a key is never part of what is shown.
+//! It never leaves to chance whether a connection is encrypted: what is asked for is done, or refused.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// The port of PostgreSQL where none is named.
-const DEFAULT_PORT: u16 = 5432;
+mod url;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,29 +15,100 @@ pub enum PostgresPlace {
     Unix(PathBuf, u16),
 }
 
+impl PostgresPlace {
+    /// Whether what goes there stays on this machine.
+    fn is_here(&self) -> bool {
+        match self {
+            PostgresPlace::Unix(..) => true,
+            PostgresPlace::Tcp(host, _) => {
+                host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            }
+        }
+    }
+}
+
+/// `HOST:PORT`, or the file of the socket.
+impl fmt::Display for PostgresPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PostgresPlace::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            PostgresPlace::Tcp(host, port) => write!(f, "{host}:{port}"),
+            PostgresPlace::Unix(folder, port) => write!(f, "{}/.s.PGSQL.{port}", folder.display()),
+        }
+    }
+}
+
+/// How a server has to prove who it is. Plain text is never taken in the place of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostgresTls {
+    /// Everything travels readable.
+    Disable,
+    /// TLS. No authority vouches for the server: it has to prove in the login, over this very connection
+    /// (SCRAM-SHA-256-PLUS), that it knows the password, and is told nothing of it before.
+    Require,
+    /// TLS with a certificate of an authority that is trusted, whatever name it is made out to.
+    VerifyCa,
+    /// TLS with a certificate of an authority that is trusted, made out to the host of the URL.
+    VerifyFull,
+}
+
+/// Which of several servers is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostgresTarget {
+    /// The first that answers.
+    Any,
+    /// The first that can be written to.
+    ReadWrite,
+}
+
+/// Files in PEM that the URL names, and what whoever opens the database read from them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PostgresPem {
+    /// The certificates of the authorities that are trusted; none: those that this system trusts.
+    pub root_file: Option<PathBuf>,
+    /// Landfall's own certificate, and its key.
+    pub own_files: Option<(PathBuf, PathBuf)>,
+    /// The text of `root_file`, or of the system's.
+    pub root: Vec<u8>,
+    /// The texts of `own_files`.
+    pub own: Option<(Vec<u8>, Vec<u8>)>,
+}
+
 /// Where a PostgreSQL is, who logs in, and how long its answers are waited for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
-    /// The server.
-    pub place: PostgresPlace,
+    /// The servers, in the order in which they are tried; at least one.
+    pub places: Vec<PostgresPlace>,
+    /// Which of them is taken.
+    pub target: PostgresTarget,
     /// Who logs in.
     pub user: String,
-    /// The password; none where the server asks for none.
+    /// The password for all of them; none where the server asks for none, or a file like `~/.pgpass` has it.
     pub password: Option<String>,
-    /// A file of passwords in the form of `~/.pgpass`, which the URL names; whoever opens the database reads it.
+    /// A file that holds the password and nothing else; whoever opens the database reads it.
     pub password_file: Option<PathBuf>,
+    /// A file of passwords in the form of `~/.pgpass`, which the URL names; whoever opens the database reads it.
+    pub pgpass_file: Option<PathBuf>,
     /// The database.
     pub database: String,
-    /// How long a connection may take to be made. Five seconds: a server across the world needs less than one.
+    /// How the server proves who it is.
+    pub tls: PostgresTls,
+    /// Certificates for that.
+    pub pem: PostgresPem,
+    /// A login that is not bound to the TLS connection is refused. [`PostgresTls::Require`] asks for it in any case.
+    pub is_bound: bool,
+    /// How long a connection may take to be made, for each server. Five seconds: one across the world needs less than one.
     pub connect_timeout_ms: u64,
     /// How long one exchange with the server may take before the connection is given up. Half a minute: batches are
     /// made to land within half a second, and a server that is sixty times slower is better asked again.
     pub answer_timeout_ms: u64,
     /// How long a statement waits for a lock. Short: whoever waits for one makes others wait behind.
     pub lock_timeout_ms: u64,
+    /// What a file like `~/.pgpass` says, by place.
+    passwords: Vec<Option<String>>,
 }
 
-/// Nobody sees the password.
+/// Nobody sees the password or the key.
 impl fmt::Debug for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PostgresSettings({self})")
@@ -49,20 +119,18 @@ impl fmt::Debug for PostgresSettings {
 impl fmt::Display for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PostgresSettings { user, database, .. } = self;
-        match &self.place {
-            PostgresPlace::Tcp(host, port) if host.contains(':') => {
-                write!(f, "postgres://{user}@[{host}]:{port}/{database}")
-            }
-            PostgresPlace::Tcp(host, port) => write!(f, "postgres://{user}@{host}:{port}/{database}"),
-            PostgresPlace::Unix(folder, port) => {
-                write!(f, "postgres://{user}@/{database}?host={}&port={port}", folder.display())
-            }
+        if let [PostgresPlace::Unix(folder, port)] = self.places.as_slice() {
+            return write!(f, "postgres://{user}@/{database}?host={}&port={port}", folder.display());
         }
+        let places: Vec<_> = self.places.iter().map(PostgresPlace::to_string).collect();
+        write!(f, "postgres://{user}@{}/{database}", places.join(","))
     }
 }
 
 impl PostgresSettings {
-    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=disable`; `?host=/FOLDER` names the folder of a socket.
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?sslmode=verify-full`, with the parameters that other
+    /// clients of PostgreSQL know; `?host=/FOLDER` names the folder of a socket. To another machine a connection is
+    /// encrypted and the server's certificate verified, unless `sslmode` says otherwise.
     ///
     /// # Errors
     /// A sentence that says what is wrong, and never holds the password.
@@ -71,72 +139,42 @@ impl PostgresSettings {
     /// use landfall::sink::postgres::PostgresSettings;
     /// let settings = PostgresSettings::parse("postgres://me:secret@127.0.0.1/app")?;
     /// assert_eq!(settings.to_string(), "postgres://me@127.0.0.1:5432/app");
-    /// assert!(PostgresSettings::parse("postgres://me@db.example/app?sslmode=require").is_err());
+    /// assert!(PostgresSettings::parse("postgres://me@db.example/app?sslmode=prefer").is_err());
     /// # Ok::<(), String>(())
     /// ```
     pub fn parse(url: &str) -> Result<PostgresSettings, String> {
-        let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
-        let rest = rest.ok_or("write postgres://USER@HOST:PORT/DATABASE")?;
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = match login.split_once(':') {
-            Some((user, password)) => (user, Some(decoded(password)?)),
-            None => (login, None),
-        };
-        let (user, mut database) = (decoded(user)?, decoded(database)?);
-        let (mut host, mut port) = host_and_port(address)?;
-        let (mut sslmode, mut password_file) = (None, None);
-        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let value = decoded(value)?;
-            match name {
-                "host" => host = value,
-                "port" => port = number(&value)?,
-                "dbname" => database = value,
-                "sslmode" => sslmode = Some(value),
-                "passfile" => password_file = Some(PathBuf::from(value)),
-                "application_name" | "connect_timeout" => {}
-                other => {
-                    return Err(format!("the parameter {other} is not known; leave it out"));
-                }
-            }
-        }
-        if user.is_empty() {
-            return Err("name the user, as in postgres://USER@HOST/DATABASE".into());
-        }
-        if database.is_empty() {
-            database.clone_from(&user);
-        }
-        let place = place(host, port, sslmode.as_deref())?;
-        Ok(PostgresSettings {
-            place,
-            user,
-            password,
-            password_file,
-            database,
-            connect_timeout_ms: 5_000,
-            answer_timeout_ms: 30_000,
-            lock_timeout_ms: 2_000,
-        })
+        url::parse(url)
     }
 
-    /// Takes the password from the text of a file like `~/.pgpass`: `HOST:PORT:DATABASE:USER:PASSWORD`, where `*` stands
-    /// for anything and a backslash keeps what follows it. One that the URL gave stays.
+    /// Takes the password from the text of a file that holds nothing else. One that the URL gave stays.
     pub fn take_password(&mut self, file: &str) {
-        let (host, port) = match &self.place {
-            PostgresPlace::Tcp(host, port) => (host.as_str(), *port),
-            PostgresPlace::Unix(_, port) => ("localhost", *port),
+        let line = file.strip_suffix('\n').unwrap_or(file);
+        self.password.get_or_insert_with(|| line.strip_suffix('\r').unwrap_or(line).to_owned());
+    }
+
+    /// Takes passwords from the text of a file like `~/.pgpass`: `HOST:PORT:DATABASE:USER:PASSWORD`, where `*` stands
+    /// for anything and a backslash keeps what follows it. One that the URL gave stays.
+    pub fn take_passwords(&mut self, file: &str) {
+        let of = |place: &PostgresPlace| {
+            let (host, port) = match place {
+                PostgresPlace::Tcp(host, port) => (host.as_str(), *port),
+                PostgresPlace::Unix(_, port) => ("localhost", *port),
+            };
+            let wanted = [host, &port.to_string(), &self.database, &self.user];
+            let lines = file.lines().filter(|line| !line.starts_with('#')).map(fields);
+            let mut fitting = lines.filter_map(|mut fields| {
+                let password = (fields.len() == 5).then(|| fields.pop()).flatten()?;
+                let fits = |(field, wanted): (&String, &&str)| field == "*" || field == wanted;
+                fields.iter().zip(&wanted).all(fits).then_some(password)
+            });
+            fitting.next()
         };
-        let wanted = [host, &port.to_string(), &self.database, &self.user];
-        let lines = file.lines().filter(|line| !line.starts_with('#')).map(fields);
-        let mut fitting = lines.filter_map(|mut fields| {
-            let password = (fields.len() == 5).then(|| fields.pop()).flatten()?;
-            let fits = |(field, wanted): (&String, &&str)| field == "*" || field == wanted;
-            fields.iter().zip(&wanted).all(fits).then_some(password)
-        });
-        if self.password.is_none() {
-            self.password = fitting.next();
-        }
+        self.passwords = self.places.iter().map(of).collect();
+    }
+
+    /// The password for the place of this number.
+    pub fn password_at(&self, place: usize) -> Option<&str> {
+        self.password.as_deref().or_else(|| self.passwords.get(place)?.as_deref())
     }
 }
 
@@ -158,63 +196,6 @@ fn fields(line: &str) -> Vec<String> {
     fields
 }
 
-/// The place, if what goes there may go unencrypted.
-fn place(host: String, port: u16, sslmode: Option<&str>) -> Result<PostgresPlace, String> {
-    const NO_TLS: &str = "this version talks to PostgreSQL without TLS";
-    match sslmode {
-        None | Some("disable") => {}
-        Some(mode @ ("allow" | "prefer" | "require" | "verify-ca" | "verify-full")) => {
-            return Err(format!(
-                "sslmode={mode} asks for TLS, and {NO_TLS}; use a tunnel or a socket, or write sslmode=disable if the network can be trusted"
-            ));
-        }
-        Some(mode) => return Err(format!("sslmode={mode} is not known; write sslmode=disable")),
-    }
-    if host.starts_with('/') {
-        return Ok(PostgresPlace::Unix(host.into(), port));
-    }
-    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if !is_here && sslmode.is_none() {
-        return Err(format!(
-            "{host} is another machine, and {NO_TLS}: everything would travel readable. Use a tunnel, or write sslmode=disable if the network can be trusted"
-        ));
-    }
-    Ok(PostgresPlace::Tcp(host, port))
-}
-
-fn host_and_port(address: &str) -> Result<(String, u16), String> {
-    let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None => match address.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (address, None),
-        },
-    };
-    let host = if host.is_empty() { "localhost".to_owned() } else { decoded(host)? };
-    Ok((host, port.map_or(Ok(DEFAULT_PORT), number)?))
-}
-
-fn number(port: &str) -> Result<u16, String> {
-    port.parse().map_err(|_| "the port is a number up to 65535".to_owned())
-}
-
-/// A part of a URL with its `%` sequences decoded.
-fn decoded(part: &str) -> Result<String, String> {
-    const WRONG: &str = "a % in the URL is followed by two hexadecimal digits; write % itself as %25";
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or(WRONG);
-        let high = digit()?;
-        bytes.push((high * 16 + digit()?) as u8);
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(|| WRONG.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +208,8 @@ mod tests {
             ("postgres://me@/app?host=/run/pg&port=7", "postgres://me@/app?host=/run/pg&port=7"),
             ("postgres://me:secret@%2Frun%2Fpg", "postgres://me@/me?host=/run/pg&port=5432"),
             ("postgres://me@db.example:6/app?sslmode=disable", "postgres://me@db.example:6/app"),
+            ("postgres://me@a:6,[::2],c/app?sslmode=disable", "postgres://me@a:6,[::2]:5432,c:5432/app"),
+            ("postgres:///?user=me&password=secret&host=a,b&port=7", "postgres://me@a:7,b:7/me"),
         ] {
             let settings = PostgresSettings::parse(url).unwrap();
             assert_eq!(settings.to_string(), shown, "{url}");
@@ -246,28 +229,80 @@ mod tests {
             ("postgres://me:own@localhost/app", "own"),
         ] {
             let mut settings = PostgresSettings::parse(url).unwrap();
-            settings.take_password(file);
-            assert_eq!(settings.password.as_deref(), Some(expected), "{url}");
+            settings.take_passwords(file);
+            assert_eq!(settings.password_at(0), Some(expected), "{url}");
         }
         let mut settings = PostgresSettings::parse("postgres://me@localhost/app").unwrap();
-        settings.take_password("other:*:*:*:no\nhalf:a");
-        assert_eq!(settings.password, None);
+        settings.take_passwords("other:*:*:*:no\nhalf:a");
+        assert_eq!(settings.password_at(0), None);
     }
 
     #[test]
-    fn what_would_travel_readable_is_refused_unless_somebody_said_so() {
-        for url in [
-            "postgres://me:secret@db.example/app",
-            "postgres://me:secret@127.0.0.1/app?sslmode=require",
-            "postgres://me:secret@127.0.0.1/app?sslmode=prefer",
-            "postgres://me:secret@127.0.0.1/app?sslmode=verify-full",
-            "postgres://me:secret@127.0.0.1/app?sslrootcert=x",
-            "postgres://:secret@127.0.0.1/app",
-            "postgres://me:secret%4@127.0.0.1/app",
-            "postgres://me:secret@127.0.0.1:x/app",
+    fn a_file_with_nothing_but_the_password_gives_it_without_its_line_end() {
+        for (file, expected) in [("s c ret", "s c ret"), ("s\n", "s"), ("s\r\n", "s"), ("\n", "")] {
+            let mut settings = PostgresSettings::parse("postgres://me@localhost/app").unwrap();
+            settings.take_password(file);
+            assert_eq!(settings.password_at(0), Some(expected));
+        }
+    }
+
+    #[test]
+    fn each_of_several_servers_has_its_own_password() {
+        let mut settings = PostgresSettings::parse("postgres://me@a,b:6/app").unwrap();
+        settings.take_passwords("b:6:*:*:second\na:*:*:*:first");
+        assert_eq!((settings.password_at(0), settings.password_at(1)), (Some("first"), Some("second")));
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn what_leaves_the_machine_is_encrypted_and_verified_unless_somebody_said_otherwise() {
+        use PostgresTls::{Disable, Require, VerifyCa, VerifyFull};
+        for (rest, expected) in [
+            ("localhost/app", Disable),
+            ("127.0.0.9/app", Disable),
+            ("/app?host=/run/pg", Disable),
+            ("db.example/app", VerifyFull),
+            ("localhost,db.example/app", VerifyFull),
+            ("localhost/app?sslrootcert=ca.pem", VerifyFull),
+            ("localhost/app?sslrootcert=system", VerifyFull),
+            ("localhost/app?channel_binding=require", VerifyFull),
+            ("db.example/app?sslmode=disable", Disable),
+            ("db.example/app?sslmode=require", Require),
+            ("db.example/app?sslmode=require&sslrootcert=ca.pem", VerifyCa),
+            ("db.example/app?sslmode=verify-ca", VerifyCa),
         ] {
-            let refused = PostgresSettings::parse(url).unwrap_err();
+            let settings = PostgresSettings::parse(&format!("postgres://me:secret@{rest}")).unwrap();
+            assert_eq!(settings.tls, expected, "{rest}");
+            assert!(settings.is_bound || expected != Require);
+        }
+        let target = |rest: &str| PostgresSettings::parse(&format!("postgres://me@{rest}")).unwrap().target;
+        assert_eq!(target("a/app"), PostgresTarget::Any);
+        assert_eq!(target("a,b/app"), PostgresTarget::ReadWrite);
+        assert_eq!(target("a,b/app?target_session_attrs=any"), PostgresTarget::Any);
+    }
+
+    #[test]
+    fn what_cannot_be_done_as_it_is_asked_for_is_refused() {
+        for rest in [
+            "127.0.0.1/app?sslmode=prefer",
+            "127.0.0.1/app?sslmode=allow",
+            "127.0.0.1/app?sslmode=VERIFY",
+            "127.0.0.1/app?sslmode=disable&sslrootcert=x",
+            "127.0.0.1/app?sslmode=disable&channel_binding=require",
+            "127.0.0.1/app?sslcert=x",
+            "127.0.0.1/app?ssl",
+            "127.0.0.1/app?gssencmode=require",
+            "127.0.0.1/app?connect_timeout=0",
+            "127.0.0.1/app?target_session_attrs=standby",
+            "a,b,c/app?port=1,2",
+            "/app?host=/run/pg&sslmode=require",
+            "127.0.0.1:x/app",
+        ] {
+            let refused = PostgresSettings::parse(&format!("postgres://me:secret@{rest}")).unwrap_err();
             assert!(!refused.contains("secret"), "{refused}");
+        }
+        for url in ["postgres://:secret@127.0.0.1/app", "postgres://me:secret%4@127.0.0.1/app"] {
+            assert!(!PostgresSettings::parse(url).unwrap_err().contains("secret"));
         }
     }
 }

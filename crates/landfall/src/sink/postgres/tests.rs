@@ -10,6 +10,8 @@ use crate::sink::LandingOp;
 use crate::sink::conformance::{self, Owner, add, event, op, put, refusal, row, suite};
 
 mod network;
+#[cfg(feature = "tls")]
+mod encrypted;
 
 /// The tables of the suite, with the types that PostgreSQL has.
 fn tables() -> String {

@@ -14,6 +14,7 @@ use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::{DataRowBody, ErrorFields, Message};
 use postgres_protocol::message::frontend;
 
+use super::tls;
 use crate::env::Clock;
 
 /// How much is read at once.
@@ -84,6 +85,9 @@ pub(super) enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
+        if let Some(words) = tls::told(&error) {
+            return Failure::Lost(words);
+        }
         Failure::Lost(match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".into(),
             io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
@@ -94,43 +98,61 @@ impl From<io::Error> for Failure {
 
 /// The stream below.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(super) enum Raw {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-impl Socket {
-    /// Reading and writing fail after this time.
-    fn set_timeout(&self, left: Duration) -> io::Result<()> {
+/// The stream below, of which each call ends at the deadline.
+struct Timed<'w> {
+    raw: &'w mut Raw,
+    clock: &'w dyn Clock,
+    deadline: Duration,
+}
+
+impl Timed<'_> {
+    /// Lets the next call wait as long as there is time left.
+    fn limit(&self) -> io::Result<()> {
+        let left = self.deadline.saturating_sub(self.clock.monotonic());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let left = Some(left.max(Duration::from_millis(1)));
-        match self {
-            Socket::Tcp(stream) => {
-                stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left))
-            }
-            Socket::Unix(stream) => {
-                stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left))
-            }
+        match &*self.raw {
+            Raw::Tcp(stream) => stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left)),
+            Raw::Unix(stream) => stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left)),
         }
     }
+}
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.write(bytes),
-            Socket::Unix(stream) => stream.write(bytes),
-        }
-    }
-
+impl Read for Timed<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.read(bytes),
-            Socket::Unix(stream) => stream.read(bytes),
+        self.limit()?;
+        match self.raw {
+            Raw::Tcp(stream) => stream.read(bytes),
+            Raw::Unix(stream) => stream.read(bytes),
         }
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.limit()?;
+        match self.raw {
+            Raw::Tcp(stream) => stream.write(bytes),
+            Raw::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// A connection. Dropping it ends the session, and rolls back what was open.
 pub(super) struct Wire {
-    socket: Socket,
+    raw: Raw,
+    tls: Option<Box<tls::Session>>,
     input: BytesMut,
     buffer: Vec<u8>,
     clock: Arc<dyn Clock>,
@@ -138,8 +160,25 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(socket: Socket, clock: Arc<dyn Clock>, answer_timeout: Duration) -> Wire {
-        Wire { socket, input: BytesMut::new(), buffer: vec![0; READ_BYTES], clock, answer_timeout }
+    pub(super) fn new(raw: Raw, clock: Arc<dyn Clock>, answer_timeout: Duration) -> Wire {
+        Wire { raw, tls: None, input: BytesMut::new(), buffer: vec![0; READ_BYTES], clock, answer_timeout }
+    }
+
+    /// Puts TLS around what follows. What came before in plain text is no part of it.
+    pub(super) fn encrypt(
+        &mut self,
+        config: &tls::Config,
+        host: &str,
+        deadline: Duration,
+    ) -> Result<(), tls::Failed> {
+        let mut io = Timed { raw: &mut self.raw, clock: &*self.clock, deadline };
+        self.tls = Some(Box::new(tls::Session::begin(config, host, &mut io)?));
+        Ok(())
+    }
+
+    /// What a login over TLS can be bound to.
+    pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
+        self.tls.as_ref()?.server_end_point()
     }
 
     /// When what begins now has to be over.
@@ -147,26 +186,19 @@ impl Wire {
         self.clock.monotonic() + self.answer_timeout
     }
 
-    fn wait_until(&self, deadline: Duration) -> io::Result<()> {
-        let left = deadline.saturating_sub(self.clock.monotonic());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+    pub(super) fn send(&mut self, out: &[u8], deadline: Duration) -> io::Result<()> {
+        let mut io = Timed { raw: &mut self.raw, clock: &*self.clock, deadline };
+        match &mut self.tls {
+            None => io.write_all(out),
+            Some(session) => session.send(&mut io, out),
         }
-        self.socket.set_timeout(left)
     }
 
-    pub(super) fn send(&mut self, out: &[u8], deadline: Duration) -> io::Result<()> {
-        let mut rest = out;
-        while !rest.is_empty() {
-            self.wait_until(deadline)?;
-            match self.socket.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(sent) => rest = &rest[sent..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    /// One byte of plain text, and nothing behind it: what is there belongs to the handshake.
+    pub(super) fn receive_byte(&mut self, deadline: Duration) -> Result<u8, Failure> {
+        let mut byte = [0];
+        Timed { raw: &mut self.raw, clock: &*self.clock, deadline }.read_exact(&mut byte)?;
+        Ok(byte[0])
     }
 
     pub(super) fn receive(&mut self, deadline: Duration) -> Result<Message, Failure> {
@@ -177,8 +209,12 @@ impl Wire {
             if self.input.len() > ANSWER_BYTES_MAX {
                 return Err(Failure::Lost("an answer larger than a row can be".into()));
             }
-            self.wait_until(deadline)?;
-            match self.socket.read(&mut self.buffer) {
+            let mut io = Timed { raw: &mut self.raw, clock: &*self.clock, deadline };
+            let read = match &mut self.tls {
+                None => io.read(&mut self.buffer),
+                Some(session) => session.read(&mut io, &mut self.buffer),
+            };
+            match read {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
                 Ok(count) => self.input.extend_from_slice(&self.buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
