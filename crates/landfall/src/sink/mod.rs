@@ -47,6 +47,8 @@ use crate::model::{
     Position, Reason, RowKey, Table, Value, Watermark,
 };
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod audit;
 #[cfg(feature = "sqlite")]
 mod entries;
 pub mod isolate;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::audit::Audit;
 use super::frame::{self, Purpose};
 use super::plan::{self, Work};
 use super::rows::Mapped;
@@ -11,7 +12,7 @@ use super::wire::{Step, Wire};
 use super::{PostgresDatabase, errors, incidents, key_value, lanes, letters};
 use crate::env::failpoint::reach;
 use crate::error::SinkError;
-use crate::model::{Incident, LaneId, LaneRow, Letter, Owner, Watermark};
+use crate::model::{Incident, LaneId, LaneRow, Letter, Owner, Value, Watermark};
 use crate::sink::isolate::isolate;
 use crate::sink::parts::{class_of, no_such_table};
 use crate::sink::{
@@ -40,14 +41,9 @@ impl PostgresSink {
         database: PostgresDatabase,
         context: LandingContext,
     ) -> Result<PostgresSink, SinkError> {
-        if let Some((table, _)) = context.audits.first() {
-            return Err(SinkError::Unusable(format!(
-                "table {table} has the setting audit, and this version writes no change logs in PostgreSQL; remove the setting, or let a trigger of the database write it"
-            )));
-        }
         let mut wire = database.connect()?;
         let identity = super::schema::identity(&mut wire)?;
-        let writer = Some(Writer { wire, tables: HashMap::new() });
+        let writer = Some(Writer::new(wire));
         Ok(PostgresSink { database, context, identity, writer })
     }
 
@@ -59,7 +55,7 @@ impl PostgresSink {
     ) -> Result<T, SinkError> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => Writer { wire: self.database.connect_again(self.identity)?, tables: HashMap::new() },
+            None => Writer::new(self.database.connect_again(self.identity)?),
         };
         let session = frame::open(&mut writer.wire, purpose, &self.database.settings)?;
         let worked = work(&mut writer, &self.context);
@@ -78,7 +74,7 @@ impl PostgresSink {
                     Ok(_) => true,
                     Err(error) => {
                         // The schema may have changed: what is known of the tables is read again.
-                        writer.tables.clear();
+                        writer.forget_tables();
                         matches!(
                             error,
                             SinkError::Busy(_) | SinkError::Refused { .. } | SinkError::Fenced { .. }
@@ -119,7 +115,7 @@ impl Sink for PostgresSink {
         self.writer = None;
         let mut wire = self.database.connect_again(self.identity)?;
         self.database.end_left_open(&mut wire)?;
-        self.writer = Some(Writer { wire, tables: HashMap::new() });
+        self.writer = Some(Writer::new(wire));
         let taken = self.transaction(|wire| lanes::take_over(wire, owner, lanes));
         reach("take-over.committed");
         taken
@@ -162,7 +158,7 @@ impl Sink for PostgresSink {
             for step in &landing.lanes {
                 lanes::advance(&mut writer.wire, landing, step)?;
             }
-            let attempt = |_, op: &LandingOp| writer.attempt(context, op);
+            let attempt = |_, op: &LandingOp| writer.attempt(context, landing, op);
             isolate(&landing.ops, attempt, class_of)
         })
     }
@@ -185,7 +181,7 @@ impl protocol::Statements<&Work<'_>> for Statements<'_> {
     }
 
     fn write(&mut self, work: &Work<'_>) -> Result<(), SinkError> {
-        self.writer.write(self.context, work, self.landing.ordered)
+        self.writer.write(self.context, work, self.landing.ordered, self.landing.time_ms)
     }
 
     fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
@@ -196,18 +192,33 @@ impl protocol::Statements<&Work<'_>> for Statements<'_> {
 struct Writer {
     wire: Wire,
     tables: HashMap<String, Arc<Mapped>>,
+    audits: HashMap<String, Arc<Audit>>,
 }
 
 impl Writer {
+    fn new(wire: Wire) -> Writer {
+        Writer { wire, tables: HashMap::new(), audits: HashMap::new() }
+    }
+
+    fn forget_tables(&mut self) {
+        self.tables.clear();
+        self.audits.clear();
+    }
+
     fn run(&mut self, sql: &'static str) -> Result<(), SinkError> {
         let answers = self.wire.run(&[Step::bare(sql)]);
         answers.map(|_| ()).map_err(|failure| errors::plain("landfall_lane", failure))
     }
 
     /// Writes one operation, or nothing of it when it is refused.
-    fn attempt(&mut self, context: &LandingContext, op: &LandingOp) -> Result<(), SinkError> {
+    fn attempt(
+        &mut self,
+        context: &LandingContext,
+        landing: &Landing,
+        op: &LandingOp,
+    ) -> Result<(), SinkError> {
         self.run("SAVEPOINT landfall_op")?;
-        let written = plan::alone(op).and_then(|work| self.write(context, &work, true));
+        let written = plan::alone(op).and_then(|work| self.write(context, &work, true, landing.time_ms));
         match written {
             Ok(()) => self.run("RELEASE landfall_op"),
             Err(refusal @ SinkError::Refused { .. }) => {
@@ -219,29 +230,63 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, context: &LandingContext, work: &Work<'_>, ordered: bool) -> Result<(), SinkError> {
+    fn write(
+        &mut self,
+        context: &LandingContext,
+        work: &Work<'_>,
+        ordered: bool,
+        time_ms: u64,
+    ) -> Result<(), SinkError> {
         match work {
             Work::Clear => key_value::clear(&mut self.wire),
             Work::Keys(ops) => key_value::change(&mut self.wire, ops),
             Work::Delete { table, keys } => {
                 let mapped = self.mapped(context, table)?;
-                self.rows(&mapped, &[mapped.delete(keys)?], &[])
+                let keyed: Vec<&[Value]> = keys.iter().map(Vec::as_slice).collect();
+                let delete = [mapped.delete(keys)?];
+                self.rows(context, &mapped, &keyed, (&delete, &[]), time_ms)
             }
             Work::Upsert { table, rows } => {
                 let mapped = self.mapped(context, table)?;
                 let (steps, columns) = mapped.upsert(rows, ordered)?;
-                self.rows(&mapped, &steps, &columns)
+                let keyed: Vec<&[Value]> = rows.iter().map(|(key, _)| key.as_slice()).collect();
+                self.rows(context, &mapped, &keyed, (&steps, &columns), time_ms)
             }
             Work::Append { table, rows } => {
                 let mapped = self.mapped(context, table)?;
                 let (step, columns) = mapped.append(rows)?;
-                self.rows(&mapped, &[step], &columns)
+                let appended = self.wire.run(&[step]);
+                appended.map(|_| ()).map_err(|failure| mapped.failed(failure, &columns))
             }
         }
     }
 
-    fn rows(&mut self, mapped: &Mapped, steps: &[Step], columns: &[&str]) -> Result<(), SinkError> {
-        self.wire.run(steps).map(|_| ()).map_err(|failure| mapped.failed(failure, columns))
+    /// Runs statements that change these rows, and records what became of them where the table has a change log.
+    fn rows(
+        &mut self,
+        context: &LandingContext,
+        mapped: &Mapped,
+        keys: &[&[Value]],
+        (steps, columns): (&[Step], &[&str]),
+        time_ms: u64,
+    ) -> Result<(), SinkError> {
+        match self.audit(context, mapped)? {
+            Some(audit) => audit.record(&mut self.wire, mapped, keys, (steps, columns), time_ms),
+            None => self.wire.run(steps).map(|_| ()).map_err(|failure| mapped.failed(failure, columns)),
+        }
+    }
+
+    fn audit(&mut self, context: &LandingContext, mapped: &Mapped) -> Result<Option<Arc<Audit>>, SinkError> {
+        let table = &mapped.table;
+        let Some((_, log)) = context.audits.iter().find(|(audited, _)| **audited == *table.name) else {
+            return Ok(None);
+        };
+        if let Some(known) = self.audits.get(&*table.name) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let planned = Arc::new(Audit::plan(&mut self.wire, &context.catalogue, table, log)?);
+        self.audits.insert(table.name.to_string(), Arc::clone(&planned));
+        Ok(Some(planned))
     }
 
     fn mapped(&mut self, context: &LandingContext, name: &str) -> Result<Arc<Mapped>, SinkError> {

@@ -19,6 +19,7 @@ use crate::env::Clock;
 use crate::model::{Catalogue, LaneId, Watermark};
 
 mod address;
+mod audit;
 mod catalogue;
 mod connect;
 mod errors;

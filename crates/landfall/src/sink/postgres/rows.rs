@@ -104,7 +104,7 @@ impl Mapped {
     }
 
     /// The texts of a key, if there can be such a row.
-    fn key_cells(&self, key: &[Value]) -> Result<Vec<Cell>, SinkError> {
+    pub(super) fn key_cells(&self, key: &[Value]) -> Result<Vec<Cell>, SinkError> {
         if key.is_empty() || key.len() != self.table.primary_key.len() {
             return Err(no_such_table(&self.table.name));
         }
@@ -313,7 +313,7 @@ impl Mapped {
     }
 
     /// An insert of these columns from arrays.
-    fn insert(&self, columns: &[usize], given: &[(usize, bool)]) -> String {
+    pub(super) fn insert(&self, columns: &[usize], given: &[(usize, bool)]) -> String {
         let names: Vec<_> = columns.iter().map(|&at| &*self.columns[at].quoted).collect();
         let values: Vec<_> = (1..=columns.len()).map(|number| format!("i.a{number}")).collect();
         let is_always = columns.iter().any(|&at| self.columns[at].is_always);
@@ -338,7 +338,7 @@ impl Mapped {
     }
 
     /// The arrays as rows: `i.a1`, `i.a2`, and the number `i.n`. What is added comes as exact numbers.
-    fn input(&self, given: &[(usize, bool)]) -> String {
+    pub(super) fn input(&self, given: &[(usize, bool)]) -> String {
         let (mut arrays, mut names) = (String::new(), String::new());
         for (number, (at, is_add)) in given.iter().enumerate() {
             let comma = if number == 0 { "" } else { ", " };
@@ -350,7 +350,7 @@ impl Mapped {
     }
 
     /// The key of `table` is that of the arrays.
-    fn is_same(&self, table: &str) -> String {
+    pub(super) fn is_same(&self, table: &str) -> String {
         let parts = self.table.primary_key.iter().enumerate();
         let parts: Vec<_> = parts
             .map(|(at, &column)| format!("{table}.{} = i.a{}", self.columns[column].quoted, at + 1))
@@ -360,7 +360,7 @@ impl Mapped {
 }
 
 /// Rows of cells as one array for each column.
-fn arrays(rows: &[Vec<Cell>]) -> Vec<Cell> {
+pub(super) fn arrays(rows: &[Vec<Cell>]) -> Vec<Cell> {
     let columns = rows.first().map_or(0, Vec::len);
     (0..columns).map(|at| text::array(rows.iter().map(|row| &row[at]))).collect()
 }

@@ -9,9 +9,10 @@ use crate::model::{ColumnType, RowKey, Value};
 use crate::sink::LandingOp;
 use crate::sink::conformance::{self, Owner, add, event, op, put, refusal, row, suite};
 
-mod network;
+mod audits;
 #[cfg(feature = "tls")]
 mod encrypted;
+mod network;
 
 /// The tables of the suite, with the types that PostgreSQL has.
 fn tables() -> String {
