@@ -7,7 +7,7 @@ use landfall::error::SinkError;
 use landfall::model::{LaneId, Watermark};
 use landfall::sink::Database;
 #[cfg(feature = "postgres")]
-use landfall::sink::postgres::{PostgresDatabase, PostgresSettings};
+use landfall::sink::postgres::{PostgresDatabase, PostgresLoader, PostgresSettings};
 use landfall::sink::sqlite::{SqliteDatabase, SqliteSettings};
 
 use crate::config::DatabaseUrl;
@@ -49,6 +49,15 @@ pub fn lanes(url: &DatabaseUrl) -> Result<AskedLane, SinkError> {
             Box::new(move |lane| database.watermark(lane))
         }
     })
+}
+
+/// A connection to fill a PostgreSQL with rows.
+///
+/// # Errors
+/// [`SinkError`] with what to do.
+#[cfg(feature = "postgres")]
+pub fn loader(settings: &PostgresSettings) -> Result<PostgresLoader, SinkError> {
+    postgres(settings)?.loader()
 }
 
 #[cfg(feature = "postgres")]

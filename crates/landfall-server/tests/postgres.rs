@@ -175,6 +175,44 @@ fn a_password_is_read_from_a_closed_file_and_never_printed() {
 }
 
 #[test]
+fn the_airport_is_loaded_whole_or_not_at_all_and_its_flights_are_served_and_logged() {
+    let test = "the_airport_is_loaded_whole_or_not_at_all_and_its_flights_are_served_and_logged";
+    let Some(postgres) = Postgres::shared_or_skip(test) else { return };
+    let name = postgres.new_database().unwrap();
+    let place = Place::new();
+    let url = postgres.url(&name);
+    let load = || place.run(&["setup", "--sample", "airport", "--database", &url]);
+    let tables =
+        "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+    postgres.psql(&name, "CREATE TABLE weatherdata (a int)").unwrap();
+    let refused = load();
+    assert!(refused.code == Some(1) && refused.err.contains("a table named weatherdata"), "{refused:?}");
+    // Something in the way of the last statements: nothing stays.
+    postgres.psql(&name, "DROP TABLE weatherdata; CREATE TABLE flight_arrival (a int)").unwrap();
+    let refused = load();
+    assert!(refused.code == Some(69) && refused.err.contains("nothing of it is there"), "{refused:?}");
+    assert_eq!(postgres.psql(&name, tables).unwrap(), "1");
+    postgres.psql(&name, "DROP TABLE flight_arrival").unwrap();
+    let loaded = load();
+    assert_eq!(loaded.code, Some(0), "{loaded:?}");
+    assert!(!loaded.out.contains(HUSH), "{loaded:?}");
+    assert_eq!(postgres.psql(&name, tables).unwrap(), "13");
+    let counted = "SELECT sum((xpath('/row/c/text()', query_to_xml('SELECT count(*) AS c FROM ' || oid::regclass, \
+         false, true, '')))[1]::text::int) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+    let rows = postgres.psql(&name, counted).unwrap();
+    assert!(loaded.out.starts_with(&format!("{rows} rows in 13 tables")), "{loaded:?} {rows}");
+    let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated";
+    assert_eq!(postgres.psql(&name, keys).unwrap(), "10");
+    place.write("landfall.toml", "[table.flight]\naudit = \"flight_log\"\n");
+    let server = place.serve(&["--config", "landfall.toml", "--database", &url]);
+    assert_eq!(server.cli(&["HGET", "flight:115", "departure"]), "2025-10-01T11:19:00");
+    server.cli(&["HSET", "flight:115", "departure", "2025-10-01T13:19:00"]);
+    server.cli(&["LANDFALL.FLUSH"]);
+    let log = "SELECT departure_old || ' ' || departure_new FROM flight_log";
+    assert_eq!(postgres.psql(&name, log).unwrap(), "2025-10-01 11:19:00 2025-10-01 13:19:00");
+}
+
+#[test]
 fn a_row_that_postgresql_refuses_becomes_a_dead_letter_and_its_neighbours_land() {
     let test = "a_row_that_postgresql_refuses_becomes_a_dead_letter_and_its_neighbours_land";
     let Some(postgres) = Postgres::shared_or_skip(test) else { return };

@@ -7,14 +7,19 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+#[cfg(feature = "postgres")]
+use landfall::sink::postgres::PostgresSettings;
 
 use super::serve::make_folder_for_default;
 use super::{Context, print};
 use crate::config::{DatabaseUrl, Effective};
 use crate::database;
 use crate::failure::{FINDING, Failure, OK, UNAVAILABLE};
+use crate::sample::Progress;
 use crate::sample::airport::{Airport, DEFAULT_SEED, Scale};
-use crate::sample::sqlite::{FileError, LoadError, Progress, load_file};
+#[cfg(feature = "postgres")]
+use crate::sample::postgres::{self, load_postgres};
+use crate::sample::sqlite::{FileError, LoadError, load_file};
 
 /// Whoever waits longer than this wants to see how far it is.
 const PROGRESS_AFTER: Duration = Duration::from_secs(2);
@@ -43,42 +48,69 @@ impl Setup {
     pub(super) fn run(&self, context: &Context) -> Result<u8> {
         let settings = context.settings()?;
         make_folder_for_default(&settings.database, &settings.settings.data_dir)?;
-        match (self.sample, settings.database.file()) {
-            (Some(Sample::Airport), Some(path)) => self.load(context, &settings, path),
-            (Some(Sample::Airport), None) => {
-                let hint =
-                    "the sample is made for SQLite only; name a file, as in --database sqlite:airport.db";
-                Err(Failure::new(UNAVAILABLE, hint.to_owned()).into())
-            }
-            (None, _) => set_up(context, &settings.database),
+        match (self.sample, &settings.database) {
+            (Some(Sample::Airport), DatabaseUrl::Sqlite(path)) => self.load(context, &settings, path),
+            #[cfg(feature = "postgres")]
+            (Some(Sample::Airport), DatabaseUrl::Postgres(place)) => self.load_postgres(context, place),
+            (None, url) => set_up(context, url),
         }
     }
 
     fn load(&self, context: &Context, settings: &Effective, path: &Path) -> Result<u8> {
+        let shown = self.shown(context, |airport, progress| {
+            load_file(path, airport, progress).map_err(|error| failure(path, &error))
+        })?;
+        let place = path.display();
+        // The usual data directory may belong to another database already.
+        let serve = match path.parent() == Some(&*settings.settings.data_dir) {
+            true => format!("landfall serve --data-dir {}", settings.settings.data_dir.display()),
+            false => {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                let data_dir = path.with_file_name(format!("{name}-data"));
+                format!("landfall serve --database sqlite:{place} --data-dir {}", data_dir.display())
+            }
+        };
+        shown.tell(context, &serve)
+    }
+
+    #[cfg(feature = "postgres")]
+    fn load_postgres(&self, context: &Context, place: &PostgresSettings) -> Result<u8> {
+        let mut loader =
+            database::loader(place).map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
+        let shown = self.shown(context, |airport, progress| {
+            load_postgres(&mut loader, airport, progress).map_err(|error| {
+                let code = match &error {
+                    postgres::LoadError::TablesExist { .. } => FINDING,
+                    postgres::LoadError::Database { .. } => UNAVAILABLE,
+                };
+                Failure::new(code, format!("{place}: {error}{}", causes(&error)))
+            })
+        })?;
+        // Without the parameters of the URL, which may name where a password is.
+        shown.tell(context, &format!("landfall serve --database '{place}' (and the parameters of its URL)"))
+    }
+
+    /// Loads the sample, with a bar if it takes long.
+    fn shown(
+        &self,
+        context: &Context,
+        load: impl FnOnce(&Airport, &mut dyn FnMut(Progress)) -> Result<(), Failure>,
+    ) -> Result<Shown> {
         let airport = Airport::new(self.scale, DEFAULT_SEED);
         let mut shown = Shown { bar: None, since: Instant::now(), rows: 0, table: "" };
         let visible = std::io::stderr().is_terminal() && !context.global.quiet;
-        let loaded = load_file(path, &airport, &mut |progress| shown.update(progress, visible));
+        let loaded = load(&airport, &mut |progress| shown.update(progress, visible));
         if let Some(bar) = shown.bar.take() {
             bar.finish_and_clear();
         }
-        loaded.map_err(|error| failure(path, &error))?;
-        if !context.global.quiet {
-            let seconds = shown.since.elapsed().as_secs_f64();
-            let (rows, place) = (shown.rows, path.display());
-            // The usual data directory may belong to another database already.
-            let serve = match path.parent() == Some(&*settings.settings.data_dir) {
-                true => format!("landfall serve --data-dir {}", settings.settings.data_dir.display()),
-                false => {
-                    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                    let data_dir = path.with_file_name(format!("{name}-data"));
-                    format!("landfall serve --database sqlite:{place} --data-dir {}", data_dir.display())
-                }
-            };
-            print(&format!("{rows} rows in 13 tables, in {seconds:.1} s\nServe them with: {serve}\n"))?;
-        }
-        Ok(OK)
+        loaded?;
+        Ok(shown)
     }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(error.source(), |error| error.source());
+    chain.map(|cause| format!(": {cause}")).collect()
 }
 
 fn failure(path: &Path, error: &FileError) -> Failure {
@@ -86,9 +118,7 @@ fn failure(path: &Path, error: &FileError) -> Failure {
         FileError::Load(LoadError::TablesExist { .. }) => FINDING,
         _ => UNAVAILABLE,
     };
-    let chain = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    let causes: String = chain.map(|cause| format!(": {cause}")).collect();
-    Failure::new(code, format!("sqlite:{}: {error}{causes}", path.display()))
+    Failure::new(code, format!("sqlite:{}: {error}{}", path.display(), causes(error)))
 }
 
 fn set_up(context: &Context, url: &DatabaseUrl) -> Result<u8> {
@@ -110,6 +140,15 @@ struct Shown {
 }
 
 impl Shown {
+    /// Says what there is now, and how to serve it.
+    fn tell(&self, context: &Context, serve: &str) -> Result<u8> {
+        if !context.global.quiet {
+            let (rows, seconds) = (self.rows, self.since.elapsed().as_secs_f64());
+            print(&format!("{rows} rows in 13 tables, in {seconds:.1} s\nServe them with: {serve}\n"))?;
+        }
+        Ok(OK)
+    }
+
     fn update(&mut self, progress: Progress, visible: bool) {
         if progress.rows_done == progress.rows_total && self.table != progress.table {
             self.rows += progress.rows_total;

@@ -9,26 +9,15 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior};
 
-use super::airport::{Airport, Cell, Row, WeatherRow};
-use super::sqlite_schema::TABLES;
+use super::airport::{Airport, Cell, Row};
+use super::schema::TABLES;
+use super::{Filled, PROGRESS_EVERY_ROWS, Progress, list};
 
 /// Small enough for the log of a transaction, large enough that the commits cost nothing beside the rows. A `tiny`
 /// database is one transaction, all or nothing.
 const TRANSACTION_ROWS_MAX: u64 = 50_000;
-const PROGRESS_EVERY_ROWS: u64 = 5_000;
 /// How long another process may hold the file before loading gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How far one table is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// The table being loaded.
-    pub table: &'static str,
-    /// Rows inserted so far, some of which may wait for the next commit.
-    pub rows_done: u64,
-    /// Rows the table will have.
-    pub rows_total: u64,
-}
 
 /// Why the sample could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -81,11 +70,6 @@ pub fn load_file(
     Ok(load_sqlite(&mut connection, airport, progress)?)
 }
 
-fn list(tables: &[&str]) -> String {
-    let (noun, names) = (if tables.len() == 1 { "a table" } else { "tables" }, tables.join(", "));
-    format!("{noun} named {names}")
-}
-
 /// Creates the 13 tables and fills them. `progress` is called at the start and the end of each table, and every few
 /// thousand rows between.
 ///
@@ -97,20 +81,8 @@ pub fn load_sqlite(
 ) -> Result<(), LoadError> {
     let mut loader = Loader { connection, transaction: None, transaction_rows: 0, progress };
     loader.create_tables()?;
-    loader.fill(airport.airports().len() as u64, airport.airports())?;
-    loader.fill(airport.airport_geo().len() as u64, airport.airport_geo())?;
-    loader.fill(airport.airlines().count() as u64, airport.airlines())?;
-    loader.fill(airport.airplane_types().count() as u64, airport.airplane_types())?;
-    loader.fill(airport.airplanes().count() as u64, airport.airplanes())?;
-    loader.fill(airport.flight_schedules().len() as u64, airport.flight_schedules())?;
-    loader.fill(airport.flight_count(), airport.flights())?;
-    (loader.progress)(Progress { table: "flight_log", rows_done: 0, rows_total: 0 });
-    loader.fill(airport.passengers().count() as u64, airport.passengers())?;
-    loader.fill(airport.passenger_details().count() as u64, airport.passenger_details())?;
-    loader.fill(airport.booking_count(), airport.bookings())?;
-    loader.fill(airport.employees().count() as u64, airport.employees())?;
-    loader.fill(airport.weather_count(), airport.weather())?;
-    loader.commit().map_err(|source| LoadError::Database { table: WeatherRow::TABLE, source })
+    let table = super::fill(&mut loader, airport)?;
+    loader.commit().map_err(|source| LoadError::Database { table, source })
 }
 
 struct Loader<'c> {
@@ -119,6 +91,18 @@ struct Loader<'c> {
     transaction: Option<Transaction<'c>>,
     transaction_rows: u64,
     progress: &'c mut dyn FnMut(Progress),
+}
+
+impl Filled for Loader<'_> {
+    type Error = LoadError;
+
+    fn fill<R: Row>(&mut self, rows_total: u64, rows: impl Iterator<Item = R>) -> Result<(), LoadError> {
+        self.fill_table(rows_total, rows).map_err(|source| LoadError::Database { table: R::TABLE, source })
+    }
+
+    fn pass(&mut self, table: &'static str) {
+        (self.progress)(Progress { table, rows_done: 0, rows_total: 0 });
+    }
 }
 
 impl Loader<'_> {
@@ -147,10 +131,6 @@ impl Loader<'_> {
     fn exists(&self, table: &str) -> rusqlite::Result<bool> {
         let query = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = ?1)";
         self.connection.query_row(query, [table], |row| row.get(0))
-    }
-
-    fn fill<R: Row>(&mut self, rows_total: u64, rows: impl Iterator<Item = R>) -> Result<(), LoadError> {
-        self.fill_table(rows_total, rows).map_err(|source| LoadError::Database { table: R::TABLE, source })
     }
 
     fn fill_table<R: Row>(&mut self, rows_total: u64, rows: impl Iterator<Item = R>) -> rusqlite::Result<()> {

@@ -2,9 +2,10 @@
 
 use rusqlite::Connection;
 
+use super::Progress;
 use super::airport::{Airport, BookingRow, DEFAULT_SEED, DEPARTMENTS, Days, FlightRow, Row, Scale, WEATHER};
-use super::sqlite::{LoadError, Progress, load_sqlite};
-use super::sqlite_schema::TABLES;
+use super::schema::TABLES;
+use super::sqlite::{LoadError, load_sqlite};
 
 fn tiny() -> Airport {
     Airport::new(Scale::Tiny, DEFAULT_SEED)

@@ -32,6 +32,7 @@ mod land;
 mod lanes;
 mod letters;
 mod load;
+mod loader;
 mod pages;
 mod plan;
 mod rows;
@@ -45,6 +46,7 @@ mod tls;
 mod tls;
 mod wire;
 
+pub use loader::{PostgresCopy, PostgresLoader};
 pub use schema::SCHEMA;
 pub use settings::{PostgresPem, PostgresPlace, PostgresSettings, PostgresTarget, PostgresTls};
 

@@ -252,7 +252,7 @@ impl Wire {
         self.collect(deadline)
     }
 
-    fn collect(&mut self, deadline: Duration) -> Result<Vec<Answer>, Failure> {
+    pub(super) fn collect(&mut self, deadline: Duration) -> Result<Vec<Answer>, Failure> {
         let mut answers = Vec::new();
         let mut current = Answer::default();
         let mut refused: Option<Box<Refusal>> = None;

@@ -1,5 +1,5 @@
-//! The airport database's tables for SQLite; the column names and declared types are those of the original and must never
-//! be changed to suit SQLite.
+//! The airport database's tables; the column names and declared types are those of the original and must never be changed
+//! to suit SQLite. [`super::postgres`] makes of them what PostgreSQL has other words for.
 //!
 //! Reserved words are columns, so every name is quoted. An `int` primary key is no alias of the row id, and SQLite would allow
 //! NULL in it, so NOT NULL is written out.
