@@ -4,6 +4,7 @@
 mod library;
 mod machine;
 mod memory;
+mod postgres;
 mod program;
 mod put;
 mod recovery;
@@ -21,6 +22,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Comparison {
     Memory(memory::Options),
+    Postgres(postgres::Options),
     Put(put::Options),
     Recovery(recovery::Options),
     Resp(resp::Options),
@@ -29,6 +31,7 @@ enum Comparison {
 fn main() -> anyhow::Result<()> {
     match CommandLine::parse().comparison {
         Comparison::Memory(options) => memory::run(&options),
+        Comparison::Postgres(options) => postgres::run(&options),
         Comparison::Put(options) => put::run(&options),
         Comparison::Recovery(options) => recovery::run(&options),
         Comparison::Resp(options) => resp::run(&options),

@@ -118,15 +118,7 @@ impl Contestant {
 
     /// Processor time used so far, by all threads.
     pub(super) fn processor_seconds(&self) -> Result<f64> {
-        let file = format!("/proc/{}/stat", self.process);
-        let stat = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-        // The name of the program may hold anything; what follows its bracket is numbers.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-        let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-        match ticks.as_slice() {
-            [user, system] => Ok((user + system) / TICKS_PER_SECOND),
-            _ => bail!("{file} has an unknown shape"),
-        }
+        processor_seconds(self.process)
     }
 
     /// Rows and changes landed so far; nothing for a server that lands nothing.
@@ -186,6 +178,19 @@ fn process_of_redis(client: &mut Client) -> Result<u64> {
     let info = client.call(&["INFO", "server"])?;
     let line = info.as_str().unwrap_or_default().lines().find_map(|line| line.strip_prefix("process_id:"));
     line.and_then(|id| id.trim().parse().ok()).context("INFO of Redis names no process_id")
+}
+
+/// Processor time that a process has used so far, by all its threads.
+pub(crate) fn processor_seconds(process: u64) -> Result<f64> {
+    let file = format!("/proc/{process}/stat");
+    let stat = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    // The name of the program may hold anything; what follows its bracket is numbers.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    match ticks.as_slice() {
+        [user, system] => Ok((user + system) / TICKS_PER_SECOND),
+        _ => bail!("{file} has an unknown shape"),
+    }
 }
 
 fn status(client: &mut Client) -> Result<Json> {

@@ -6,6 +6,7 @@ mod load;
 mod options;
 mod report;
 
+pub(crate) use contestant::processor_seconds;
 pub(crate) use options::Options;
 
 use anyhow::{Context, Result, bail};
