@@ -88,10 +88,19 @@ pub enum ColumnType {
         /// Digits behind the point.
         scale: u32,
     },
+    /// An exact decimal without declared digits; it keeps as many behind the point as were written.
+    Number,
     /// A binary floating-point number of 64 bits.
     Float,
+    /// A binary floating-point number of 32 bits.
+    SmallFloat,
     /// Text in UTF-8 of at most so many characters.
     Text {
+        /// The most characters, if limited.
+        chars_max: Option<u32>,
+    },
+    /// Text as [`ColumnType::Text`] that forgets spaces at its end: SQL's `char(n)`.
+    Padded {
         /// The most characters, if limited.
         chars_max: Option<u32>,
     },
@@ -100,21 +109,90 @@ pub enum ColumnType {
     /// A date: `2025-10-01`.
     Date,
     /// A time of day: `11:19:00`.
-    Time,
+    Time {
+        /// The most digits behind the seconds, up to 6.
+        digits_max: u32,
+    },
     /// A date and time, in UTC and without a zone: `2025-10-01T11:19:00`.
-    Timestamp,
+    Timestamp {
+        /// The most digits behind the seconds, up to 6.
+        digits_max: u32,
+    },
+    /// A span of time in months, days and seconds: `P1Y2M3DT4H5M6S`.
+    Interval {
+        /// The most digits behind the seconds, up to 6.
+        digits_max: u32,
+    },
     /// A JSON document.
     Json {
         /// Whether the document may be a number alone; SQLite would make a number of its own of its text.
         bare_numbers: bool,
     },
+    /// A JSON document in the one spelling that PostgreSQL's `jsonb` has.
+    Jsonb,
     /// A UUID: 32 hexadecimal digits in groups.
     Uuid {
         /// Whether the database writes it in small letters, however it came; else it stays as written.
         folded: bool,
     },
+    /// One of these labels.
+    Enum {
+        /// The labels, in their order.
+        labels: Arc<[Arc<str>]>,
+    },
+    /// An address of a host or a network: `192.0.2.7`, `2001:db8::/32`.
+    Address {
+        /// Whether it is a network: its length is always written, and no bit stands behind it.
+        is_network: bool,
+    },
+    /// A hardware address: `08:00:2b:01:02:03`.
+    Mac,
+    /// A list of values of one simple type, as PostgreSQL writes it: `{1,2}`.
+    Array {
+        /// What each element takes.
+        of: Box<ColumnType>,
+    },
     /// A type that Landfall does not know: its columns are readable as text and not writable.
     Unknown,
+}
+
+impl ColumnType {
+    /// Whether sums of it are exact.
+    pub fn is_exact_number(&self) -> bool {
+        matches!(self, ColumnType::Int { .. } | ColumnType::Decimal { .. } | ColumnType::Number)
+    }
+
+    /// Whether it is a binary floating-point number.
+    pub fn is_float(&self) -> bool {
+        matches!(self, ColumnType::Float | ColumnType::SmallFloat)
+    }
+
+    /// Whether its values are texts of a form of their own.
+    pub(super) fn is_kept_as_text(&self) -> bool {
+        match self {
+            ColumnType::Date
+            | ColumnType::Time { .. }
+            | ColumnType::Timestamp { .. }
+            | ColumnType::Interval { .. }
+            | ColumnType::Json { .. }
+            | ColumnType::Jsonb
+            | ColumnType::Uuid { .. }
+            | ColumnType::Enum { .. }
+            | ColumnType::Address { .. }
+            | ColumnType::Mac
+            | ColumnType::Array { .. } => true,
+            ColumnType::Bool
+            | ColumnType::Int { .. }
+            | ColumnType::Decimal { .. }
+            | ColumnType::Number
+            | ColumnType::Float
+            | ColumnType::SmallFloat
+            | ColumnType::Text { .. }
+            | ColumnType::Padded { .. }
+            | ColumnType::Bytes
+            | ColumnType::Unknown => false,
+        }
+    }
 }
 
 impl Catalogue {

@@ -11,18 +11,23 @@
 //! | bytes | anything | as written |
 //! | date, time | `2025-10-01`, `11:19:00.5` | without zeros at the end of a fraction |
 //! | timestamp | `2025-10-01T11:19:00+02:00`; also with a space or without a zone (UTC) | in UTC, `2025-10-01T09:19:00` |
-//! | JSON | a document; in SQLite not a number alone | as written |
+//! | JSON | a document; in SQLite not a number alone | as written; `jsonb` as PostgreSQL spells it |
 //! | UUID | `123e4567-e89b-12d3-a456-426614174000` | as written; in PostgreSQL in small letters |
+
+use std::sync::Arc;
 
 use bigdecimal::BigDecimal;
 
+use self::number::{canonical_integer_key, digits_fit, float_text, in_range, range_hint};
 use super::catalogue::{Column, ColumnType};
 use super::value::Value;
 
+mod address;
+mod array;
+mod interval;
+mod json;
 mod moment;
-
-/// The most digits before the point of a delta: more than any column holds, and cheap to add.
-const DELTA_DIGITS_MAX: u32 = 1000;
+mod number;
 
 /// Why a text does not fit a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,21 +61,37 @@ pub struct Misfit {
 /// # Errors
 /// [`Misfit`] when the column cannot hold it exactly.
 pub fn parse(column: &Column, text: &[u8]) -> Result<Value, Misfit> {
-    let parsed = match &column.kind {
-        ColumnType::Bool => boolean(text),
-        ColumnType::Int { min, max } => integer(text).and_then(|n| in_range(n, *min, *max)),
-        ColumnType::Decimal { precision, scale } => decimal(text, *precision, *scale),
-        ColumnType::Float => float(text),
-        ColumnType::Text { chars_max } => characters(text, *chars_max).map(Value::from),
-        ColumnType::Bytes => Ok(Value::bytes(text)),
-        ColumnType::Date => utf8(text).and_then(moment::date).map(|text| Value::from(&*text)),
-        ColumnType::Time => utf8(text).and_then(moment::time).map(|text| Value::from(&*text)),
-        ColumnType::Timestamp => utf8(text).and_then(moment::timestamp).map(|text| Value::from(&*text)),
-        ColumnType::Json { bare_numbers } => json(text, *bare_numbers),
-        ColumnType::Uuid { folded } => uuid(text, *folded),
-        ColumnType::Unknown => Err("Landfall does not know this type; the column can only be read".into()),
+    of_kind(&column.kind, text).map_err(|hint| misfit(column, hint))
+}
+
+/// The canonical value of a text for a type, or what to write instead.
+fn of_kind(kind: &ColumnType, text: &[u8]) -> Result<Value, String> {
+    let canonical = |form: &dyn Fn(&str) -> Result<String, String>| {
+        utf8(text).and_then(form).map(|text| Value::from(&*text))
     };
-    parsed.map_err(|hint| misfit(column, hint))
+    match kind {
+        ColumnType::Bool => boolean(text),
+        ColumnType::Int { min, max } => number::integer(text).and_then(|n| in_range(n, *min, *max)),
+        ColumnType::Decimal { precision, scale } => number::decimal(text, *precision, *scale),
+        ColumnType::Number => number::number(text),
+        ColumnType::Float => number::float(text),
+        ColumnType::SmallFloat => number::small_float(text),
+        ColumnType::Text { chars_max } => characters(text, *chars_max).map(Value::from),
+        ColumnType::Padded { chars_max } => unpadded(text, *chars_max).map(Value::from),
+        ColumnType::Bytes => Ok(Value::bytes(text)),
+        ColumnType::Date => canonical(&moment::date),
+        ColumnType::Time { digits_max } => canonical(&|text| moment::time(text, *digits_max)),
+        ColumnType::Timestamp { digits_max } => canonical(&|text| moment::timestamp(text, *digits_max)),
+        ColumnType::Interval { digits_max } => canonical(&|text| interval::canonical(text, *digits_max)),
+        ColumnType::Json { bare_numbers } => json::document(text, *bare_numbers),
+        ColumnType::Jsonb => json::canonical(text),
+        ColumnType::Uuid { folded } => uuid(text, *folded),
+        ColumnType::Enum { labels } => utf8(text).and_then(|text| label(text, labels)),
+        ColumnType::Address { is_network } => canonical(&|text| address::canonical(text, *is_network)),
+        ColumnType::Mac => canonical(&address::mac),
+        ColumnType::Array { of } => canonical(&|text| array::canonical(text, of)),
+        ColumnType::Unknown => Err("Landfall does not know this type; the column can only be read".into()),
+    }
 }
 
 /// The value of a key segment, which must be in canonical form: one row never has two keys.
@@ -100,9 +121,14 @@ pub fn parse_key(column: &Column, segment: &[u8]) -> Result<Value, Misfit> {
 /// [`Misfit`] when the column holds no exact number or the text is none.
 pub fn parse_delta(column: &Column, text: &[u8]) -> Result<Value, Misfit> {
     match &column.kind {
-        ColumnType::Int { .. } => integer(text).map(Value::Int),
-        ColumnType::Decimal { scale, .. } => decimal(text, scale.saturating_add(DELTA_DIGITS_MAX), *scale),
-        ColumnType::Float => Err("a float cannot be added to exactly; write the new value".into()),
+        ColumnType::Int { .. } => number::integer(text).map(Value::Int),
+        ColumnType::Decimal { scale, .. } => {
+            number::decimal(text, scale.saturating_add(number::DIGITS_MAX), *scale)
+        }
+        ColumnType::Number => number::number(text),
+        ColumnType::Float | ColumnType::SmallFloat => {
+            Err("a float cannot be added to exactly; write the new value".into())
+        }
         _ => Err("only whole numbers and decimals can be added to".into()),
     }
     .map_err(|hint| misfit(column, hint))
@@ -141,12 +167,18 @@ pub fn fits(column: &Column, value: &Value) -> Result<(), Misfit> {
         (ColumnType::Decimal { precision, scale }, Value::Int(_) | Value::Decimal(_)) => {
             digits_fit(value, *precision, *scale)
         }
+        (ColumnType::Number, Value::Int(_) | Value::Decimal(_)) => {
+            digits_fit(value, 2 * number::DIGITS_MAX, number::DIGITS_MAX)
+        }
         (ColumnType::Float, Value::Float(n)) if n.is_finite() => Ok(()),
+        (ColumnType::SmallFloat, Value::Float(n)) if number::nearest_small(*n) == Some(*n) => Ok(()),
         (ColumnType::Text { chars_max }, Value::Text(text)) => {
             characters(text.as_bytes(), *chars_max).map(|_| ())
         }
-        (ColumnType::Date | ColumnType::Time | ColumnType::Timestamp, Value::Text(_)) => Ok(()),
-        (ColumnType::Json { .. } | ColumnType::Uuid { .. }, Value::Text(_)) => Ok(()),
+        (ColumnType::Padded { chars_max }, Value::Text(text)) => {
+            unpadded(text.as_bytes(), *chars_max).map(|_| ())
+        }
+        (kind, Value::Text(_)) if kind.is_kept_as_text() => Ok(()),
         _ => Err("the value is of another type than the column".into()),
     };
     fit.map_err(|hint| misfit(column, hint))
@@ -179,6 +211,16 @@ pub fn with_scale(number: Value, scale: u32) -> Value {
     Value::decimal(big.with_scale(scale))
 }
 
+/// What a column of floats keeps of a sum: one of 32 bits the nearest that it has. None where that is nothing.
+pub fn float_for(column: &Column, sum: f64) -> Option<f64> {
+    let kept = match column.kind {
+        ColumnType::SmallFloat => number::nearest_small(sum)?,
+        _ => sum,
+    };
+    // No database keeps the sign of zero for sure.
+    Some(if kept == 0.0 { 0.0 } else { kept })
+}
+
 /// A timestamp's canonical text for Unix milliseconds; none beyond the year 9999.
 pub fn timestamp_of_unix_ms(ms: u64) -> Option<String> {
     moment::of_unix_ms(ms)
@@ -193,15 +235,26 @@ pub fn expected(column: &Column) -> String {
         ColumnType::Decimal { precision, scale } => {
             format!("{declared}, up to {precision} digits, {scale} of them behind the point")
         }
+        ColumnType::Number => format!("{declared}, an exact number"),
         ColumnType::Float => format!("{declared}, a finite number"),
-        ColumnType::Text { chars_max: Some(max) } => format!("{declared}, up to {max} characters"),
-        ColumnType::Text { chars_max: None } => format!("{declared}, text in UTF-8"),
+        ColumnType::SmallFloat => format!("{declared}, a finite number of 32 bits"),
+        ColumnType::Text { chars_max: Some(max) } | ColumnType::Padded { chars_max: Some(max) } => {
+            format!("{declared}, up to {max} characters")
+        }
+        ColumnType::Text { chars_max: None } | ColumnType::Padded { chars_max: None } => {
+            format!("{declared}, text in UTF-8")
+        }
         ColumnType::Bytes => format!("{declared}, bytes"),
         ColumnType::Date => format!("{declared} as YYYY-MM-DD"),
-        ColumnType::Time => format!("{declared} as HH:MM:SS"),
-        ColumnType::Timestamp => format!("{declared} as YYYY-MM-DDTHH:MM:SS"),
-        ColumnType::Json { .. } => format!("{declared}, a JSON document"),
+        ColumnType::Time { .. } => format!("{declared} as HH:MM:SS"),
+        ColumnType::Timestamp { .. } => format!("{declared} as YYYY-MM-DDTHH:MM:SS"),
+        ColumnType::Interval { .. } => format!("{declared} as P1Y2M3DT4H5M6S"),
+        ColumnType::Json { .. } | ColumnType::Jsonb => format!("{declared}, a JSON document"),
         ColumnType::Uuid { .. } => format!("{declared}, 32 hexadecimal digits as 8-4-4-4-12"),
+        ColumnType::Enum { labels } => format!("{declared}, one of {}", listed(labels)),
+        ColumnType::Address { .. } => format!("{declared}, an address such as 192.0.2.7 or 2001:db8::/32"),
+        ColumnType::Mac => format!("{declared} as 08:00:2b:01:02:03"),
+        ColumnType::Array { .. } => format!("{declared} as {{1,2}} or [1, 2]"),
         ColumnType::Unknown => format!("{declared}, which Landfall does not know: it can only be read"),
     }
 }
@@ -225,132 +278,6 @@ fn boolean(text: &[u8]) -> Result<Value, String> {
     Err("write 1 or 0".into())
 }
 
-/// Sign and digits of a number in plain notation, and the digits behind the point.
-struct Plain<'a> {
-    negative: bool,
-    whole: &'a str,
-    fraction: Option<&'a str>,
-}
-
-fn plain(text: &[u8]) -> Result<Plain<'_>, String> {
-    let text = utf8(text)?;
-    if text.is_empty() {
-        return Err("the text is empty; to clear a column, delete the field".into());
-    }
-    if text.starts_with('+') {
-        return Err("leave out the plus sign".into());
-    }
-    if text.trim() != text {
-        return Err("leave out the spaces".into());
-    }
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(a, b)| (a, Some(b)));
-    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_digits(whole) || !fraction.is_none_or(is_digits) {
-        return Err("write a number in plain digits".into());
-    }
-    Ok(Plain { negative, whole, fraction })
-}
-
-fn integer(text: &[u8]) -> Result<i64, String> {
-    let number = plain(text)?;
-    if number.fraction.is_some() {
-        return Err("write a whole number, without a point".into());
-    }
-    if number.negative && number.whole.bytes().all(|digit| digit == b'0') {
-        return Err("write 0".into());
-    }
-    if number.whole.len() > 1 && number.whole.starts_with('0') {
-        return Err("leave out the leading zeros".into());
-    }
-    utf8(text)?.parse().map_err(|_| range_hint(i64::MIN, i64::MAX))
-}
-
-/// `115` for `0115` or `+115`: the spelling that a key has to use.
-fn canonical_integer_key(segment: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(segment).ok()?;
-    let number: i64 = text.parse().ok()?;
-    (number.to_string() != text).then_some(number)
-}
-
-fn range_hint(min: i64, max: i64) -> String {
-    format!("write a number from {min} to {max}")
-}
-
-fn in_range(n: i64, min: i64, max: i64) -> Result<Value, String> {
-    if (min..=max).contains(&n) { Ok(Value::Int(n)) } else { Err(range_hint(min, max)) }
-}
-
-fn decimal(text: &[u8], precision: u32, scale: u32) -> Result<Value, String> {
-    let number = plain(text)?;
-    if number.whole.len() > 1 && number.whole.starts_with('0') {
-        return Err("leave out the leading zeros".into());
-    }
-    if number.fraction.is_some_and(|digits| digits.len() > scale as usize) {
-        return Err(scale_hint(scale));
-    }
-    // Asked before parsing, so that a number of a million digits costs nothing.
-    if number.whole != "0" && number.whole.len() > precision.saturating_sub(scale) as usize {
-        return Err(whole_hint(precision.saturating_sub(scale)));
-    }
-    let parsed: BigDecimal = utf8(text)?.parse().map_err(|_| "write a number in plain digits")?;
-    Ok(Value::decimal(parsed.with_scale(i64::from(scale))))
-}
-
-fn whole_hint(digits_max: u32) -> String {
-    match digits_max {
-        0 => "the number must be below 1".into(),
-        1 => "write at most 1 digit before the point".into(),
-        _ => format!("write at most {digits_max} digits before the point"),
-    }
-}
-
-fn scale_hint(scale: u32) -> String {
-    match scale {
-        0 => "write a whole number, without a point".into(),
-        1 => "write at most 1 digit behind the point".into(),
-        _ => format!("write at most {scale} digits behind the point"),
-    }
-}
-
-fn digits_fit(value: &Value, precision: u32, scale: u32) -> Result<(), String> {
-    let big = match value {
-        Value::Int(n) => BigDecimal::from(*n),
-        Value::Decimal(n) => (**n).clone(),
-        _ => return Err("the value is no number".into()),
-    };
-    let normal = big.normalized();
-    if normal.fractional_digit_count() > i64::from(scale) {
-        return Err(scale_hint(scale));
-    }
-    let whole_max = precision.saturating_sub(scale);
-    let whole = normal.with_scale(0);
-    if whole != 0 && whole.digits() > u64::from(whole_max) {
-        return Err(whole_hint(whole_max));
-    }
-    Ok(())
-}
-
-fn float(text: &[u8]) -> Result<Value, String> {
-    let text = utf8(text)?;
-    let number: f64 = text.parse().map_err(|_| "write a number")?;
-    if !number.is_finite() {
-        return Err("the number must be finite".into());
-    }
-    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
-    if number == 0.0 && mantissa.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
-        return Err("the number is too close to 0 for a float".into());
-    }
-    // No database keeps the sign of zero for sure.
-    Ok(Value::Float(if number == 0.0 { 0.0 } else { number }))
-}
-
-/// The shortest text that parses to the same float; very large and very small ones with an exponent.
-fn float_text(n: f64) -> String {
-    let size = n.abs();
-    if size == 0.0 || (1e-7..1e21).contains(&size) { format!("{n}") } else { format!("{n:e}") }
-}
-
 fn characters(text: &[u8], chars_max: Option<u32>) -> Result<&str, String> {
     let text = utf8(text)?;
     if text.as_bytes().contains(&0) {
@@ -368,16 +295,27 @@ fn characters(text: &[u8], chars_max: Option<u32>) -> Result<&str, String> {
     }
 }
 
-fn json(text: &[u8], bare_numbers: bool) -> Result<Value, String> {
-    let text = characters(text, None)?;
-    // The parser's words name a line and a column, and no content.
-    let document = serde_json::from_str::<serde_json::Value>(text);
-    match document.map_err(|error| format!("not valid JSON: {error}"))? {
-        serde_json::Value::Number(_) if !bare_numbers => Err(
-            "the database would not keep a number alone as it is written; put it into an object or an array"
-                .into(),
-        ),
-        _ => Ok(Value::from(text)),
+/// Text of a column that forgets spaces at its end.
+fn unpadded(text: &[u8], chars_max: Option<u32>) -> Result<&str, String> {
+    let text = characters(text, chars_max)?;
+    match text.ends_with(' ') {
+        true => Err("a char column forgets spaces at the end; leave them out".into()),
+        false => Ok(text),
+    }
+}
+
+/// How many labels a message names.
+const LABELS_SHOWN: usize = 20;
+
+fn listed(labels: &[Arc<str>]) -> String {
+    let more = if labels.len() > LABELS_SHOWN { ", .." } else { "" };
+    format!("{}{more}", labels[..labels.len().min(LABELS_SHOWN)].join(", "))
+}
+
+fn label(text: &str, labels: &[Arc<str>]) -> Result<Value, String> {
+    match labels.iter().find(|label| &***label == text) {
+        Some(label) => Ok(Value::Text(label.clone())),
+        None => Err("write one of its labels, in their spelling; a label that was just added is known after LANDFALL.RELOAD".into()),
     }
 }
 

@@ -77,7 +77,7 @@ pub fn add(unit: &mut Unit<'_>, at: usize, target: &Target, field: &[u8], delta:
     };
     let column = rows::column(table, field)?;
     let described = &table.columns[column];
-    if !matches!(described.kind, ColumnType::Int { .. } | ColumnType::Decimal { .. }) {
+    if !described.kind.is_exact_number() {
         return Err(not_addable(table, column).into());
     }
     let delta =
@@ -96,7 +96,9 @@ fn grow_whole(
 ) -> Result<i64, Stop> {
     let delta = match table.columns[column].kind {
         ColumnType::Decimal { scale, .. } => types::with_scale(Value::Int(delta), scale),
-        ColumnType::Float => return fractions::grow_whole_float(unit, at, target, table, (column, delta)),
+        ColumnType::Float | ColumnType::SmallFloat => {
+            return fractions::grow_whole_float(unit, at, target, table, (column, delta));
+        }
         _ => Value::Int(delta),
     };
     let sum = add_to_column(unit, at, target, table, (column, &delta), Answer::Whole)?;
@@ -124,7 +126,7 @@ fn add_to_column(
     answer: Answer,
 ) -> Result<Option<Value>, Stop> {
     let described = &table.columns[column];
-    let exact = matches!(described.kind, ColumnType::Int { .. } | ColumnType::Decimal { .. });
+    let exact = described.kind.is_exact_number();
     if !exact || table.is_key_column(column) || described.generated {
         return Err(not_addable(table, column).into());
     }

@@ -146,7 +146,7 @@ fn text_is_counted_in_characters() {
 #[test]
 fn moments_come_to_utc_without_a_zone() {
     assert_outcomes(
-        &column("timestamp", ColumnType::Timestamp),
+        &column("timestamp", ColumnType::Timestamp { digits_max: 6 }),
         &[
             ("2025-10-01T11:19:00", "2025-10-01T11:19:00"),
             ("2025-10-01 11:19:00", "2025-10-01T11:19:00"),
@@ -177,7 +177,7 @@ fn moments_come_to_utc_without_a_zone() {
         ],
     );
     assert_outcomes(
-        &column("time", ColumnType::Time),
+        &column("time", ColumnType::Time { digits_max: 6 }),
         &[("11:19:00.500", "11:19:00.5"), ("11:19", "!HH:MM:SS"), ("25:00:00", "!no such time")],
     );
 }
@@ -209,7 +209,7 @@ fn a_key_has_one_spelling() {
     assert_eq!(key(&id, "+115"), Err("write 115".into()));
     assert_eq!(key(&id, "-0"), Err("write 0".into()));
     assert_eq!(key(&price(), "5"), Err("write 5.00".into()));
-    let stamp = column("timestamp", ColumnType::Timestamp);
+    let stamp = column("timestamp", ColumnType::Timestamp { digits_max: 6 });
     assert_eq!(key(&stamp, "2025-10-01 11:19:00Z"), Err("write 2025-10-01T11:19:00".into()));
     assert_eq!(key(&column("boolean", ColumnType::Bool), "true"), Err("write 1".into()));
 }
@@ -252,8 +252,8 @@ fn any_column() -> impl Strategy<Value = Column> {
         prop::option::of(0u32..20).prop_map(|chars_max| column("text", ColumnType::Text { chars_max })),
         Just(column("blob", ColumnType::Bytes)),
         Just(column("date", ColumnType::Date)),
-        Just(column("time", ColumnType::Time)),
-        Just(column("timestamp", ColumnType::Timestamp)),
+        Just(column("time", ColumnType::Time { digits_max: 6 })),
+        Just(column("timestamp", ColumnType::Timestamp { digits_max: 6 })),
         Just(column("json", ColumnType::Json { bare_numbers: true })),
     ]
 }

@@ -45,7 +45,7 @@ fn constrained() -> Vec<Table> {
                 ("flight_id", int(), "INT!"),
                 ("flightno", text(Some(8)), "char(8)!"),
                 ("from", smallint(), "smallint"),
-                ("departure", ColumnType::Timestamp, "timestamp!"),
+                ("departure", ColumnType::Timestamp { digits_max: 6 }, "timestamp!"),
                 ("airline_id", smallint(), "smallint"),
             ],
             &[0],
@@ -87,7 +87,7 @@ fn free() -> Vec<Table> {
             &[
                 ("request_id", text(Some(36)), "char(36)"),
                 ("page", int(), "bigint!"),
-                ("at", ColumnType::Timestamp, "timestamp"),
+                ("at", ColumnType::Timestamp { digits_max: 6 }, "timestamp"),
             ],
             &[],
         )
@@ -97,7 +97,7 @@ fn free() -> Vec<Table> {
             "weatherdata",
             &[
                 ("log_date", ColumnType::Date, "date!"),
-                ("time", ColumnType::Time, "time!"),
+                ("time", ColumnType::Time { digits_max: 6 }, "time!"),
                 ("station", int(), "INT!"),
                 ("temp", decimal(3, 1), "decimal(3,1)"),
             ],

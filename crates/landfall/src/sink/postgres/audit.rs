@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::rows::{Mapped, arrays};
+use super::mapped::Mapped;
+use super::rows::arrays;
 use super::text;
 use super::wire::{Answer, Cell, Step, Wire};
 use crate::error::SinkError;

@@ -33,7 +33,7 @@ pub(super) fn begin(purpose: Purpose, settings: &PostgresSettings) -> Vec<Step> 
         Purpose::Reading => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     };
     let set = format!(
-        "SELECT set_config('DateStyle', 'ISO, YMD', true), set_config('TimeZone', 'UTC', true), \
+        "SELECT set_config('DateStyle', 'ISO, YMD', true), set_config('TimeZone', 'UTC', true), set_config('IntervalStyle', 'iso_8601', true), \
          set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true), \
          set_config('standard_conforming_strings', 'on', true), \
          set_config('lock_timeout', '{}', true), set_config('statement_timeout', '{}', true), \

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::audit::Audit;
 use super::frame::{self, Purpose};
+use super::mapped::Mapped;
 use super::plan::{self, Work};
-use super::rows::Mapped;
 use super::wire::{Step, Wire};
 use super::{PostgresDatabase, errors, incidents, key_value, lanes, letters};
 use crate::env::failpoint::reach;

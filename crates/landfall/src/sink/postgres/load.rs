@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::frame::{self, Purpose};
-use super::rows::Mapped;
+use super::mapped::Mapped;
 use super::wire::{Answer, Step, Wire};
 use super::{PostgresDatabase, errors, key_value, lanes, letters, pages, text};
 use crate::error::SinkError;

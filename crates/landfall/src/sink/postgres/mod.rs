@@ -33,6 +33,7 @@ mod lanes;
 mod letters;
 mod load;
 mod loader;
+mod mapped;
 mod pages;
 mod plan;
 mod rows;

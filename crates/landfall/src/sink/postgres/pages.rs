@@ -1,7 +1,7 @@
 //! Pages through the rows of a table by its primary key, which has an index.
 //! It never writes, and reads no column but the key.
 
-use super::rows::Mapped;
+use super::mapped::Mapped;
 use super::text;
 use super::wire::{Answer, Cell, Step};
 use crate::error::SinkError;

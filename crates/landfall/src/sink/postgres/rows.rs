@@ -3,92 +3,16 @@
 //! the proposed row before the conflict is seen. Names are always quoted, values always bound.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
 use super::errors::classify;
+use super::mapped::{Mapped, Physical};
 use super::text;
-use super::wire::{Cell, Failure, Step, Wire};
+use super::wire::{Cell, Failure, Step};
 use crate::error::SinkError;
 use crate::model::{Column, ColumnType, Name, Op, Table, Upsert, Value};
 use crate::sink::parts::{self, no_such_table, refused};
 
-/// A table with what its statements are made of.
-pub(super) struct Mapped {
-    pub(super) table: Arc<Table>,
-    /// With its schema, quoted.
-    pub(super) qualified: String,
-    pub(super) columns: Vec<Physical>,
-    /// The columns of each unique index, for the words of a refusal.
-    indexes: Vec<(String, String)>,
-    /// The key can decide a conflict, and nothing but the columns themselves is asked of a proposed row.
-    is_plain: bool,
-}
-
-/// A column as the database has it.
-pub(super) struct Physical {
-    pub(super) quoted: String,
-    /// The type without its length, which a cast would cut values to.
-    pub(super) base: String,
-    /// The length, precision and so on, as PostgreSQL packs them; -1: none.
-    modifier: i64,
-    /// Only an insert that says so may name it.
-    is_always: bool,
-}
-
-const FIND: &str = "SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), \
- NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c') \
- AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) \
- AND NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid \
-   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND y.typtype = 'd') \
- AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate) \
- FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
- WHERE c.relname = $1::text::name AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) \
- AND n.nspname NOT IN ('pg_catalog', 'landfall')";
-const COLUMNS: &str = "SELECT a.attname, quote_ident(a.attname), \
- format_type(CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE a.atttypid END, -1), a.atttypmod, a.attidentity = 'a' \
- FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
- WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped";
-const INDEXES: &str = "SELECT x.relname, (SELECT string_agg(a.attname, ',' ORDER BY k.n) \
- FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(at, n) \
- JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.at WHERE k.n <= i.indnkeyatts) \
- FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = $1::oid AND i.indisunique";
-
 impl Mapped {
-    /// Asks the database for what the catalogue leaves out.
-    pub(super) fn new(wire: &mut Wire, table: &Arc<Table>) -> Result<Mapped, SinkError> {
-        let failed = |failure| classify(&table.name, failure, |_| None);
-        let name = Some(table.name.as_bytes().to_vec());
-        let found = wire.run(&[Step::new(FIND, vec![name])]).map_err(failed)?;
-        let found = found.into_iter().next().unwrap_or_default().rows.into_iter().next();
-        let found = found.ok_or_else(|| no_such_table(&table.name))?;
-        let of = |sql: &'static str| Step::new(sql, vec![found[0].clone()]);
-        let answers = wire.run(&[of(COLUMNS), of(INDEXES)]).map_err(failed)?;
-        let (physical, indexes) = (&answers[0].rows, &answers[1].rows);
-        let column = |column: &Column| {
-            let row = physical.iter().find(|row| row[0].as_deref() == Some(column.name.as_bytes()))?;
-            Some(Physical {
-                quoted: text::string(row.get(1))?,
-                base: text::string(row.get(2))?,
-                modifier: text::whole(row.get(3))?,
-                is_always: row[4].as_deref() == Some(b"t"),
-            })
-        };
-        let columns = table.columns.iter().map(column).collect::<Option<Vec<_>>>();
-        let index = |row: &Vec<Cell>| {
-            let columns = text::string(row.get(1)).unwrap_or_default();
-            let columns: Vec<_> =
-                columns.split(',').map(|column| format!("{}.{column}", table.name)).collect();
-            Some((text::string(row.first())?, columns.join(", ")))
-        };
-        Ok(Mapped {
-            table: Arc::clone(table),
-            qualified: text::string(found.get(1)).unwrap_or_default(),
-            columns: columns.ok_or_else(|| no_such_table(&table.name))?,
-            indexes: indexes.iter().filter_map(index).collect(),
-            is_plain: found[2].as_deref() == Some(b"t"),
-        })
-    }
-
     /// The meaning of a failure of a statement that set these columns.
     pub(super) fn failed(&self, failure: Failure, columns: &[&str]) -> SinkError {
         let index =
@@ -206,11 +130,24 @@ impl Mapped {
         }
         let given: Vec<_> = columns.iter().map(|&at| (at, false)).collect();
         let mut sql = self.insert(&columns, &given);
-        sql.push_str(" ORDER BY i.n");
-        let unless = table.column_index(parts::REQUEST_ID);
-        let unless = unless.filter(|at| parts::has_request_id(table) && columns.contains(at));
-        if let Some(at) = unless {
-            let _ = write!(sql, " ON CONFLICT ({}) DO NOTHING", self.columns[at].quoted);
+        let unless = table.column_index(parts::REQUEST_ID).filter(|_| parts::has_request_id(table));
+        let unless = unless.and_then(|at| Some((at, columns.iter().position(|&column| column == at)? + 1)));
+        match unless {
+            Some((at, _)) if self.request_id_decides => {
+                let _ = write!(sql, " ORDER BY i.n ON CONFLICT ({}) DO NOTHING", self.columns[at].quoted);
+            }
+            Some((at, number)) => {
+                // A deferrable index decides no conflict: what is there already is left out, and of two here the later one.
+                let (input, quoted) = (self.input(&given), &self.columns[at].quoted);
+                let _ = write!(
+                    sql,
+                    " WHERE NOT EXISTS (SELECT FROM {} AS o WHERE o.{quoted} = i.a{number}) AND NOT EXISTS (SELECT FROM {} \
+                     WHERE j.n < i.n AND j.a{number} = i.a{number}) ORDER BY i.n",
+                    self.qualified,
+                    input.replace(" AS i(", " AS j("),
+                );
+            }
+            None => sql.push_str(" ORDER BY i.n"),
         }
         Ok((Step::new(sql, arrays(&cells)), names))
     }
@@ -289,7 +226,7 @@ impl Mapped {
             match *is_add && !replace {
                 // In exact numbers, so that a sum is refused by its own size and not by that of what is added.
                 true => format!("{name} = coalesce(t.{name}, 0)::numeric + i.a{new}"),
-                false => format!("{name} = i.a{new}"),
+                false => format!("{name} = {}", self.arrived(*at, new)),
             }
         });
         let all: Vec<_> = named.chain(self.defaults(replace, set)).collect();
@@ -315,7 +252,8 @@ impl Mapped {
     /// An insert of these columns from arrays.
     pub(super) fn insert(&self, columns: &[usize], given: &[(usize, bool)]) -> String {
         let names: Vec<_> = columns.iter().map(|&at| &*self.columns[at].quoted).collect();
-        let values: Vec<_> = (1..=columns.len()).map(|number| format!("i.a{number}")).collect();
+        let values: Vec<_> =
+            columns.iter().enumerate().map(|(number, at)| self.arrived(*at, number + 1)).collect();
         let is_always = columns.iter().any(|&at| self.columns[at].is_always);
         let overriding = if is_always { " OVERRIDING SYSTEM VALUE" } else { "" };
         let (names, values, input) = (names.join(", "), values.join(", "), self.input(given));
@@ -342,11 +280,21 @@ impl Mapped {
         let (mut arrays, mut names) = (String::new(), String::new());
         for (number, (at, is_add)) in given.iter().enumerate() {
             let comma = if number == 0 { "" } else { ", " };
-            let base = if *is_add { "numeric" } else { &*self.columns[*at].base };
+            let base = match &self.columns[*at] {
+                _ if *is_add => "numeric",
+                column if column.is_list => "text",
+                column => &*column.base,
+            };
             let _ = write!(arrays, "{comma}${}::{base}[]", number + 1);
             let _ = write!(names, "a{}, ", number + 1);
         }
         format!("unnest({arrays}) WITH ORDINALITY AS i({names}n)")
+    }
+
+    /// The value of a column that came in the array of this number.
+    fn arrived(&self, at: usize, number: usize) -> String {
+        let Physical { base, is_list, .. } = &self.columns[at];
+        if *is_list { format!("i.a{number}::{base}") } else { format!("i.a{number}") }
     }
 
     /// The key of `table` is that of the arrays.
@@ -371,6 +319,7 @@ fn check_delta(table: &Table, column: &Column, delta: &Value) -> Result<(), Sink
     let scale = match &column.kind {
         ColumnType::Int { .. } => 0,
         ColumnType::Decimal { scale, .. } => i64::from(*scale),
+        ColumnType::Number => i64::MAX,
         _ => return refuse("only whole numbers and decimals can be added to"),
     };
     match delta {
@@ -384,7 +333,9 @@ fn check_delta(table: &Table, column: &Column, delta: &Value) -> Result<(), Sink
 /// Whether a time has more digits behind its seconds than the column was declared with.
 fn is_finer(kind: &ColumnType, text: &str, modifier: i64) -> bool {
     let digits = text.rsplit_once('.').map_or(0, |(_, digits)| digits.len() as i64);
-    matches!(kind, ColumnType::Time | ColumnType::Timestamp) && modifier >= 0 && digits > modifier
+    matches!(kind, ColumnType::Time { .. } | ColumnType::Timestamp { .. })
+        && modifier >= 0
+        && digits > modifier
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "that is the question")]

@@ -10,9 +10,11 @@ use crate::sink::LandingOp;
 use crate::sink::conformance::{self, Owner, add, event, op, put, refusal, row, suite};
 
 mod audits;
+mod catalogue;
 #[cfg(feature = "tls")]
 mod encrypted;
 mod network;
+mod types;
 
 /// The tables of the suite, with the types that PostgreSQL has.
 fn tables() -> String {
@@ -196,12 +198,13 @@ fn the_catalogue_says_what_is_mapped_and_why_not() {
         CREATE TABLE child (id int PRIMARY KEY, up int, at date, FOREIGN KEY (up, at) REFERENCES parts ON DELETE SET NULL);
         CREATE UNIQUE INDEX partly ON child (up) WHERE id > 5;
         CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY); CREATE VIEW seen AS SELECT 1 AS one;
-        CREATE TABLE kinds (id bigserial PRIMARY KEY, a int[], i interval, v varchar(7) DEFAULT 'x', z timestamptz);";
+        CREATE TABLE kinds (id bigserial PRIMARY KEY, a bytea[], i tsvector, v varchar(7) DEFAULT 'x', z timestamptz);";
     let Some(fixture) = with("the_catalogue_says_what_is_mapped_and_why_not", schema) else { return };
     let catalogue = fixture.catalogue().unwrap();
     let unmapped: Vec<_> = catalogue.unmapped().iter().map(|unmapped| &*unmapped.table).collect();
     assert_eq!(unmapped, ["fleeting", "seen"]);
     assert!(catalogue.table("hidden").is_none() && catalogue.table("parts_1").is_none());
+    assert_eq!(catalogue.table("other.hidden").unwrap().primary_key, [0], "by its schema and its name");
     assert!(catalogue.tables().iter().all(|table| !table.name.starts_with("landfall_")));
     for (table, part) in [("plain", "no primary key"), ("measured", "float")] {
         assert!(catalogue.table(table).unwrap().keyless_reason.as_ref().unwrap().contains(part));
@@ -218,7 +221,7 @@ fn the_catalogue_says_what_is_mapped_and_why_not() {
     assert_eq!(of("v").default, Some(Value::from("x")));
     assert_eq!(
         (of("z").declared.as_str(), &of("z").kind),
-        ("timestamp with time zone", &ColumnType::Timestamp)
+        ("timestamp with time zone", &ColumnType::Timestamp { digits_max: 6 })
     );
 }
 

@@ -88,14 +88,19 @@ pub(super) fn value(column: &Column, cell: Cell) -> Value {
     let parsed = match &column.kind {
         ColumnType::Bytes => unhex(&text).map(|bytes| Value::bytes(&bytes)),
         ColumnType::Unknown => None,
-        // Behind a time with a zone PostgreSQL writes the offset: +00, as the session asks.
-        ColumnType::Timestamp => types::parse(column, text.strip_suffix(b"+00").unwrap_or(&text)).ok(),
+        // PostgreSQL's shortest text is not always ours; it means the same float.
+        ColumnType::SmallFloat => small_float(column, &text),
         _ => types::parse(column, &text).ok(),
     };
     parsed.unwrap_or_else(|| match std::str::from_utf8(&text) {
         Ok(text) => Value::from(text),
         Err(_) => Value::bytes(&text),
     })
+}
+
+fn small_float(column: &Column, text: &[u8]) -> Option<Value> {
+    let wide: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    types::float_for(column, wide).map(Value::Float)
 }
 
 #[cfg(test)]

@@ -90,7 +90,10 @@ pub(super) fn value(column: &Column, stored: ValueRef<'_>) -> Value {
         (kind, ValueRef::Text(bytes)) => match std::str::from_utf8(bytes) {
             Err(_) => Value::bytes(bytes),
             Ok(text) => match kind {
-                ColumnType::Date | ColumnType::Time | ColumnType::Timestamp | ColumnType::Decimal { .. } => {
+                ColumnType::Date
+                | ColumnType::Time { .. }
+                | ColumnType::Timestamp { .. }
+                | ColumnType::Decimal { .. } => {
                     types::parse(column, bytes).unwrap_or_else(|_| Value::from(text))
                 }
                 _ => Value::from(text),

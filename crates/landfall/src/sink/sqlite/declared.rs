@@ -35,8 +35,8 @@ pub(super) fn kind(declared: &str) -> ColumnType {
         }
         ("real" | "double" | "double precision" | "float", _) => ColumnType::Float,
         ("date", _) => ColumnType::Date,
-        ("time", _) => ColumnType::Time,
-        ("timestamp" | "datetime", _) => ColumnType::Timestamp,
+        ("time", _) => ColumnType::Time { digits_max: 6 },
+        ("timestamp" | "datetime", _) => ColumnType::Timestamp { digits_max: 6 },
         // Both have numeric affinity: a text that looks like a number would become one.
         ("json", _) => ColumnType::Json { bare_numbers: false },
         ("uuid", _) => ColumnType::Uuid { folded: false },
@@ -103,8 +103,8 @@ mod tests {
             ("blob", ColumnType::Bytes),
             ("DOUBLE PRECISION", ColumnType::Float),
             ("date", ColumnType::Date),
-            ("time", ColumnType::Time),
-            ("DATETIME", ColumnType::Timestamp),
+            ("time", ColumnType::Time { digits_max: 6 }),
+            ("DATETIME", ColumnType::Timestamp { digits_max: 6 }),
             ("json", ColumnType::Json { bare_numbers: false }),
             ("uuid", ColumnType::Uuid { folded: false }),
             ("STRING", ColumnType::Unknown),

@@ -12,7 +12,7 @@ use crate::engine::ops::{names_a_table, row_of, rows};
 use crate::engine::refusal::{Refusal, Stop};
 use crate::engine::unit::Unit;
 use crate::model::mapping::Target;
-use crate::model::{Change, ColumnType, Name, Table, Value, types};
+use crate::model::{Change, Name, Table, Value, types};
 
 const NOT_A_FLOAT: &str = "value is not a valid float";
 /// What Redis shows of a number.
@@ -83,11 +83,11 @@ fn grow(
 ) -> Result<Vec<u8>, Stop> {
     let described = &table.columns[column];
     let sum = match &described.kind {
-        ColumnType::Float => {
+        kind if kind.is_float() => {
             let delta = rows::value(table, column, delta)?;
             Some(grow_float(unit, at, target, table, (column, &delta), false)?)
         }
-        ColumnType::Int { .. } | ColumnType::Decimal { .. } => {
+        kind if kind.is_exact_number() => {
             let delta = types::parse_delta(described, delta)
                 .map_err(|misfit| rows::misfit(table, described, &misfit))?;
             add_to_column(unit, at, target, table, (column, &delta), Answer::Sum)?
@@ -138,7 +138,9 @@ fn grow_float(
     if whole && (sum.fract() != 0.0 || sum.abs() > WHOLE_FLOAT_MAX) {
         return Err(more_than_whole(table, column).into());
     }
-    let sum = Value::Float(if sum == 0.0 { 0.0 } else { sum });
+    let sum = types::float_for(&table.columns[column], sum)
+        .ok_or_else(|| Refusal::invalid("increment would produce a number beyond the range of the column"))?;
+    let sum = Value::Float(sum);
     let name = Name::column(&table.columns[column].name);
     rows::write(unit, at, table, Change::put([(name, sum.clone())]))?;
     Ok(sum)
