@@ -5,6 +5,8 @@
 mod common;
 #[path = "real_clients/installed.rs"]
 mod installed;
+#[path = "real_clients/redis_rs.rs"]
+mod redis_rs;
 #[path = "real_clients/scenario.rs"]
 mod scenario;
 
@@ -15,7 +17,7 @@ use std::process::Stdio;
 use common::{Place, wait_until};
 use installed::Installed;
 use landfall_sim::skipping::program_or_skip;
-use scenario::{BOTH, COMMON, DJANGO, passes};
+use scenario::{BOTH, COMMON, DJANGO, passes, passes_on_a_thread};
 
 #[test]
 fn redis_py_5_passes_the_scenario() {
@@ -71,6 +73,11 @@ fn jedis_passes_the_scenario() {
 #[test]
 fn redis_rb_passes_the_scenario() {
     passes(Installed::ruby("redis_rb_passes_the_scenario"), &["2"], COMMON);
+}
+
+#[test]
+fn the_redis_crate_passes_the_scenario() {
+    passes_on_a_thread(redis_rs::scenario, BOTH, COMMON);
 }
 
 #[test]

@@ -109,6 +109,9 @@ pub(crate) fn pinned() -> Vec<(String, String)> {
     let (_, version) = module.and_then(|module| module.split_once(" v")).unwrap();
     all.push(("go-redis".to_owned(), version.to_owned()));
     let jar = include_str!("java/jars.txt").split('/').find_map(|part| part.strip_prefix("jedis-"));
+    let locked = include_str!("../../../../Cargo.lock").split("name = \"redis\"\nversion = \"").nth(1);
+    let (version, _) = locked.and_then(|rest| rest.split_once('"')).unwrap();
+    all.push(("redis (Rust)".to_owned(), version.to_owned()));
     all.push(("Jedis".to_owned(), jar.and_then(|jar| jar.split_once(".jar")).unwrap().0.to_owned()));
     all
 }
