@@ -4,9 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use landfall::engine::ops::names_a_table;
-use landfall::engine::{Engine, Refusal, Stop};
+use landfall::engine::{Engine, Refusal, Stop, ToLoad};
 use landfall::model::mapping::Target;
-use landfall::model::{LaneId, RowKey};
 use landfall_resp::{OwnedRequest, Protocol, ReplyWriter, Request};
 use smallvec::SmallVec;
 
@@ -27,7 +26,7 @@ pub enum Outcome {
     /// Replied with an error, and nothing ran.
     Rejected,
     /// These rows have to be loaded; nothing was replied. For EXEC the transaction is still queued.
-    Load(Vec<(RowKey, LaneId)>),
+    Load(Vec<ToLoad>),
     /// There is nothing to reply yet: this request is to run again when somebody has written to its keys, at most so many
     /// milliseconds long (0: without end).
     Block(OwnedRequest, u64),

@@ -24,7 +24,7 @@ use crate::commands::{Flow, letters};
 pub(super) enum Next {
     Go,
     Stop,
-    Load(Vec<(landfall::model::RowKey, landfall::model::LaneId)>),
+    Load(Vec<landfall::engine::ToLoad>),
     Block(OwnedRequest, u64),
     Clients(Asked),
     Reload,

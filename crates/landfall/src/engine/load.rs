@@ -22,6 +22,7 @@ use crate::sync::atomic::Ordering;
 mod queue;
 
 pub(super) use queue::Loads;
+pub use queue::ToLoad;
 
 /// How long a load that was stale waits for the next publication before it is tried again.
 const STALE_WAIT: Duration = Duration::from_millis(20);
@@ -37,7 +38,7 @@ pub type OnLetters = Box<dyn FnOnce(Result<Vec<Letter>, Refusal>) + Send>;
 
 /// One piece of work for a loader.
 pub(super) enum Job {
-    Load(RowKey, LaneId),
+    Load(ToLoad),
     Look(RowKey, LaneId, OnLooked),
     Letters(u64, usize, OnLetters),
     Act(Selection, Act, OnActed),
@@ -86,6 +87,8 @@ struct Flight {
     row: RowKey,
     /// The lane that the row is written in now.
     home: LaneId,
+    /// Of a stream the head is enough.
+    only_head: bool,
     deadline: Duration,
     /// The database held a part of what the row was owed up to here; the log has to tell the rest.
     in_part: Option<(LaneId, Position)>,
@@ -122,11 +125,12 @@ impl Core {
     /// Takes a job on.
     fn begin_load(&self, loader: &mut Loader, job: Job) {
         match job {
-            Job::Load(row, home) => {
+            Job::Load(ToLoad { row, lane: home, only_head }) => {
                 let deadline = self.env.clock.monotonic() + self.settings.load_timeout;
                 loader.flight = Some(Flight {
                     row,
                     home,
+                    only_head,
                     deadline,
                     in_part: None,
                     clear_landed: true,
@@ -135,7 +139,7 @@ impl Core {
                 });
             }
             Job::Look(row, lane, done) => {
-                let looked = self.read(&mut loader.source, &row, lane);
+                let looked = self.read(&mut loader.source, (&row, false), lane);
                 done(looked.map_err(|error| Refusal::DatabaseDown(error.to_string())));
             }
             Job::Letters(after, most, done) => {
@@ -166,7 +170,7 @@ impl Core {
         flight.clear_landed = self.owed_clear_landed();
         let lane = lane_to_load(&self.cache, flight.row.as_bytes(), flight.home);
         flight.take_overs = self.progress.take_overs();
-        flight.read = Some((lane, self.read(&mut loader.source, &flight.row, lane)));
+        flight.read = Some((lane, self.read(&mut loader.source, (&flight.row, flight.only_head), lane)));
     }
 
     /// The second half: takes what was read into the cache, and tells who asked.
@@ -274,7 +278,7 @@ impl Core {
         if rest.is_some() {
             self.counts.joined_loads.fetch_add(1, Ordering::Relaxed);
         }
-        let snapshot = Snapshot { lane, watermark, rest };
+        let snapshot = Snapshot { lane, watermark, rest, only_head: loaded.only_head };
         let oldest = || self.loads_from(lane);
         // A parked row stays in the view. Its letter is of the same snapshot, so what is owed above the watermark
         // comes on top of it.
@@ -296,10 +300,11 @@ impl Core {
     fn read(
         &self,
         source: &mut Option<Box<dyn Source>>,
-        row: &RowKey,
+        (row, only_head): (&RowKey, bool),
         lane: LaneId,
     ) -> Result<Loaded, SinkError> {
-        self.open(source)?.load(row, lane)
+        let source = self.open(source)?;
+        if only_head { source.load_head(row, lane) } else { source.load(row, lane) }
     }
 
     pub(super) fn open<'s>(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::buffer::log::{Address, LogError};
 use crate::lander::{UnknownGroup, Waited};
 use crate::model::mapping::{self, Target};
-use crate::model::{Catalogue, LaneId, Position, RowKey, Table};
+use crate::model::{Catalogue, LaneId, Position, Table};
 use crate::settings::TableSettings;
 use crate::sync::Mutex;
 
@@ -47,7 +47,7 @@ mod tests;
 pub use close::Remaining;
 pub use commits::{Commits, Written};
 pub use library::{Landfall, Receipt, Row};
-pub use load::{OnLetters, OnLoaded, OnLooked};
+pub use load::{OnLetters, OnLoaded, OnLooked, ToLoad};
 pub use open::{OpenError, Opened};
 pub use refusal::{Refusal, Stop};
 pub use status::Status;
@@ -98,7 +98,7 @@ impl Engine {
     }
 
     /// Loads rows and then calls `done` from another thread, once.
-    pub fn load(&self, rows: Vec<(RowKey, LaneId)>, done: OnLoaded) {
+    pub fn load(&self, rows: Vec<ToLoad>, done: OnLoaded) {
         self.core.load(rows, done);
     }
 

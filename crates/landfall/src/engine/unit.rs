@@ -85,6 +85,8 @@ pub struct Unit<'e> {
     order: SmallVec<[usize; 4]>,
     events: Vec<Event>,
     wanted: SmallVec<[usize; 1]>,
+    /// Of what is wanted the head of a stream is enough.
+    only_head: bool,
     read_dirty: bool,
     /// What the command under way has changed, as it was before.
     saved: Option<Vec<savepoint::Saved>>,
@@ -141,6 +143,7 @@ impl<'e> Unit<'e> {
             order: SmallVec::new(),
             events: Vec::new(),
             wanted: SmallVec::new(),
+            only_head: false,
             read_dirty: false,
             saved: None,
         };

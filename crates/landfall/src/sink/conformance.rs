@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::test_runner::{Config, TestRunner};
 
-use super::{Database, Landing, LandingContext, LandingOp, LaneStep, Sink, SinkError, Source};
+use super::{Database, Landing, LandingContext, LandingOp, LaneStep, Loaded, Sink, SinkError, Source};
 use crate::model::{
     Anchor, Catalogue, Change, Epoch, LaneId, Lineage, Name, Position, RowKey, RowState, Start, Value,
 };
@@ -45,6 +45,22 @@ pub(crate) struct Owner {
 pub(crate) fn context(database: &dyn Database) -> LandingContext {
     let catalogue: Catalogue = database.catalogue().unwrap();
     LandingContext { catalogue: Arc::new(catalogue), audits: Arc::new(Vec::new()) }
+}
+
+/// Of a stream entries may be left out, but never all, and nothing else.
+fn check_head(head: &Loaded, whole: &Loaded) {
+    if !head.only_head {
+        return assert_eq!(head, whole);
+    }
+    let parts = |loaded: &Loaded| loaded.row.clone().unwrap_or_default();
+    let is_entry = |(name, _): &(Name, Value)| name.as_entry().is_some();
+    let (some, all) = (parts(head), parts(whole));
+    assert!(some.is_sorted() && some.iter().all(|part| all.contains(part)), "a part that is not there");
+    let others = |parts: &[(Name, Value)]| parts.iter().filter(|part| !is_entry(part)).count();
+    assert_eq!(others(&some), others(&all), "another part than an entry was left out");
+    assert!(some.iter().any(|(name, _)| name.as_bytes() == Name::STREAM), "a stream without a head");
+    assert!(some.iter().any(is_entry), "a stream without its last entry");
+    assert_eq!(head.watermark, whole.watermark);
 }
 
 impl Owner {
@@ -95,6 +111,7 @@ impl Owner {
             assert!(columns.is_sorted(), "columns come sorted by name");
         }
         assert_eq!(loaded.letter, None);
+        check_head(&self.source.load_head(row, LANE).unwrap(), &loaded);
         loaded.row.map(|columns| columns.into_iter().collect())
     }
 

@@ -18,7 +18,8 @@
 //!   its place and keeps its id; an id is not given again. A letter's change and key come back byte for byte.
 //! - [`Sink::isolate`] writes nothing that stays: it says which operations would be refused if each had to answer for
 //!   itself. Its transaction begins like that of the landing, with the compare-and-set.
-//! - [`Source::load`] reads the row, its dead letter and the lane's watermark in one snapshot.
+//! - [`Source::load`] reads the row, its dead letter and the lane's watermark in one snapshot. [`Source::load_head`] may leave
+//!   out all entries but the last of a key-value stream that has a head and no letter, and nothing else, and says whether it did.
 //! - A key-value key has one place from its first upsert to its delete, and a new key gets a place that no key has: who
 //!   pages through [`Source::keys`] by place meets every key that stays, whatever else comes, goes or changes.
 //! - [`Source::rows`] pages through a table in an order that never changes, by what its primary key holds, so whoever
@@ -194,6 +195,14 @@ pub trait Source: Send {
     /// [`SinkError`] when the database cannot answer.
     fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError>;
 
+    /// The same for who needs no more of a stream than its head.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the database cannot answer.
+    fn load_head(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        self.load(row, lane)
+    }
+
     /// As [`Sink::letters`].
     ///
     /// # Errors
@@ -345,4 +354,23 @@ pub struct Loaded {
     pub letter: Option<Change>,
     /// The lane's watermark in the same snapshot.
     pub watermark: Watermark,
+    /// The row is a stream, and all its entries but the last may have been left out.
+    pub only_head: bool,
+}
+
+impl Loaded {
+    /// The same as [`Source::load_head`] may give it, for sources that hold all in memory.
+    #[must_use]
+    pub fn without_entries(mut self) -> Loaded {
+        if let (Some(parts), None) = (&mut self.row, &self.letter) {
+            let has_head = parts.iter().any(|(name, _)| name.as_bytes() == Name::STREAM);
+            let entries = parts.iter().filter(|(name, _)| name.as_entry().is_some()).count();
+            if has_head && entries > 1 {
+                self.only_head = true;
+                // By their ids, and before all other parts.
+                parts.drain(..entries - 1);
+            }
+        }
+        self
+    }
 }

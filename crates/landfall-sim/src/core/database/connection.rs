@@ -324,7 +324,15 @@ impl Source for Connection {
         });
         let letter = state.now.letters.get(&LetterKey::of_row(row));
         let letter = letter.and_then(Letter::row_change).map(|(_, change)| change.clone());
-        Ok(Loaded { row: columns, letter, watermark })
+        Ok(Loaded { row: columns, letter, watermark, only_head: false })
+    }
+
+    fn load_head(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        let loaded = self.load(row, lane)?.without_entries();
+        if loaded.only_head {
+            self.database.0.context.reached("only the head of a stream was loaded");
+        }
+        Ok(loaded)
     }
 
     fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {

@@ -175,7 +175,13 @@ impl Entry {
                     self.view = View::Absent;
                     self.expires_ms = expires_ms;
                 }
-                self.view.edit_stream(&edits);
+                match &mut self.view {
+                    // Only the head is known: the entries that were not loaded stay where they are.
+                    View::Unknown(owed) => {
+                        owed.get_or_insert_default().push(position, cut, edits.into_change());
+                    }
+                    view => view.edit_stream(&edits),
+                }
             }
             After::Stale => self.reload = true,
             After::Expires(expires_ms) => self.expires_ms = expires_ms,

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub watermark: Position,
     /// What the log has of the row behind the watermark, once that was asked for.
     pub rest: Option<Rest>,
+    /// It is a stream without its entries, but perhaps for the last.
+    pub only_head: bool,
 }
 
 /// The lane whose watermark tells what a snapshot holds of a row: where its last change waits, else `home`, where it is
@@ -67,7 +69,7 @@ pub fn fill(
     cache: &Cache,
     (hash, row, home): (u64, &[u8], LaneId),
     columns: Option<Vec<(Name, Value)>>,
-    Snapshot { lane, watermark, rest }: Snapshot,
+    Snapshot { lane, watermark, rest, only_head }: Snapshot,
     landed: impl FnOnce() -> Position,
     residency: Residency,
 ) -> FillOutcome {
@@ -84,6 +86,8 @@ pub fn fill(
         cache.watches().changed(hash);
     }
     let columns = match entry {
+        // Somebody loaded it whole in the meantime.
+        Some(entry) if only_head && !entry.view.is_unknown() => return FillOutcome::Filled,
         // Somebody wrote or loaded it whole in the meantime: that is newer.
         Some(entry) if !entry.view.is_unknown() && entry.is_dirty() && !planted(Bug::LoadOverwritesWrite) => {
             return FillOutcome::Filled;
@@ -99,7 +103,18 @@ pub fn fill(
         None => columns,
     };
     let (view, expires_ms) = if row.first() == Some(&0) {
-        View::of_key_parts(columns.as_deref())
+        match View::of_key_parts(columns.as_deref()) {
+            // What is owed stays owed: it comes on top of the entries when they are loaded.
+            (View::Stream(stream), expires_ms) if only_head => {
+                let mut owed = match entry.map(|entry| &entry.view) {
+                    Some(View::Unknown(Some(owed))) => owed.clone(),
+                    _ => Box::default(),
+                };
+                owed.know_head(*stream.head());
+                (View::Unknown(Some(owed)), expires_ms)
+            }
+            known => known,
+        }
     } else {
         match columns {
             Some(columns) => (View::Row(columns.into()), residency.present_until_ms),

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::buffer::cache::view::apply;
 use crate::env::planted::{Bug, planted};
-use crate::model::{Change, Name, Position, Value};
+use crate::model::{Change, Name, Op, Position, StreamHead, Value};
 
 /// Changes of one row between two cuts of its lane, merged.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ struct Span {
 #[derive(Debug, Clone, Default)]
 pub struct Owed {
     spans: SmallVec<[Span; 1]>,
+    /// Of a stream whose entries were not loaded: its head as it is behind all that is owed.
+    head: Option<StreamHead>,
 }
 
 /// More spans than a landed, a landing and an open one are merged: reads may wait longer, nothing else.
@@ -48,6 +50,7 @@ pub struct Rest {
 impl Owed {
     /// Adds the change of the write at `position`, when the lane's last cut was at `cut`.
     pub fn push(&mut self, position: Position, cut: Position, change: Change) {
+        self.head = self.head.and_then(|head| head_behind(head, &change));
         match self.spans.last_mut() {
             Some(span) if span.last > cut => {
                 span.change.merge(change);
@@ -68,6 +71,16 @@ impl Owed {
         if let Some(change) = self.merged() {
             self.spans = SmallVec::from_buf([Span { first: 0, last: position, change }]);
         }
+    }
+
+    /// The head of a stream of which nothing else is known.
+    pub fn head(&self) -> Option<&StreamHead> {
+        self.head.as_ref()
+    }
+
+    /// Notes the head of the stream, with all that is owed in it.
+    pub fn know_head(&mut self, head: StreamHead) {
+        self.head = Some(head);
     }
 
     /// Drops what has landed.
@@ -118,6 +131,19 @@ impl Owed {
     pub fn memory_bytes(&self) -> usize {
         self.spans.iter().fold(64, |sum, span| sum + span.change.memory_bytes())
     }
+}
+
+/// The head of a stream behind a change of it; none when the change is not one that adds entries and says so.
+fn head_behind(mut head: StreamHead, change: &Change) -> Option<StreamHead> {
+    let Change::Upsert(upsert) = change else { return None };
+    for (name, op) in &upsert.columns {
+        match (name.as_bytes(), op) {
+            (Name::STREAM, Op::Assign(Value::Bytes(text))) => head = StreamHead::parse(text)?,
+            (_, Op::Assign(Value::Bytes(_))) if name.as_entry().is_some() => {}
+            _ => return None,
+        }
+    }
+    (!upsert.replace).then_some(head)
 }
 
 #[cfg(test)]

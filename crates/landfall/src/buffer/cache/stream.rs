@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::model::{EntryId, StreamHead};
+use crate::model::{Change, EntryId, Name, StreamHead, Value};
 
 /// What an entry costs besides its fields: its place, and an allocation.
 const ENTRY_BYTES: usize = 64;
@@ -27,6 +27,17 @@ pub struct StreamEdits {
     pub head: StreamHead,
     /// Entries with their fields, or none where they go.
     pub entries: Vec<(EntryId, Option<Arc<[u8]>>)>,
+}
+
+impl StreamEdits {
+    /// The same as a change of the key's parts.
+    pub fn into_change(self) -> Change {
+        let head = (Name::from_bytes(Name::STREAM), Value::bytes(self.head.to_string().as_bytes()));
+        let entry = |(id, fields): (EntryId, Option<Arc<[u8]>>)| {
+            (Name::entry(id), fields.map_or(Value::Null, Value::Bytes))
+        };
+        Change::put(self.entries.into_iter().map(entry).chain([head]))
+    }
 }
 
 impl Stream {

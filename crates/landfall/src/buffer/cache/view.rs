@@ -14,7 +14,7 @@ use crate::model::{Change, Name, Op, StreamHead, Upsert, Value};
 /// What is known of a row.
 #[derive(Debug, Clone)]
 pub enum View {
-    /// Nothing but the changes that it is owed, if there are any.
+    /// Nothing but the changes that it is owed, if there are any, and perhaps the head of a stream.
     Unknown(Option<Box<Owed>>),
     /// It does not exist.
     Absent,
@@ -38,6 +38,14 @@ impl View {
     /// Whether nothing is known.
     pub fn is_unknown(&self) -> bool {
         matches!(self, View::Unknown(_))
+    }
+
+    /// The head of a stream of which nothing else is known.
+    pub fn lone_head(&self) -> Option<&StreamHead> {
+        match self {
+            View::Unknown(Some(owed)) => owed.head(),
+            _ => None,
+        }
     }
 
     /// Has the memory fetched that a read of the value begins with.

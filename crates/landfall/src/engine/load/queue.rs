@@ -11,6 +11,23 @@ use crate::engine::refusal::Refusal;
 use crate::model::{LaneId, RowKey};
 use crate::sync::{Condvar, Mutex};
 
+/// A row to be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToLoad {
+    /// The row.
+    pub row: RowKey,
+    /// The lane that it is written in.
+    pub lane: LaneId,
+    /// Of a stream the head is enough. Who asked for more and is told all the same asks again.
+    pub only_head: bool,
+}
+
+impl From<(RowKey, LaneId)> for ToLoad {
+    fn from((row, lane): (RowKey, LaneId)) -> ToLoad {
+        ToLoad { row, lane, only_head: false }
+    }
+}
+
 /// The rows that are being loaded, and who waits for them.
 #[derive(Default)]
 pub(in crate::engine) struct Loads(pub(super) Arc<Waiting>);
@@ -51,7 +68,7 @@ struct Several {
 
 impl Core {
     /// Loads these rows and then calls `done`, from a loader's thread.
-    pub(in crate::engine) fn load(&self, rows: Vec<(RowKey, LaneId)>, done: OnLoaded) {
+    pub(in crate::engine) fn load(&self, rows: Vec<ToLoad>, done: OnLoaded) {
         if rows.is_empty() {
             return done(Ok(()));
         }
@@ -65,15 +82,15 @@ impl Core {
             return done(Err(refusal));
         }
         let several = Arc::new(Mutex::new(Several { left: rows.len(), failed: None, done: Some(done) }));
-        for (row, lane) in rows {
+        for wanted in rows {
             let several = several.clone();
             let waiter: OnLoaded = Box::new(move |outcome| Several::one(&several, outcome));
-            if let Some(waiters) = state.flights.get_mut(&row) {
+            if let Some(waiters) = state.flights.get_mut(&wanted.row) {
                 waiters.push(waiter);
                 continue;
             }
-            state.flights.insert(row.clone(), vec![waiter]);
-            state.queue.push_back(Job::Load(row, lane));
+            state.flights.insert(wanted.row.clone(), vec![waiter]);
+            state.queue.push_back(Job::Load(wanted));
         }
         drop(state);
         self.loads.0.wake.notify_all();
@@ -109,7 +126,7 @@ impl Core {
     pub(in crate::engine) fn load_for_walk(&self, mut walk: Box<Walk>, rows: Vec<(RowKey, LaneId)>) {
         let waiting = self.loads.0.clone();
         self.load(
-            rows,
+            rows.into_iter().map(ToLoad::from).collect(),
             Box::new(move |outcome| {
                 walk.loaded(outcome);
                 waiting.again(Job::Walk(walk));

@@ -92,6 +92,13 @@ pub fn add(
     new: &NewEntry<'_>,
 ) -> Result<Option<EntryId>, Stop> {
     let now_ms = unit.now_ms();
+    key_value_only(target, "XADD")?;
+    if new.trim.is_none()
+        && let Some((head, expires_ms)) = unit.lone_head(at)?
+    {
+        let is_over = expires_ms > 0 && expires_ms <= now_ms;
+        return add_to_head(unit, at, if is_over { None } else { Some(head) }, new);
+    }
     let (stream, expires_ms) = seen(unit, at, target, "XADD")?;
     if stream.is_none() && new.only_there {
         return Ok(None);
@@ -112,6 +119,25 @@ pub fn add(
         }
     };
     unit.edit_stream(at, edits, anew);
+    Ok(Some(id))
+}
+
+/// Adds an entry to a stream of which the head alone is known, and which is absent without one.
+fn add_to_head(
+    unit: &mut Unit<'_>,
+    at: usize,
+    head: Option<StreamHead>,
+    new: &NewEntry<'_>,
+) -> Result<Option<EntryId>, Stop> {
+    if head.is_none() && new.only_there {
+        return Ok(None);
+    }
+    let anew = head.is_none().then_some(0);
+    let head = head.unwrap_or_default();
+    let id = next_id(&head, new.id, unit.now_ms())?;
+    let head = StreamHead { last: id, added: head.added.saturating_add(1), ..head };
+    let entries = vec![(id, Some(Arc::from(encode_fields(new.parts.iter().copied()))))];
+    unit.edit_stream(at, StreamEdits { head, entries }, anew);
     Ok(Some(id))
 }
 

@@ -227,6 +227,13 @@ impl Source for Connection {
         loaded
     }
 
+    fn load_head(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        let loaded = self.0.primary().source(self.1.clone())?.load_head(row, lane);
+        others_go_on();
+        self.0.hold();
+        loaded
+    }
+
     fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {
         self.0.primary().source(self.1.clone())?.letters(after, most)
     }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::{Engine, Refusal};
-use crate::model::{LaneId, RowKey};
+use crate::engine::ToLoad;
 use crate::sync;
 
 /// What became of a load: told by the loader, waited for by who asked.
 type Told = (sync::Mutex<Option<Result<(), Refusal>>>, sync::Condvar);
 
 /// Loads rows, and answers what became of that.
-pub(super) fn load(engine: &Engine, rows: Vec<(RowKey, LaneId)>) -> Result<(), Refusal> {
+pub(super) fn load(engine: &Engine, rows: Vec<ToLoad>) -> Result<(), Refusal> {
     let told: Arc<Told> = Arc::default();
     let teller = told.clone();
     let done = move |outcome| {

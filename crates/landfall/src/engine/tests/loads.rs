@@ -39,7 +39,7 @@ fn load_later(world: &World, key: &str) -> mpsc::Receiver<Result<(), Refusal>> {
     let engine = world.engine();
     let target = engine.resolve(key.as_bytes()).unwrap();
     let unit = engine.unit(&[(key.as_bytes(), &target)], false);
-    let row = vec![(unit.row_key(0), unit.lane(0))];
+    let row = vec![(unit.row_key(0), unit.lane(0)).into()];
     drop(unit);
     let (send, receive) = mpsc::channel();
     engine.load(row, Box::new(move |outcome| drop(send.send(outcome))));

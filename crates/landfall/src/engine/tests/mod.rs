@@ -252,7 +252,7 @@ fn run<T>(
     panic!("the rows are loaded again and again, and never there")
 }
 
-fn load(engine: &Engine, rows: Vec<(RowKey, crate::model::LaneId)>) -> Result<(), Refusal> {
+fn load(engine: &Engine, rows: Vec<super::ToLoad>) -> Result<(), Refusal> {
     let (send, receive) = mpsc::channel();
     engine.load(rows, Box::new(move |outcome| drop(send.send(outcome))));
     receive.recv_timeout(PATIENCE).expect("a load is answered")

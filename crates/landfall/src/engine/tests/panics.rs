@@ -68,7 +68,10 @@ fn dies(thread: &'static str) {
     let acknowledged = set(&engine, "before").unwrap();
     doom.armed.store(true, Ordering::SeqCst);
     let (send, receive) = mpsc::channel();
-    engine.load(vec![(page(1), acknowledged.places[0].0)], Box::new(move |outcome| drop(send.send(outcome))));
+    engine.load(
+        vec![(page(1), acknowledged.places[0].0).into()],
+        Box::new(move |outcome| drop(send.send(outcome))),
+    );
     // It may be refused already.
     let later = set(&engine, "later");
     let end = engine.accepted() + 1;

@@ -1,8 +1,10 @@
 //! Streams over keys: their ids over landings, evictions, restarts and clocks that go back, and what a trim writes.
 
+use super::doubles::Double;
 use super::*;
+use crate::engine::ops::fields as hashes;
 use crate::engine::ops::streams::{self, Keep, NewEntry, NewId, Trim};
-use crate::engine::ops::{copies, keys};
+use crate::engine::ops::{copies, keys, strings};
 use crate::model::codec::decode_body;
 use crate::model::stream::fields;
 use crate::model::{Change, EntryId, LoggedChange, StreamHead};
@@ -168,4 +170,141 @@ fn the_id_stands_in_the_record_so_that_a_replay_is_exact() {
     };
     let entries: Vec<_> = upsert.columns.iter().filter_map(|(name, _)| name.as_entry()).collect();
     assert!(upsert.replace && entries == [given]);
+}
+
+/// XADD as a client sends it, in a unit of its own, and no more loads of whole rows than before.
+fn add_alone(world: &World, key: &str, id: NewId, only_there: bool) -> Result<Option<EntryId>, Refusal> {
+    let engine = world.engine();
+    let target = engine.resolve(key.as_bytes()).unwrap();
+    let new = NewEntry { id, only_there, trim: None, parts: &[b"f", b"more"] };
+    loop {
+        let mut unit = engine.unit(&[(key.as_bytes(), &target)], false);
+        match streams::add(&mut unit, 0, &target, &new) {
+            Ok(added) => {
+                unit.commit().unwrap();
+                engine.commit().unwrap();
+                return Ok(added);
+            }
+            Err(Stop::Refused(refusal)) => return Err(refusal),
+            Err(Stop::Load) => {}
+        }
+        let wanted = unit.wanted();
+        assert!(wanted.iter().all(|row| row.only_head), "the head is enough");
+        drop(unit);
+        load(engine, wanted).unwrap();
+    }
+}
+
+fn counted() -> (World, Double) {
+    let double = Double::new(tables());
+    (World::with(Arc::new(double.clone()), None, |_| {}), double)
+}
+
+#[test]
+fn an_entry_is_added_to_a_stream_that_is_not_in_the_cache_by_its_head_alone() {
+    let (world, double) = counted();
+    for n in 1..=5 {
+        add(&world, "log", NewId::Given(id(n, 0)), "old", None).unwrap();
+    }
+    world.land_and_forget();
+    world.engine().pause(None).unwrap();
+    assert_eq!(add_alone(&world, "log", NewId::Given(id(6, 0)), true).unwrap(), Some(id(6, 0)));
+    assert!(add_alone(&world, "log", NewId::Given(id(6, 0)), false).is_err(), "its head is known");
+    assert_eq!(add_alone(&world, "log", NewId::Within(6), false).unwrap(), Some(id(6, 1)));
+    assert_eq!(double.loads(), 0, "no entry was loaded");
+    // Who reads loads the entries, below what was added since.
+    let seen = whole(&world, "log").unwrap();
+    assert_eq!(seen.0, StreamHead { last: id(6, 1), added: 7, deleted: EntryId::MIN });
+    assert_eq!(seen.1.join(" "), "1-0 old 2-0 old 3-0 old 4-0 old 5-0 old 6-0 more 6-1 more");
+    assert_eq!(double.loads(), 1);
+    world.engine().resume(None).unwrap();
+    world.land_and_forget();
+    assert_eq!(whole(&world, "log"), Some(seen), "from the database");
+}
+
+#[test]
+fn what_was_added_to_a_head_alone_lands_and_the_next_entry_asks_for_the_head_again() {
+    let (world, double) = counted();
+    add(&world, "log", NewId::Given(id(1, 0)), "old", None).unwrap();
+    world.land_and_forget();
+    for n in 2..=4 {
+        assert_eq!(add_alone(&world, "log", NewId::Within(n), false).unwrap(), Some(id(n, 0)));
+        world.land_all();
+    }
+    assert_eq!(double.loads(), 0);
+    world.engine().pause(None).unwrap();
+    add_alone(&world, "log", NewId::Within(5), false).unwrap();
+    // What removes entries needs them.
+    let trim = Trim { keep: Keep::Newest(2), about: None };
+    assert_eq!(world.run(&["log"], |unit, t| streams::trim(unit, 0, &t[0], &trim)).unwrap().0, 3);
+    let left = vec!["4-0 more".to_owned(), "5-0 more".to_owned()];
+    assert_eq!(whole(&world, "log").unwrap().1, left);
+    world.engine().resume(None).unwrap();
+    world.land_and_forget();
+    assert_eq!(whole(&world, "log").unwrap().1, left);
+    // A key that is gone, past its time, or something else is none to add to.
+    let until = world.clock.unix_ms() + 10;
+    world.run(&["log"], |unit, t| keys::expire(unit, 0, &t[0], until)).unwrap();
+    world.land_and_forget();
+    assert_eq!(add_alone(&world, "log", NewId::Within(6), true).unwrap(), Some(id(6, 0)));
+    world.advance(10);
+    assert_eq!(add_alone(&world, "log", NewId::Given(id(7, 0)), true).unwrap(), None);
+    assert_eq!(
+        add_alone(&world, "log", NewId::Given(id(1, 1)), false).unwrap(),
+        Some(id(1, 1)),
+        "it begins anew"
+    );
+    assert_eq!(whole(&world, "log").unwrap().1, ["1-1 more"]);
+    world.run(&["log"], |unit, t| keys::delete(unit, 0, &t[0])).unwrap();
+    world.land_and_forget();
+    assert_eq!(add_alone(&world, "log", NewId::Within(9), true).unwrap(), None);
+    world.run(&["hash"], |unit, t| hashes::set(unit, 0, &t[0], &[(b"f", b"v")])).unwrap();
+    world.land_and_forget();
+    assert!(matches!(add_alone(&world, "hash", NewId::Now, false), Err(Refusal::WrongType)));
+}
+
+#[test]
+fn a_head_that_was_read_before_the_key_became_something_else_is_not_believed() {
+    let (world, double) = counted();
+    for n in 1..=2 {
+        add(&world, "log", NewId::Given(id(n, 0)), "old", None).unwrap();
+    }
+    world.land_and_forget();
+    double.hold_loads();
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| add_alone(&world, "log", NewId::Within(5), false));
+        double.wait_for_held_load();
+        let set = |unit: &mut Unit<'_>, t: &[Target]| {
+            strings::set(unit, 0, &t[0], b"text", Default::default(), &[])
+        };
+        world.run(&["log"], set).unwrap();
+        world.land_and_forget();
+        double.release_loads();
+        assert!(matches!(late.join().unwrap(), Err(Refusal::WrongType)));
+    });
+}
+
+#[test]
+fn after_a_restart_what_the_log_owes_a_stream_counts_for_its_head() {
+    let (mut world, _database) = World::on_disk(|_| {});
+    for n in 1..=3 {
+        add(&world, "log", NewId::Given(id(n, 0)), "old", None).unwrap();
+    }
+    world.land_all();
+    world.engine().pause(None).unwrap();
+    for n in 4..=5 {
+        add(&world, "log", NewId::Given(id(n, 0)), "owed", None).unwrap();
+    }
+    world.reopen();
+    assert_eq!(add_alone(&world, "log", NewId::Within(5), true).unwrap(), Some(id(5, 1)));
+    world.reopen();
+    assert_eq!(add_alone(&world, "log", NewId::Within(5), true).unwrap(), Some(id(5, 2)));
+    let seen = whole(&world, "log").unwrap();
+    assert_eq!(
+        (seen.0.added, seen.1.join(" ")),
+        (7, "1-0 old 2-0 old 3-0 old 4-0 owed 5-0 owed 5-1 more 5-2 more".into())
+    );
+    world.engine().resume(None).unwrap();
+    world.land_and_forget();
+    assert_eq!(whole(&world, "log"), Some(seen));
 }

@@ -4,6 +4,7 @@
 use super::Unit;
 use crate::buffer::cache::Entry;
 use crate::engine::core::Core;
+use crate::engine::load::ToLoad;
 use crate::model::{LaneId, RowKey};
 
 /// So many rows one unit asks for at once; more would crowd out the reads of others.
@@ -48,7 +49,8 @@ impl Unit<'_> {
 
     /// The rows that a [`Stop::Load`](crate::engine::Stop::Load) asked for, and with them the other rows of the unit that are not known: a
     /// command over many keys stops at the first, and would else be run once for each.
-    pub fn wanted(&mut self) -> Vec<(RowKey, LaneId)> {
+    pub fn wanted(&mut self) -> Vec<ToLoad> {
+        let only_head = std::mem::take(&mut self.only_head);
         let mut rows = std::mem::take(&mut self.wanted);
         for at in 0..self.slots.len() {
             if rows.len() >= LOADED_TOGETHER_MAX {
@@ -61,7 +63,12 @@ impl Unit<'_> {
         }
         rows.sort_unstable();
         rows.dedup();
-        rows.iter().map(|&row| (RowKey::from_bytes(&self.rows[row].row), self.rows[row].lane)).collect()
+        let wanted = |row: &super::UnitRow| ToLoad {
+            row: RowKey::from_bytes(&row.row),
+            lane: row.lane,
+            only_head: only_head && self.rows.len() == 1,
+        };
+        rows.iter().map(|&row| wanted(&self.rows[row])).collect()
     }
 
     /// Whether a value was read that is not as safe as the policy promises. Exact, and not for every read: it asks the log.

@@ -14,7 +14,11 @@ impl Source for Connection {
         let letter = state.letters.get(&LetterKey::of_row(row));
         let letter = letter.and_then(Letter::row_change).map(|(_, change)| change.clone());
         let row = state.tables.row(row).map(|columns| columns.clone().into_iter().collect());
-        Ok(Loaded { row, letter, watermark })
+        Ok(Loaded { row, letter, watermark, only_head: false })
+    }
+
+    fn load_head(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        Ok(self.load(row, lane)?.without_entries())
     }
 
     fn letters(&mut self, after: u64, most: usize) -> Result<Vec<Letter>, SinkError> {

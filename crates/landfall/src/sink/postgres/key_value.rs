@@ -276,6 +276,15 @@ pub(super) fn asked(key: &[u8]) -> [Step; 3] {
     ]
 }
 
+/// What asks for the last entry of a stream in place of all, as [`asked`] does.
+pub(super) fn asked_for_last_entry(key: &[u8]) -> Step {
+    Step::new(
+        "SELECT id, fields FROM landfall.landfall_stream_entry WHERE landfall.indexed(key) = landfall.indexed($1::bytea) \
+         ORDER BY landfall.indexed(key) DESC, id DESC LIMIT 1",
+        vec![Some(hex(key))],
+    )
+}
+
 /// The parts of a key, sorted by name, or none for an absent key.
 pub(super) fn loaded(head: &Answer, fields: &Answer, entries: &Answer) -> Option<Vec<(Name, Value)>> {
     let head = head.rows.first()?;

@@ -86,13 +86,15 @@ impl Reader {
     }
 }
 
-impl Source for PostgresSource {
-    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+impl PostgresSource {
+    fn load_some(&mut self, row: &RowKey, lane: LaneId, all_entries: bool) -> Result<Loaded, SinkError> {
         self.with(|reader, database, context| {
             let mut asked = vec![lanes::asked(lane), letters::asked(row)];
             let (mapped, table) = match row_name(row)? {
                 RowName::Key(key) => {
-                    asked.extend(key_value::asked(key));
+                    let [own, fields, entries] = key_value::asked(key);
+                    let entries = if all_entries { entries } else { key_value::asked_for_last_entry(key) };
+                    asked.extend([own, fields, entries]);
                     (None, "landfall_key")
                 }
                 RowName::Table { table, key } => {
@@ -107,8 +109,25 @@ impl Source for PostgresSource {
                 None => key_value::loaded(&answers[2], &answers[3], &answers[4]),
                 Some(mapped) => row_of(mapped, &answers[2]),
             };
-            Ok(Loaded { row, letter: letters::owed(&answers[1])?, watermark: found.watermark })
+            let is_entry = |(name, _): &(Name, Value)| name.as_entry().is_some();
+            let has_entry = mapped.is_none() && row.iter().flatten().any(is_entry);
+            let only_head = !all_entries && has_entry;
+            Ok(Loaded { row, letter: letters::owed(&answers[1])?, watermark: found.watermark, only_head })
         })
+    }
+}
+
+impl Source for PostgresSource {
+    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        self.load_some(row, lane, true)
+    }
+
+    fn load_head(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        let loaded = self.load_some(row, lane, false)?;
+        let has_head = loaded.row.iter().flatten().any(|(name, _)| name.as_bytes() == Name::STREAM);
+        // Without a head only all entries tell it, and a letter may say what becomes of them.
+        let is_enough = !loaded.only_head || has_head && loaded.letter.is_none();
+        if is_enough { Ok(loaded) } else { self.load(row, lane) }
     }
 
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {

@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::errors::classify;
-use super::streams;
+use super::streams::{self, Entries};
 use crate::error::SinkError;
 use crate::model::{Change, LaneId, Name, Op, Upsert, Value};
 use crate::sink::parts::{self, Part};
@@ -194,8 +194,11 @@ fn change_field(connection: &Connection, key: &[u8], field: &[u8], op: &Op) -> R
     .map_err(failed)
 }
 
-/// The parts of a key, sorted by name, or none for an absent key.
-pub(super) fn load(connection: &Connection, key: &[u8]) -> Result<Option<Vec<(Name, Value)>>, SinkError> {
+/// The parts of a key, sorted by name, or none for an absent key; and whether entries may have been left out.
+pub(super) type KeyParts = (Option<Vec<(Name, Value)>>, bool);
+
+/// Loads a key.
+pub(super) fn load(connection: &Connection, key: &[u8], entries: Entries) -> Result<KeyParts, SinkError> {
     let head = statement(connection, "SELECT value, expires_ms, head FROM landfall_key WHERE key = ?1")?
         .query_row([key], |row| {
             let bytes = |at| row.get_ref(at).map(cell).map(|cell| cell.map(|bytes| Value::bytes(&bytes)));
@@ -203,9 +206,11 @@ pub(super) fn load(connection: &Connection, key: &[u8]) -> Result<Option<Vec<(Na
         })
         .optional()
         .map_err(failed)?;
-    let Some((value, expires_ms, head)) = head else { return Ok(None) };
+    let Some((value, expires_ms, head)) = head else { return Ok((None, false)) };
+    let entries = if head.is_some() { entries } else { Entries::All };
     // In the order of names: '+' sorts before '.', and that before '='.
-    let mut parts = streams::entries(connection, key)?;
+    let mut parts = streams::entries(connection, key, entries)?;
+    let only_head = entries == Entries::Last && !parts.is_empty();
     let mut fields =
         statement(connection, "SELECT field, value FROM landfall_hash_field WHERE key = ?1 ORDER BY field")?;
     let mut rows = fields.query([key]).map_err(failed)?;
@@ -216,7 +221,7 @@ pub(super) fn load(connection: &Connection, key: &[u8]) -> Result<Option<Vec<(Na
     parts.extend(head.map(|head| (Name::from_bytes(Name::STREAM), head)));
     parts.extend(value.map(|value| (Name::from_bytes(Name::STRING), value)));
     parts.extend(expires_ms.map(|ms| (Name::from_bytes(Name::EXPIRES), Value::Int(ms))));
-    Ok(Some(parts))
+    Ok((Some(parts), only_head))
 }
 
 /// Whether there is no key at all.

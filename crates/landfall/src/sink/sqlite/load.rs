@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::errors::classify;
 use super::place::Place;
 use super::rows::Mapped;
+use super::streams::Entries;
 use super::{SqliteDatabase, connect, convert, key_value, lanes, letters, pages};
 use crate::error::SinkError;
 use crate::model::row::RowName;
@@ -80,18 +81,29 @@ impl SqliteSource {
     }
 }
 
-impl Source for SqliteSource {
-    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+impl SqliteSource {
+    fn load_some(&mut self, row: &RowKey, lane: LaneId, entries: Entries) -> Result<Loaded, SinkError> {
         self.snapshot(|reader, context| {
             let watermark =
                 lanes::watermark(&reader.connection, lane)?.ok_or(SinkError::LaneMissing { lane })?;
             let letter = letters::owed(&reader.connection, row)?;
-            let row = match row_name(row)? {
-                RowName::Key(key) => key_value::load(&reader.connection, key)?,
-                RowName::Table { table, key } => load_row(reader, context, table, &key)?,
+            let entries = if letter.is_some() { Entries::All } else { entries };
+            let (row, only_head) = match row_name(row)? {
+                RowName::Key(key) => key_value::load(&reader.connection, key, entries)?,
+                RowName::Table { table, key } => (load_row(reader, context, table, &key)?, false),
             };
-            Ok(Loaded { row, letter, watermark })
+            Ok(Loaded { row, letter, watermark, only_head })
         })
+    }
+}
+
+impl Source for SqliteSource {
+    fn load(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        self.load_some(row, lane, Entries::All)
+    }
+
+    fn load_head(&mut self, row: &RowKey, lane: LaneId) -> Result<Loaded, SinkError> {
+        self.load_some(row, lane, Entries::Last)
     }
 
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {

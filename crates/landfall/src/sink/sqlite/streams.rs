@@ -57,11 +57,30 @@ pub(super) fn delete_entries(connection: &Connection, key: &[u8]) -> Result<(), 
         .map_err(failed)
 }
 
+/// Which entries of a stream are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entries {
+    All,
+    /// The last, if the stream has a head: that tells whether the head is behind what another program wrote.
+    Last,
+}
+
 /// The entries of a key, by their ids.
-pub(super) fn entries(connection: &Connection, key: &[u8]) -> Result<Vec<(Name, Value)>, SinkError> {
+pub(super) fn entries(
+    connection: &Connection,
+    key: &[u8],
+    which: Entries,
+) -> Result<Vec<(Name, Value)>, SinkError> {
     let mut entries = statement(
         connection,
-        "SELECT ms, seq, fields FROM landfall_stream_entry WHERE key = ?1 ORDER BY ms, seq",
+        match which {
+            Entries::All => {
+                "SELECT ms, seq, fields FROM landfall_stream_entry WHERE key = ?1 ORDER BY ms, seq"
+            }
+            Entries::Last => {
+                "SELECT ms, seq, fields FROM landfall_stream_entry WHERE key = ?1 ORDER BY ms DESC, seq DESC LIMIT 1"
+            }
+        },
     )?;
     let rows = entries.query_map([key], |row| {
         let id = EntryId { ms: row.get::<_, i64>(0)? as u64, seq: row.get::<_, i64>(1)? as u64 };
