@@ -133,6 +133,14 @@ impl Postgres {
         }
     }
 
+    /// Gives a folder to the user that the server runs as.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn own(&self, folder: &Path) -> Result<()> {
+        Owner::of_this_process()?.give(&[folder])
+    }
+
     /// Takes a base backup while the server runs; [`Postgres::put_back`] restores it.
     ///
     /// # Errors

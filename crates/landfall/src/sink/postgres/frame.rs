@@ -51,6 +51,19 @@ pub(super) fn begin(purpose: Purpose, settings: &PostgresSettings) -> Vec<Step> 
     steps
 }
 
+/// The statements that begin a transaction that reads a table, with the lock on it first: an ALTER or a TRUNCATE that
+/// writes a table anew leaves it empty for whoever has taken a snapshot before it and gets the lock behind it. LOCK and
+/// SET take none.
+pub(super) fn begin_reading(table: &str, settings: &PostgresSettings) -> Vec<Step> {
+    let mut steps = begin(Purpose::Reading, settings);
+    let first = [
+        Step::bare(format!("SET LOCAL lock_timeout = {}", settings.lock_timeout_ms)),
+        Step::bare(format!("LOCK TABLE {table} IN ACCESS SHARE MODE")),
+    ];
+    steps.splice(1..1, first);
+    steps
+}
+
 /// Begins a transaction; which one it is.
 pub(super) fn open(
     wire: &mut Wire,

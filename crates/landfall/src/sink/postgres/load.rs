@@ -65,8 +65,12 @@ impl Reader {
         database: &PostgresDatabase,
         asked: Vec<Step>,
         table: &str,
+        mapped: Option<&Mapped>,
     ) -> Result<Vec<Answer>, SinkError> {
-        let mut steps = frame::begin(Purpose::Reading, &database.settings);
+        let mut steps = match mapped {
+            Some(mapped) => frame::begin_reading(&mapped.qualified, &database.settings),
+            None => frame::begin(Purpose::Reading, &database.settings),
+        };
         let before = steps.len();
         steps.extend(asked);
         steps.push(Step::bare("ROLLBACK"));
@@ -103,7 +107,7 @@ impl PostgresSource {
                     (Some(mapped), table)
                 }
             };
-            let answers = reader.ask(database, asked, table)?;
+            let answers = reader.ask(database, asked, table, mapped.as_deref())?;
             let found = lanes::read(&answers[0])?.ok_or(SinkError::LaneMissing { lane })?;
             let row = match &mapped {
                 None => key_value::loaded(&answers[2], &answers[3], &answers[4]),
@@ -133,7 +137,7 @@ impl Source for PostgresSource {
     fn key_values_are_empty(&mut self) -> Result<bool, SinkError> {
         self.with(|reader, database, _| {
             let asked = vec![key_value::asked_for_any(), letters::asked_for_keys()];
-            let answers = reader.ask(database, asked, "landfall_key")?;
+            let answers = reader.ask(database, asked, "landfall_key", None)?;
             Ok(answers.iter().all(|answer| answer.rows.is_empty()))
         })
     }
@@ -153,7 +157,7 @@ impl Source for PostgresSource {
         self.with(|reader, database, _| {
             let mut asked: Vec<Step> = key_value::asked_for_page(after, most).into();
             asked.extend(lanes.iter().map(|&lane| lanes::asked(lane)));
-            let answers = reader.ask(database, asked, "landfall_key")?;
+            let answers = reader.ask(database, asked, "landfall_key", None)?;
             let (keys, last) = key_value::page(&answers[0], &answers[1]);
             let watermarks = watermarks(lanes, &answers[2..])?;
             Ok(StoredKeys { keys, last, watermarks })
@@ -170,7 +174,7 @@ impl Source for PostgresSource {
         self.with(|reader, database, context| {
             let failed = |failure| errors::plain(&table.name, failure);
             let mapped = reader.mapped(context, &table.name)?;
-            let mut asked = frame::begin(Purpose::Reading, &database.settings);
+            let mut asked = frame::begin_reading(&mapped.qualified, &database.settings);
             let before = asked.len();
             asked.push(pages::asked(&mapped, after, most)?);
             asked.extend(lanes.iter().map(|&lane| lanes::asked(lane)));

@@ -13,6 +13,7 @@ mod audits;
 mod catalogue;
 #[cfg(feature = "tls")]
 mod encrypted;
+mod failures;
 mod network;
 mod types;
 
