@@ -30,6 +30,15 @@ pub fn open(url: &DatabaseUrl, known: bool) -> Result<Arc<dyn Database>, SinkErr
     })
 }
 
+/// The SQL that creates Landfall's own tables, for somebody who may run it.
+pub fn set_up_script(url: &DatabaseUrl) -> String {
+    match url {
+        DatabaseUrl::Sqlite(_) => landfall::sink::sqlite::set_up_script(),
+        #[cfg(feature = "postgres")]
+        DatabaseUrl::Postgres(settings) => landfall::sink::postgres::set_up_script(&settings.user),
+    }
+}
+
 /// How somebody asks where a lane is.
 pub type AskedLane = Box<dyn FnMut(LaneId) -> Result<Option<Watermark>, SinkError>>;
 

@@ -28,6 +28,7 @@ mod reply;
 mod serve;
 mod setup;
 mod status;
+mod tables;
 
 use flags::{GlobalSettings, SettingFlags};
 
@@ -91,6 +92,7 @@ enum Command {
     Adopt(adopt::Adopt),
     Incidents(incidents::IncidentsCommand),
     Config(config_command::ConfigCommand),
+    Tables(tables::TablesCommand),
     Setup(setup::Setup),
     Demo(demo::DemoCommand),
 }
@@ -170,6 +172,7 @@ fn run(line: CommandLine) -> Result<u8> {
         Command::Adopt(adopt) => adopt.run(&context),
         Command::Incidents(incidents) => incidents.run(&context),
         Command::Config(config) => config.run(&context),
+        Command::Tables(tables) => tables.run(&context),
         Command::Setup(setup) => setup.run(&context),
         Command::Demo(demo) => demo.run(&context),
     }

@@ -1,4 +1,5 @@
-//! `landfall setup`: creates Landfall's own tables, or loads a sample; it never touches a table that is there already.
+//! `landfall setup`: creates Landfall's own tables, or loads a sample; it never touches a table that is there already,
+//! and prints SQL without looking at any database.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -30,6 +31,9 @@ const PROGRESS_AFTER: Duration = Duration::from_secs(2);
 #[derive(Args)]
 #[command(after_help = "Example: landfall setup --sample airport --database sqlite:airport.db")]
 pub(super) struct Setup {
+    /// Print the SQL instead, for somebody who may run it
+    #[arg(long, conflicts_with = "sample")]
+    print: bool,
     /// Load this sample instead
     #[arg(long, value_name = "NAME")]
     sample: Option<Sample>,
@@ -47,6 +51,10 @@ enum Sample {
 impl Setup {
     pub(super) fn run(&self, context: &Context) -> Result<u8> {
         let settings = context.settings()?;
+        if self.print {
+            print(&database::set_up_script(&settings.database))?;
+            return Ok(OK);
+        }
         make_folder_for_default(&settings.database, &settings.settings.data_dir)?;
         match (self.sample, &settings.database) {
             (Some(Sample::Airport), DatabaseUrl::Sqlite(path)) => self.load(context, &settings, path),

@@ -156,6 +156,13 @@ pub enum ColumnType {
     Unknown,
 }
 
+impl Column {
+    /// Whether clients can give it values.
+    pub fn is_writable(&self) -> bool {
+        !self.generated && self.kind != ColumnType::Unknown
+    }
+}
+
 impl ColumnType {
     /// Whether sums of it are exact.
     pub fn is_exact_number(&self) -> bool {

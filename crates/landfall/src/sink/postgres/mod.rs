@@ -48,7 +48,7 @@ mod tls;
 mod wire;
 
 pub use loader::{PostgresCopy, PostgresLoader};
-pub use schema::SCHEMA;
+pub use schema::{SCHEMA, set_up_script};
 pub use settings::{PostgresPem, PostgresPlace, PostgresSettings, PostgresTarget, PostgresTls};
 
 #[cfg(test)]

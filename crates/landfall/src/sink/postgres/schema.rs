@@ -106,18 +106,11 @@ pub(super) fn set_up(wire: &mut Wire) -> Result<(), SinkError> {
         }
         _ => {}
     }
-    let script = format!(
-        "BEGIN; SET LOCAL client_min_messages = error; SELECT pg_advisory_xact_lock({SET_UP_LOCK}); {SCHEMA} \
-         INSERT INTO landfall.landfall_letter_number SELECT 0 WHERE NOT EXISTS (SELECT FROM landfall.landfall_letter_number); \
-         INSERT INTO landfall.landfall_database SELECT uuid_send(gen_random_uuid()) \
-           WHERE NOT EXISTS (SELECT FROM landfall.landfall_database); \
-         DELETE FROM landfall.landfall_schema; INSERT INTO landfall.landfall_schema VALUES ({VERSION}); COMMIT"
-    );
-    match wire.script(&script) {
+    match wire.script(&creating()) {
         Ok(answers) if answers.last().is_some_and(|answer| answer.tag == "COMMIT") => Ok(()),
         Ok(_) => Err(SinkError::Unavailable("PostgreSQL did not commit Landfall's own tables".into())),
         Err(Failure::Refused(refusal)) if refusal.code == "42501" => Err(SinkError::Unusable(
-            "Landfall's own tables cannot be created: the user may not make a schema in this database. Let its owner run `landfall setup` once, or GRANT CREATE ON DATABASE to this user".into(),
+            "Landfall's own tables cannot be created: the user may not make a schema in this database. Let somebody who may run what `landfall setup --print` prints, as in `landfall setup --print | psql -d DATABASE`".into(),
         )),
         Err(failure) => match plain("landfall_schema", failure) {
             SinkError::Refused { reason, .. } => {
@@ -126,6 +119,31 @@ pub(super) fn set_up(wire: &mut Wire) -> Result<(), SinkError> {
             other => Err(other),
         },
     }
+}
+
+/// What creates the tables, in one transaction.
+fn creating() -> String {
+    format!(
+        "BEGIN;\nSET LOCAL client_min_messages = error;\nSELECT pg_advisory_xact_lock({SET_UP_LOCK});\n{SCHEMA}\
+         INSERT INTO landfall.landfall_letter_number SELECT 0\n  WHERE NOT EXISTS (SELECT FROM landfall.landfall_letter_number);\n\
+         INSERT INTO landfall.landfall_database SELECT uuid_send(gen_random_uuid())\n  \
+         WHERE NOT EXISTS (SELECT FROM landfall.landfall_database);\n\
+         DELETE FROM landfall.landfall_schema;\nINSERT INTO landfall.landfall_schema VALUES ({VERSION});\nCOMMIT;\n"
+    )
+}
+
+/// The SQL that creates Landfall's own tables and lets `user` work with them, for somebody who may run it.
+pub fn set_up_script(user: &str) -> String {
+    let user = format!("\"{}\"", user.replace('"', "\"\""));
+    format!(
+        "-- Landfall's own tables, in a schema of their own. Run this once in the database whose rows land,\n\
+         -- as a user that may create a schema there.\n{}\n\
+         -- What the user that Landfall logs in as needs on them:\n\
+         GRANT USAGE ON SCHEMA landfall TO {user};\n\
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA landfall TO {user};\n\
+         -- And on each table of yours: GRANT SELECT, INSERT, UPDATE, DELETE ON .. TO {user};\n",
+        creating()
+    )
 }
 
 fn version(wire: &mut Wire) -> Result<Option<i64>, SinkError> {

@@ -41,7 +41,7 @@ mod schema;
 mod statements;
 mod streams;
 
-pub use schema::SCHEMA;
+pub use schema::{SCHEMA, set_up_script};
 
 #[cfg(test)]
 mod tests;

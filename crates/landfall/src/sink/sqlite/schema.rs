@@ -123,12 +123,7 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
         true => "ALTER TABLE landfall_key ADD COLUMN head TEXT;",
         false => "",
     };
-    let made = connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {headed} {set_aside} {SCHEMA} {brought_back} \
-         INSERT INTO landfall_letter_number SELECT {last} WHERE NOT EXISTS (SELECT 1 FROM landfall_letter_number); \
-         INSERT INTO landfall_database SELECT randomblob(16) WHERE NOT EXISTS (SELECT 1 FROM landfall_database); \
-         DELETE FROM landfall_schema; INSERT INTO landfall_schema VALUES ({VERSION}); COMMIT"
-    ));
+    let made = connection.execute_batch(&creating(&format!("{headed} {set_aside}"), brought_back, last));
     made.map_err(|error| {
         // Dropping the connection would roll back as well; the caller may keep it.
         let open = !connection.is_autocommit();
@@ -138,6 +133,24 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), SinkError> {
             other => SinkError::Unusable(format!("Landfall's own tables cannot be created: {other}")),
         }
     })
+}
+
+/// What creates the tables, in one transaction, with what an older file needs before and behind.
+fn creating(before: &str, behind: &str, last_letter: &str) -> String {
+    format!(
+        "BEGIN IMMEDIATE; {before}\n{SCHEMA}{behind}\
+         INSERT INTO landfall_letter_number SELECT {last_letter} WHERE NOT EXISTS (SELECT 1 FROM landfall_letter_number);\n\
+         INSERT INTO landfall_database SELECT randomblob(16) WHERE NOT EXISTS (SELECT 1 FROM landfall_database);\n\
+         DELETE FROM landfall_schema;\nINSERT INTO landfall_schema VALUES ({VERSION});\nCOMMIT;\n"
+    )
+}
+
+/// The SQL that creates Landfall's own tables in a file that has none of an older version.
+pub fn set_up_script() -> String {
+    format!(
+        "-- Landfall's own tables, for a file that never had them. Landfall creates them by itself where it may.\n{}",
+        creating("", "", "0")
+    )
 }
 
 fn has_nameless_keys(connection: &Connection) -> Result<bool, SinkError> {
