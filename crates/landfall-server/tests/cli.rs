@@ -180,7 +180,7 @@ fn drain_does_not_wait_for_a_pause_to_end() {
 #[test]
 fn help_shows_the_flags_that_matter_to_a_command_and_takes_the_others() {
     let place = Place::new();
-    for command in ["cli", "status", "explain", "drain", "pause", "resume", "evict"] {
+    for command in ["cli", "status", "explain", "drain", "pause", "resume", "evict", "warm"] {
         let help = place.run(&[command, "--help"]).out;
         assert!(help.contains("--url") && !help.contains("--database"), "{help}");
     }
@@ -188,6 +188,30 @@ fn help_shows_the_flags_that_matter_to_a_command_and_takes_the_others() {
     assert_eq!(server.run(&["status", "--database", "sqlite:elsewhere.db", "--json"]).code, Some(0));
     let lines = [place.run(&["serve", "-h"]).out, server.run(&["status"]).out, server.said()].concat();
     assert!(lines.lines().all(|line| line.chars().count() <= 100), "{lines}");
+}
+
+// shows: S16
+#[test]
+fn a_table_is_warmed_page_by_page_and_then_read_without_the_database() {
+    let place = Place::new();
+    assert_eq!(place.run(&["setup", "--sample", "airport", "--database", "sqlite:app.db"]).code, Some(0));
+    let server = place.serve(&["--database", "sqlite:app.db"]);
+    let loads = || {
+        let status: serde_json::Value = serde_json::from_str(&server.cli(&["LANDFALL.STATUS"])).unwrap();
+        status["counts"]["loaded"].as_u64().unwrap_or_else(|| panic!("{status}"))
+    };
+    let ended = server.run(&["warm", "flight", "--limit", "10"]);
+    assert!(ended.code == Some(0) && ended.out.starts_with("10 rows of flight loaded"), "{ended:?}");
+    let ended = server.run(&["warm", "flight", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert!(document["loaded"].as_u64().unwrap() > 500 && document["full"] == false, "{document}");
+    let before = loads();
+    assert!(server.cli(&["HGETALL", "flight:115"]).contains("AM5136"));
+    assert_eq!(loads(), before);
+    let ended = server.run(&["warm", "nothing"]);
+    assert!(ended.code != Some(0) && ended.err.contains("no table nothing"), "{ended:?}");
+    let ended = server.run(&["warm", "airport_geo"]);
+    assert!(ended.code != Some(0) && ended.err.contains("no key leads to a row"), "{ended:?}");
 }
 
 #[test]

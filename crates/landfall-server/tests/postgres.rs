@@ -210,6 +210,12 @@ fn the_airport_is_loaded_whole_or_not_at_all_and_its_flights_are_served_and_logg
     server.cli(&["LANDFALL.FLUSH"]);
     let log = "SELECT departure_old || ' ' || departure_new FROM flight_log";
     assert_eq!(postgres.psql(&name, log).unwrap(), "2025-10-01 11:19:00 2025-10-01 13:19:00");
+    let flights: u64 = postgres.psql(&name, "SELECT count(*) FROM flight").unwrap().parse().unwrap();
+    let warmed = server.run(&["warm", "flight"]);
+    // One is known already.
+    assert!(warmed.out.starts_with(&format!("{} rows of flight loaded", flights - 1)), "{warmed:?}");
+    let warmed = server.run(&["warm", "weatherdata", "--limit", "25"]);
+    assert!(warmed.out.starts_with("25 rows of weatherdata loaded"), "{warmed:?}");
 }
 
 #[test]

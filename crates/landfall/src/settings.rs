@@ -105,6 +105,8 @@ pub struct TableSettings {
     pub audit: Option<String>,
     /// JSON names that are no columns and are passed over by `SET table:pk {json}`.
     pub ignore: Vec<String>,
+    /// Its rows are loaded after the start, before somebody asks for them.
+    pub warm: bool,
 }
 
 impl Settings {

@@ -29,6 +29,7 @@ mod serve;
 mod setup;
 mod status;
 mod tables;
+mod warm;
 
 use flags::{GlobalSettings, SettingFlags};
 
@@ -87,6 +88,7 @@ enum Command {
     Pause(pause::Pause),
     Resume(pause::Resume),
     Evict(evict::Evict),
+    Warm(warm::Warm),
     DeadLetters(dead_letters::DeadLettersCommand),
     Log(log::LogCommand),
     Adopt(adopt::Adopt),
@@ -122,7 +124,7 @@ pub fn main() -> u8 {
 /// The commands, each with the help that concerns it: flags for the server's own places are taken everywhere, and shown
 /// only where they matter.
 fn command_line() -> clap::Command {
-    const ASK_A_SERVER: [&str; 7] = ["cli", "status", "explain", "drain", "pause", "resume", "evict"];
+    const ASK_A_SERVER: [&str; 8] = ["cli", "status", "explain", "drain", "pause", "resume", "evict", "warm"];
     let mut all = CommandLine::command();
     let hidden_in = ASK_A_SERVER.map(|name| (name, &["database", "buffer"][..]));
     let demo = (
@@ -167,6 +169,7 @@ fn run(line: CommandLine) -> Result<u8> {
         Command::Pause(pause) => pause.run(&context),
         Command::Resume(resume) => resume.run(&context),
         Command::Evict(evict) => evict.run(&context),
+        Command::Warm(warm) => warm.run(&context),
         Command::DeadLetters(letters) => letters.run(&context),
         Command::Log(log) => log.run(&context),
         Command::Adopt(adopt) => adopt.run(&context),

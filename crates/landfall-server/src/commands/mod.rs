@@ -36,6 +36,7 @@ pub mod streams;
 pub mod strings;
 pub mod table;
 pub mod transactions;
+pub mod warm;
 
 pub use spec::{Handler, Spec};
 

@@ -38,6 +38,8 @@ pub(crate) fn example() -> String {
          # audit = \"flight_log\"\n\
          # JSON names that are no columns and are passed over by SET flight:115 {json}.\n\
          # ignore = [\"from_airport\", \"to_airport\", \"airlinename\"]\n\
+         # Loads its rows after the start, up to three quarters of the cache's memory, before somebody asks for them.\n\
+         # warm = true\n\
          \n# A user, here named alice, who logs in with AUTH alice PASSWORD. With users there is no login without a password,\n\
          # unless [user.default] has none; password-file is the password of the user default, who may do everything.\n\
          # [user.alice]\n\
@@ -85,6 +87,9 @@ pub(crate) fn print(resolved: &Resolved) -> String {
         if !settings.ignore.is_empty() {
             let names: Vec<String> = settings.ignore.iter().map(|name| quoted(name)).collect();
             let _ = writeln!(out, "ignore = [{}]", names.join(", "));
+        }
+        if settings.warm {
+            out.push_str("warm = true\n");
         }
     }
     // A hash can be guessed at without asking the server, so it is not shown.

@@ -26,7 +26,7 @@ pub(super) struct Given {
 }
 
 /// Settings of one table, as `config example` and messages name them.
-const TABLE_SETTINGS: [&str; 2] = ["audit", "ignore"];
+const TABLE_SETTINGS: [&str; 3] = ["audit", "ignore", "warm"];
 
 /// Reads `text`; problems are added to `problems`.
 pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Given {
@@ -143,6 +143,10 @@ impl Reader<'_> {
                         ),
                     ),
                 },
+                ("warm", DeValue::Boolean(warm)) => settings.warm = *warm,
+                ("warm", other) => {
+                    self.problem(line, format!("table.{table}.warm takes true or false, not {}", kind(other)))
+                }
                 _ => {
                     let meant = meant(name, TABLE_SETTINGS.into_iter());
                     self.unknown(line, name, &format!("setting of table {table}"), meant);

@@ -39,7 +39,7 @@ fn the_example_parses_and_equals_the_defaults() {
 
 #[test]
 fn what_is_printed_can_be_read_again() {
-    let text = "fsync = \"everysec\"\nmax-pending = 100_000\n[table.flight]\naudit = \"flight_log\"\nignore = [\"a\"]\n";
+    let text = "fsync = \"everysec\"\nmax-pending = 100_000\n[table.flight]\naudit = \"flight_log\"\nignore = [\"a\"]\nwarm = true\n";
     let first = resolve(&from_file(text)).map_err(|problems| problems.to_string()).unwrap();
     let printed = print(&first);
     assert!(printed.contains("landfall.toml:1"), "{printed}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::commits::Commits;
 use super::core::Core;
 use super::unit::Unit;
+use super::warm::warm_tables;
 use crate::buffer::cache::View;
 use crate::buffer::log::{LogError, Safety};
 use crate::env::planted::{Bug, planted};
@@ -117,6 +118,12 @@ impl Threads {
         if core.settings.fsync == Fsync::Everysec {
             let (own, end) = (core.clone(), stop.clone());
             tasks.spawn("landfall-sync", move || keep_synced(&own, &end))?;
+        }
+        if core.settings.tables.values().any(|table| table.warm) {
+            let (own, end) = (core.clone(), stop.clone());
+            tasks.spawn("landfall-warm", move || {
+                warm_tables(&own, |at_most| end.wait_out(&*own.env.clock, at_most));
+            })?;
         }
         Ok(())
     }

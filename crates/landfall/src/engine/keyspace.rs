@@ -159,7 +159,7 @@ impl Engine {
             // What it counts may be less safe than it should be, and asking each row would be a walk.
             return Some(Ok(Found { count, read_dirty: true, ..Found::default() }));
         }
-        self.begin(Walk::new(core, wish, None, wanted, done))
+        core.begin_walk(Walk::new(core, wish, None, wanted, done))
     }
 
     /// About `count` rows of a table, by their keys, from the cursor on: those that have not landed, those with dead letters,
@@ -171,23 +171,35 @@ impl Engine {
         wanted: Wanted,
         done: OnFound,
     ) -> Option<Result<Found, Refusal>> {
-        self.begin(Walk::new(&self.core, Wish::Page(cursor, count), Some(table.clone()), wanted, done))
+        self.core.walk_rows(table, (cursor, count), wanted, done)
+    }
+}
+
+impl Core {
+    /// As [`Engine::walk_rows`].
+    pub(super) fn walk_rows(
+        &self,
+        table: &Arc<Table>,
+        (cursor, count): (Cursor, usize),
+        wanted: Wanted,
+        done: OnFound,
+    ) -> Option<Result<Found, Refusal>> {
+        self.begin_walk(Walk::new(self, Wish::Page(cursor, count), Some(table.clone()), wanted, done))
     }
 
     /// Takes the steps that the cache alone can take, and leaves the others to a loader.
-    fn begin(&self, mut walk: Walk) -> Option<Result<Found, Refusal>> {
-        let core = &self.core;
+    fn begin_walk(&self, mut walk: Walk) -> Option<Result<Found, Refusal>> {
         for _ in 0..STEPS_AT_ONCE {
-            if !matches!(walk.leg, Leg::Cache(_)) && (walk.table.is_some() || !core.cache.is_complete()) {
+            if !matches!(walk.leg, Leg::Cache(_)) && (walk.table.is_some() || !self.cache.is_complete()) {
                 break;
             }
-            match core.step_in_cache(&mut walk) {
+            match self.step_in_cache(&mut walk) {
                 Next::Step => {}
                 Next::End => return Some(walk.outcome()),
                 Next::Wait(_) | Next::Load(_) => break,
             }
         }
-        core.queue(Job::Walk(Box::new(walk)));
+        self.queue(Job::Walk(Box::new(walk)));
         None
     }
 }

@@ -39,6 +39,7 @@ pub mod status;
 #[cfg(feature = "simulation")]
 pub mod stepwise;
 pub mod unit;
+pub mod warm;
 mod watching;
 
 #[cfg(test)]

@@ -2,12 +2,20 @@
 //! What they mean is in the family's own file; here they are only described.
 
 use crate::commands::spec::{Flags, Keys, Spec};
-use crate::commands::{incidents, letters, own, status};
+use crate::commands::{incidents, letters, own, status, warm};
 
 pub(super) const LANDFALL: &[Spec] = &[
     Spec::write("LANDFALL.ADD", 4, Keys::ONE, own::add, "Lets a column of a row grow without reading it.").fast(),
     // Not in a transaction: without keys it locks all of the cache, of which a transaction holds parts.
     Spec::write("LANDFALL.EVICT", -1, Keys::ALL, own::evict, "Lets clean rows go from the cache.").frugal().admin().alone(),
+    Spec::session(
+        "LANDFALL.WARM",
+        -3,
+        warm::warm,
+        "Loads rows of a table that the cache does not know, from a cursor on: the next cursor, how many, whether it is full.",
+    )
+    .admin()
+    .alone(),
     Spec::session("LANDFALL.STATUS", 1, status::status, "What is pending and what holds it up, as JSON.").alone(),
     Spec::session(
         "LANDFALL.EXPLAIN",

@@ -47,6 +47,7 @@ mod rows_walk;
 mod shares;
 mod streams;
 mod threads;
+mod warm;
 #[cfg(feature = "interleavings")]
 mod watch_interleavings;
 mod watches;
