@@ -76,6 +76,11 @@ pub(super) struct Parted {
 /// as [`crate::sink::Sink::isolate`] has tried it.
 pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
     let Plan { ops, sources, tried, ordered } = plan;
+    if refused.is_empty() {
+        // Nearly always: everything lands as it is, and what was tried again is no letter any more.
+        let letters = tried.into_keys().map(LetterStep::Remove).collect();
+        return Parted { ops, letters, ordered, places: Vec::new() };
+    }
     let refused: HashMap<usize, &Reason> = refused.iter().map(|one| (one.op, &one.reason)).collect();
     let mut parted = Parted { ordered, ..Parted::default() };
     let mut carried: HashMap<RowKey, (Change, Source, Reason)> = HashMap::new();
@@ -87,7 +92,6 @@ pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
         };
         let Source { lane, first, last, positions, .. } = source;
         parted.places.extend(positions.into_iter().map(|position| (lane, position)));
-        let attempts = attempts.saturating_add(1);
         let letter = Letter {
             id: 0,
             key: key.clone(),
@@ -96,7 +100,7 @@ pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
             last,
             change,
             reason,
-            attempts,
+            attempts: attempts.saturating_add(1),
             first_ms,
             last_ms: now_ms,
         };

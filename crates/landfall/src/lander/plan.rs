@@ -40,6 +40,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use ahash::AHashMap;
+
 use super::dead_letter::Parked;
 use super::settings::LanderSettings;
 use crate::env::planted::{Bug, planted};
@@ -144,7 +146,7 @@ pub(super) struct Planner<'a> {
     sources: Vec<Source>,
     ops: Vec<LandingOp>,
     /// The last operation of each row, and the rule of its table.
-    last: HashMap<RowKey, (usize, Option<&'a Rule>)>,
+    last: AHashMap<RowKey, (usize, Option<&'a Rule>)>,
     /// The last operation that holds a sensitive change.
     last_sensitive: Option<usize>,
     bytes: usize,
@@ -172,7 +174,7 @@ impl<'a> Planner<'a> {
             rows_max: settings.batch_rows_max,
             bytes_max: settings.batch_bytes_max,
             ops: Vec::new(),
-            last: HashMap::new(),
+            last: AHashMap::new(),
             last_sensitive: None,
             bytes: 0,
             ordered: false,

@@ -1,6 +1,8 @@
 //! What changes mean to every sink: the parts of a key-value key, sums, and words for what is refused.
 //! Pure; it never sees a database, and no message carries a value.
 
+use std::borrow::Cow;
+
 use bigdecimal::BigDecimal;
 
 use super::LandingOp;
@@ -44,12 +46,20 @@ impl Part<'_> {
 
 /// The bytes that a string or a field is stored as; none for NULL.
 pub(crate) fn stored(value: &Value) -> Option<Vec<u8>> {
-    if value.is_null() {
-        return None;
+    bytes(value).map(Cow::into_owned)
+}
+
+/// The same, where they lie if they lie somewhere.
+pub(crate) fn bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
+    match value {
+        Value::Null => None,
+        Value::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
+        other => {
+            let mut bytes = Vec::new();
+            types::render(other, &mut bytes);
+            Some(Cow::Owned(bytes))
+        }
     }
-    let mut bytes = Vec::new();
-    types::render(value, &mut bytes);
-    Some(bytes)
 }
 
 /// The sum of a stored number (absent counts as 0) and a delta.

@@ -2,6 +2,8 @@
 //! are; entries of streams in a third ([`super::streams`]).
 //! A key's row is there from the first upsert to its delete; its parts come and go.
 
+use std::borrow::Cow;
+
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -20,38 +22,123 @@ pub(super) fn statement<'c>(connection: &'c Connection, sql: &str) -> Result<Cac
     connection.prepare_cached(sql).map_err(failed)
 }
 
-/// Lands a change of a key.
-pub(super) fn change(
-    connection: &Connection,
-    lane: LaneId,
-    key: &[u8],
-    change: &Change,
-) -> Result<(), SinkError> {
-    match change {
-        Change::Delete => {
-            statement(connection, "DELETE FROM landfall_key WHERE key = ?1")?
-                .execute([key])
-                .map_err(failed)?;
-            delete_fields(connection, key)?;
-            streams::delete_entries(connection, key)
-        }
-        Change::Upsert(upsert) => {
-            if upsert.replace {
-                delete_fields(connection, key)?;
-                streams::delete_entries(connection, key)?;
-            }
-            let head = Head::of(connection, key, upsert)?;
-            head.land(connection, lane, key)?;
-            for (name, op) in &upsert.columns {
-                match Part::of(name)? {
-                    Part::Field(field) => change_field(connection, key, field, op)?,
-                    Part::Entry(id) => streams::change_entry(connection, key, id, op)?,
-                    Part::Value | Part::Expires | Part::Stream => {}
-                }
-            }
-            Ok(())
+/// What nearly every row of a landing runs, prepared once for all of them.
+#[derive(Clone, Copy)]
+enum Often {
+    SetString,
+    TouchHash,
+    SetField,
+}
+
+impl Often {
+    const ALL: [&'static str; 3] = [
+        // A string has no other parts, so nothing of it has to be removed.
+        "INSERT INTO landfall_key (key, kind, value, expires_ms, lane) VALUES (?1, 'string', ?2, ?3, ?4) \
+         ON CONFLICT (key) DO UPDATE SET value = ?2, expires_ms = ?3, lane = ?4, head = NULL WHERE kind = 'string'",
+        // A hash whose row is right already costs no write.
+        "INSERT INTO landfall_key (key, kind, lane) VALUES (?1, 'hash', ?2) \
+         ON CONFLICT (key) DO UPDATE SET kind = 'hash', lane = ?2 WHERE kind IS NOT 'hash' OR lane IS NOT ?2",
+        "INSERT INTO landfall_hash_field (key, field, value) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (key, field) DO UPDATE SET value = ?3",
+    ];
+}
+
+/// The keys of one landing.
+pub(super) struct Keys<'c> {
+    connection: &'c Connection,
+    often: [Option<CachedStatement<'c>>; Often::ALL.len()],
+}
+
+impl<'c> Keys<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Keys<'c> {
+        Keys { connection, often: [const { None }; Often::ALL.len()] }
+    }
+
+    fn often(&mut self, which: Often) -> Result<&mut CachedStatement<'c>, SinkError> {
+        let at = which as usize;
+        match &mut self.often[at] {
+            Some(prepared) => Ok(prepared),
+            empty => Ok(empty.insert(statement(self.connection, Often::ALL[at])?)),
         }
     }
+
+    /// Lands a change of a key.
+    pub(super) fn change(&mut self, lane: LaneId, key: &[u8], change: &Change) -> Result<(), SinkError> {
+        let connection = self.connection;
+        match change {
+            Change::Delete => {
+                statement(connection, "DELETE FROM landfall_key WHERE key = ?1")?
+                    .execute([key])
+                    .map_err(failed)?;
+                delete_fields(connection, key)?;
+                streams::delete_entries(connection, key)
+            }
+            Change::Upsert(upsert) => {
+                if self.set_string(lane, key, upsert)? {
+                    return Ok(());
+                }
+                if upsert.replace {
+                    delete_fields(connection, key)?;
+                    streams::delete_entries(connection, key)?;
+                }
+                if is_fields(upsert) {
+                    self.often(Often::TouchHash)?.execute(params![key, lane.0]).map_err(failed)?;
+                } else {
+                    Head::of(connection, key, upsert)?.land(connection, lane, key)?;
+                }
+                for (name, op) in &upsert.columns {
+                    match Part::of(name)? {
+                        Part::Field(field) => self.change_field(key, field, op)?,
+                        Part::Entry(id) => streams::change_entry(connection, key, id, op)?,
+                        Part::Value | Part::Expires | Part::Stream => {}
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Lands a key that becomes a string, unless it is there as something else: then its other parts have to go first.
+    fn set_string(&mut self, lane: LaneId, key: &[u8], upsert: &Upsert) -> Result<bool, SinkError> {
+        let (value, expires_ms) = match &upsert.columns[..] {
+            [(name, Op::Assign(value))] if name.as_bytes() == Name::STRING => (value, None),
+            [(name, Op::Assign(value)), (other, Op::Assign(Value::Int(ms)))]
+                if name.as_bytes() == Name::STRING && other.as_bytes() == Name::EXPIRES =>
+            {
+                (value, Some(*ms))
+            }
+            _ => return Ok(false),
+        };
+        let (true, Some(value)) = (upsert.replace, parts::bytes(value)) else { return Ok(false) };
+        let set = self.often(Often::SetString)?.execute(params![key, value, expires_ms, lane.0]);
+        set.map(|changed| changed == 1).map_err(failed)
+    }
+
+    fn change_field(&mut self, key: &[u8], field: &[u8], op: &Op) -> Result<(), SinkError> {
+        let value = match op {
+            Op::Assign(value) => parts::bytes(value),
+            Op::Add(delta) => {
+                let old = field_value(self.connection, key, field)?;
+                parts::stored(&parts::stored_sum(old.as_deref(), delta)?).map(Cow::Owned)
+            }
+        };
+        match value {
+            Some(value) => self.often(Often::SetField)?.execute(params![key, field, value]),
+            None => {
+                statement(self.connection, "DELETE FROM landfall_hash_field WHERE key = ?1 AND field = ?2")?
+                    .execute([key, field])
+            }
+        }
+        .map(|_| ())
+        .map_err(failed)
+    }
+}
+
+/// Whether a change sets fields of a hash, one at least, and is about nothing else. (A field that goes makes no key a hash.)
+fn is_fields(upsert: &Upsert) -> bool {
+    let is_field = |(name, _): &(Name, Op)| name.as_field().is_some();
+    let is_set = |(_, op): &(Name, Op)| !op.value().is_null();
+    !upsert.replace && upsert.columns.iter().all(is_field) && upsert.columns.iter().any(is_set)
 }
 
 /// Lands a clear: one statement for each table.
@@ -66,6 +153,8 @@ pub(super) fn clear(connection: &Connection) -> Result<(), SinkError> {
 
 /// What an upsert does to the key's own row; none: it stays as it is.
 struct Head {
+    /// Nothing is left of what the key was.
+    emptied: bool,
     kind: Option<&'static str>,
     value: Option<Option<Vec<u8>>>,
     expires_ms: Option<Option<i64>>,
@@ -76,6 +165,7 @@ impl Head {
     fn of(connection: &Connection, key: &[u8], upsert: &Upsert) -> Result<Head, SinkError> {
         let emptied = upsert.replace;
         let mut head = Head {
+            emptied,
             kind: None,
             value: emptied.then_some(None),
             expires_ms: emptied.then_some(None),
@@ -95,9 +185,6 @@ impl Head {
                             parts::stored(&parts::stored_sum(old.as_deref(), delta)?)
                         }
                     };
-                    if value.is_some() {
-                        head.kind = Some("string");
-                    }
                     head.value = Some(value);
                 }
                 (Part::Stream, op) => {
@@ -107,13 +194,13 @@ impl Head {
                     }
                     head.head = Some(text);
                 }
-                (Part::Entry(_), _) => {}
-                (Part::Field(_), op) => {
-                    if head.kind.is_none() && !op.value().is_null() {
-                        head.kind = Some("hash");
-                    }
-                }
+                (Part::Entry(_) | Part::Field(_), op) if op.value().is_null() => {}
+                (Part::Entry(_), _) => head.kind = head.kind.or(Some("stream")),
+                (Part::Field(_), _) => head.kind = head.kind.or(Some("hash")),
             }
+        }
+        if head.kind.is_none() && matches!(head.value, Some(Some(_))) {
+            head.kind = Some("string");
         }
         Ok(head)
     }
@@ -123,8 +210,10 @@ impl Head {
             "INSERT INTO landfall_key (key, kind, value, expires_ms, lane, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
                        ON CONFLICT (key) DO UPDATE SET lane = ?5"
                 .to_owned();
+        // What is called a string has no other parts ([`Often::SetString`]): a key that has some is not called so.
+        let is_of_kind = self.kind.is_some_and(|kind| kind != "string" || self.emptied);
         for (is_set, part) in [
-            (self.kind.is_some(), ", kind = ?2"),
+            (is_of_kind, ", kind = ?2"),
             (self.value.is_some(), ", value = ?3"),
             (self.expires_ms.is_some(), ", expires_ms = ?4"),
             (self.head.is_some(), ", head = ?6"),
@@ -168,30 +257,11 @@ fn delete_fields(connection: &Connection, key: &[u8]) -> Result<(), SinkError> {
         .map_err(failed)
 }
 
-fn change_field(connection: &Connection, key: &[u8], field: &[u8], op: &Op) -> Result<(), SinkError> {
-    let value = match op {
-        Op::Assign(value) => parts::stored(value),
-        Op::Add(delta) => {
-            let old =
-                statement(connection, "SELECT value FROM landfall_hash_field WHERE key = ?1 AND field = ?2")?
-                    .query_row([key, field], |row| row.get::<_, Vec<u8>>(0))
-                    .optional()
-                    .map_err(failed)?;
-            parts::stored(&parts::stored_sum(old.as_deref(), delta)?)
-        }
-    };
-    match value {
-        Some(value) => statement(
-            connection,
-            "INSERT INTO landfall_hash_field (key, field, value) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (key, field) DO UPDATE SET value = ?3",
-        )?
-        .execute(params![key, field, value]),
-        None => statement(connection, "DELETE FROM landfall_hash_field WHERE key = ?1 AND field = ?2")?
-            .execute([key, field]),
-    }
-    .map(|_| ())
-    .map_err(failed)
+fn field_value(connection: &Connection, key: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>, SinkError> {
+    statement(connection, "SELECT value FROM landfall_hash_field WHERE key = ?1 AND field = ?2")?
+        .query_row([key, field], |row| row.get(0))
+        .optional()
+        .map_err(failed)
 }
 
 /// The parts of a key, sorted by name, or none for an absent key; and whether entries may have been left out.

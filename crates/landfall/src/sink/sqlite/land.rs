@@ -8,15 +8,17 @@ use rusqlite::Connection;
 
 use super::audit::Audit;
 use super::errors::{classify, classify_commit};
+use super::key_value::Keys;
 use super::place::Place;
+use super::planned::{Planned, in_order, planned};
 use super::rows::Mapped;
 use super::{SqliteDatabase, connect, incidents, key_value, lanes, letters};
 use crate::env::failpoint::reach;
 use crate::error::SinkError;
 use crate::model::row::RowName;
-use crate::model::{Change, Incident, LaneId, LaneRow, Letter, Name, Owner, Reason, Value, Watermark};
+use crate::model::{Incident, LaneId, LaneRow, Letter, Owner, Reason, Watermark};
 use crate::sink::isolate::isolate;
-use crate::sink::parts::{class_of, no_such_table, row_name};
+use crate::sink::parts::{class_of, no_such_table};
 use crate::sink::{
     Adopted, Landing, LandingContext, LandingOp, LaneStep, LetterStep, RefusedOp, Sink, protocol,
 };
@@ -116,7 +118,9 @@ impl Sink for SqliteSink {
             || tables_of(landing),
             |writer, context| {
                 let ops = in_order(landing)?;
-                protocol::land(landing, ops, &mut Statements { writer, context, landing })
+                let Writer { connection, tables, .. } = writer;
+                let keys = Keys::new(connection);
+                protocol::land(landing, ops, &mut Statements { connection, tables, keys, context, landing })
             },
         )
     }
@@ -160,22 +164,24 @@ impl Sink for SqliteSink {
 
 /// The statements of a landing.
 struct Statements<'s> {
-    writer: &'s mut Writer,
+    connection: &'s Connection,
+    tables: &'s mut Tables,
+    keys: Keys<'s>,
     context: &'s LandingContext,
     landing: &'s Landing,
 }
 
 impl protocol::Statements<Planned<'_>> for Statements<'_> {
     fn advance(&mut self, step: &LaneStep) -> Result<(), SinkError> {
-        lanes::advance(&self.writer.connection, self.landing, step)
+        lanes::advance(self.connection, self.landing, step)
     }
 
     fn write(&mut self, op: Planned<'_>) -> Result<(), SinkError> {
-        self.writer.write(self.context, self.landing.time_ms, &op)
+        write((self.connection, self.tables, &mut self.keys), self.context, self.landing.time_ms, &op)
     }
 
     fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
-        letters::write(&self.writer.connection, step)
+        letters::write(self.connection, step)
     }
 }
 
@@ -189,8 +195,11 @@ enum End {
 struct Writer {
     connection: Connection,
     place: Place,
-    tables: HashMap<String, Arc<Target>>,
+    tables: Tables,
 }
+
+/// The mapped tables that were written so far.
+type Tables = HashMap<String, Arc<Target>>;
 
 /// Why an operation was not written.
 enum Attempted {
@@ -282,37 +291,52 @@ impl Writer {
     }
 
     fn write(&mut self, context: &LandingContext, time_ms: u64, op: &Planned<'_>) -> Result<(), SinkError> {
-        match op {
-            Planned::Clear => key_value::clear(&self.connection),
-            Planned::Key { lane, key, change } => key_value::change(&self.connection, *lane, key, change),
-            Planned::Append { table, columns } => {
-                self.target(context, table)?.mapped.append(&self.connection, columns)
-            }
-            Planned::Row { table, key, change } => {
-                let target = self.target(context, table)?;
-                let Some(audit) = &target.audit else {
-                    return target.mapped.change(&self.connection, key, change);
-                };
-                let bound = target.mapped.bind_key(key)?;
-                let old = target.mapped.stored(&self.connection, &bound)?;
-                target.mapped.change(&self.connection, key, change)?;
-                audit.record(&self.connection, &target.mapped, &bound, old.as_deref(), time_ms)
-            }
-        }
+        let mut keys = Keys::new(&self.connection);
+        write((&self.connection, &mut self.tables, &mut keys), context, time_ms, op)
     }
+}
 
-    fn target(&mut self, context: &LandingContext, name: &str) -> Result<Arc<Target>, SinkError> {
-        if let Some(target) = self.tables.get(name) {
-            return Ok(Arc::clone(target));
+fn write(
+    (connection, tables, keys): (&Connection, &mut Tables, &mut Keys<'_>),
+    context: &LandingContext,
+    time_ms: u64,
+    op: &Planned<'_>,
+) -> Result<(), SinkError> {
+    match op {
+        Planned::Clear => key_value::clear(connection),
+        Planned::Key { lane, key, change } => keys.change(*lane, key, change),
+        Planned::Append { table, columns } => {
+            target(connection, tables, context, table)?.mapped.append(connection, columns)
         }
-        let table = context.catalogue.table(name).ok_or_else(|| no_such_table(name))?;
-        let mapped = Mapped::new(&self.connection, table)?;
-        let log = context.audits.iter().find(|(audited, _)| audited == name);
-        let audit = log.map(|(_, log)| Audit::plan(&context.catalogue, table, log)).transpose()?;
-        let target = Arc::new(Target { mapped, audit });
-        self.tables.insert(name.to_owned(), Arc::clone(&target));
-        Ok(target)
+        Planned::Row { table, key, change } => {
+            let target = target(connection, tables, context, table)?;
+            let Some(audit) = &target.audit else {
+                return target.mapped.change(connection, key, change);
+            };
+            let bound = target.mapped.bind_key(key)?;
+            let old = target.mapped.stored(connection, &bound)?;
+            target.mapped.change(connection, key, change)?;
+            audit.record(connection, &target.mapped, &bound, old.as_deref(), time_ms)
+        }
     }
+}
+
+fn target(
+    connection: &Connection,
+    tables: &mut Tables,
+    context: &LandingContext,
+    name: &str,
+) -> Result<Arc<Target>, SinkError> {
+    if let Some(target) = tables.get(name) {
+        return Ok(Arc::clone(target));
+    }
+    let table = context.catalogue.table(name).ok_or_else(|| no_such_table(name))?;
+    let mapped = Mapped::new(connection, table)?;
+    let log = context.audits.iter().find(|(audited, _)| audited == name);
+    let audit = log.map(|(_, log)| Audit::plan(&context.catalogue, table, log)).transpose()?;
+    let target = Arc::new(Target { mapped, audit });
+    tables.insert(name.to_owned(), Arc::clone(&target));
+    Ok(target)
 }
 
 fn lane_table() -> String {
@@ -336,50 +360,4 @@ fn tables_of(landing: &Landing) -> String {
     names.sort();
     names.dedup();
     names.join(", ")
-}
-
-/// An op with its identity taken apart. The variants' order is the order of an unordered landing.
-enum Planned<'l> {
-    Clear,
-    Key { lane: LaneId, key: &'l [u8], change: &'l Change },
-    Row { table: &'l str, key: Vec<Value>, change: &'l Change },
-    Append { table: &'l str, columns: &'l [(Name, Value)] },
-}
-
-/// The ops in the order in which they run: as given, or sorted by row, which touches each page once.
-fn in_order(landing: &Landing) -> Result<Vec<Planned<'_>>, SinkError> {
-    let mut ops = landing.ops.iter().map(planned).collect::<Result<Vec<_>, SinkError>>()?;
-    if !landing.ordered {
-        // Stable, so that two changes of one row keep their order.
-        ops.sort_by(|a, b| match (a, b) {
-            (Planned::Key { key: a, .. }, Planned::Key { key: b, .. }) => a.cmp(b),
-            (Planned::Row { table, key, .. }, Planned::Row { table: other, key: other_key, .. }) => {
-                table.cmp(other).then_with(|| key.cmp(other_key))
-            }
-            (a, b) => a.rank().cmp(&b.rank()),
-        });
-    }
-    Ok(ops)
-}
-
-fn planned(op: &LandingOp) -> Result<Planned<'_>, SinkError> {
-    Ok(match op {
-        LandingOp::Clear => Planned::Clear,
-        LandingOp::Append { table, columns } => Planned::Append { table, columns },
-        LandingOp::Row { lane, row, change } => match row_name(row)? {
-            RowName::Key(key) => Planned::Key { lane: *lane, key, change },
-            RowName::Table { table, key } => Planned::Row { table, key, change },
-        },
-    })
-}
-
-impl Planned<'_> {
-    fn rank(&self) -> u8 {
-        match self {
-            Planned::Clear => 0,
-            Planned::Key { .. } => 1,
-            Planned::Row { .. } => 2,
-            Planned::Append { .. } => 3,
-        }
-    }
 }

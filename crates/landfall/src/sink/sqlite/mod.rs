@@ -36,6 +36,7 @@ mod letters;
 mod load;
 mod pages;
 mod place;
+mod planned;
 mod rows;
 mod schema;
 mod statements;
