@@ -25,6 +25,8 @@ enum Held {
     Text(Vec<u8>),
     /// Fields, or columns that are not NULL.
     Fields(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// The ids of the entries of a stream, in their order.
+    Entries(Vec<String>),
 }
 
 /// Every difference, as a sentence. `tables` are mapped tables with the column of their key; `keys` are keys that the
@@ -97,6 +99,7 @@ fn key_values(file: &Connection, expected: &mut BTreeMap<Vec<u8>, Held>) -> Resu
         let held = match (kind.as_str(), value) {
             ("string", Some(value)) => Held::Text(value),
             ("hash", None) => Held::Fields(BTreeMap::new()),
+            ("stream", None) => Held::Entries(Vec::new()),
             (kind, _) => bail!("`{}` is of kind {kind}", String::from_utf8_lossy(&key)),
         };
         expected.insert(key, held);
@@ -109,6 +112,16 @@ fn key_values(file: &Connection, expected: &mut BTreeMap<Vec<u8>, Held>) -> Resu
             Some(Held::Fields(fields)) => fields.insert(field, value),
             _ => bail!("`{}` has a field, and is no hash", String::from_utf8_lossy(&key)),
         };
+    }
+    let mut statement =
+        file.prepare("SELECT key, ms, seq FROM landfall_stream_entry ORDER BY key, ms, seq")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (key, ms, seq): (Vec<u8>, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        match expected.get_mut(&key) {
+            Some(Held::Entries(entries)) => entries.push(format!("{ms}-{seq}")),
+            _ => bail!("`{}` has an entry, and is no stream", String::from_utf8_lossy(&key)),
+        }
     }
     Ok(())
 }
@@ -143,18 +156,26 @@ fn text(value: ValueRef<'_>) -> Result<Option<Vec<u8>>> {
 
 /// A key that the file lacks is asked for whatever it may be.
 fn read_request(key: &[u8], held: &Held) -> Request {
-    let words: [&[u8]; 2] = match held {
-        Held::Nothing => [b"EXISTS", key],
-        Held::Text(_) => [b"GET", key],
-        Held::Fields(_) => [b"HGETALL", key],
+    let words: &[&[u8]] = match held {
+        Held::Nothing => &[b"EXISTS", key],
+        Held::Text(_) => &[b"GET", key],
+        Held::Fields(_) => &[b"HGETALL", key],
+        Held::Entries(_) => &[b"XRANGE", key, b"-", b"+"],
     };
-    words.map(<[u8]>::to_vec).to_vec()
+    words.iter().map(|word| word.to_vec()).collect()
 }
 
 fn held(value: &Value) -> Option<Held> {
     match value {
         Value::Null | Value::Integer(0) => Some(Held::Nothing),
         Value::Bulk(bytes) => Some(Held::Text(bytes.clone())),
+        Value::Array(entries) if matches!(entries.first(), Some(Value::Array(_))) => {
+            let id = |entry: &Value| match entry {
+                Value::Array(parts) => Some(parts.first()?.as_str()?.to_owned()),
+                _ => None,
+            };
+            Some(Held::Entries(entries.iter().map(id).collect::<Option<_>>()?))
+        }
         Value::Array(_) | Value::Map(_) => {
             let pairs = value.clone().into_pairs().ok()?;
             let pair =
@@ -176,6 +197,7 @@ fn told(held: &Held) -> String {
             };
             fields.iter().map(field).collect::<Vec<_>>().join(" ")
         }
+        Held::Entries(ids) => format!("the entries {}", ids.join(" ")),
     }
 }
 

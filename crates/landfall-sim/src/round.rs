@@ -217,9 +217,10 @@ impl Round {
             read_back(&mut client, &mut again)?;
             let database = audit::file_of(&self.server).context("a copy of the database")?;
             for (table, column) in EVENT_TABLES {
-                last.sets.insert((*table).to_owned(), audit::column(&database, table, column)?);
+                let events = audit::column(&database, table, column)?;
+                again.sets.insert((*table).to_owned(), events.clone());
+                last.sets.insert((*table).to_owned(), events);
             }
-            again.sets.clone_from(&last.sets);
             found = audit::differences(&database, &mut client, ROW_TABLES, &keys(&last))?;
         }
         if again != last {

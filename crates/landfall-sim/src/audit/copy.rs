@@ -14,6 +14,7 @@ use crate::servers::{Landfall, Postgres};
 const OWN: &str = "
     CREATE TABLE landfall_key (key BLOB, kind TEXT, value BLOB, expires_ms INTEGER);
     CREATE TABLE landfall_hash_field (key BLOB, field BLOB, value BLOB);
+    CREATE TABLE landfall_stream_entry (key BLOB, ms INTEGER, seq INTEGER);
 ";
 
 /// The server's SQLite file, or a new one with what its PostgreSQL holds now.
@@ -36,6 +37,7 @@ pub fn file_of(server: &Landfall) -> Result<PathBuf> {
     for table in ["landfall_key", "landfall_hash_field"] {
         copy(&copied, (postgres, database), &format!("landfall.{table}"), table)?;
     }
+    copy_entries(&copied, (postgres, database))?;
     copied.commit()?;
     Ok(path)
 }
@@ -62,6 +64,20 @@ fn copy(file: &Connection, (postgres, database): (&Postgres, &str), from: &str, 
             Some(bytes) => rusqlite::types::Value::Text(String::from_utf8_lossy(&bytes).into_owned()),
         });
         insert.execute(rusqlite::params_from_iter(values))?;
+    }
+    Ok(())
+}
+
+/// The ids of the entries of streams, each of two numbers of 8 bytes.
+fn copy_entries(file: &Connection, (postgres, database): (&Postgres, &str)) -> Result<()> {
+    let select = "SELECT encode(key, 'hex') || ' ' || encode(id, 'hex') FROM landfall.landfall_stream_entry";
+    let mut insert = file.prepare("INSERT INTO landfall_stream_entry VALUES (?, ?, ?)")?;
+    for line in postgres.psql(database, select)?.lines() {
+        let (key, id) = line.split_once(' ').context("an entry without an id")?;
+        let key = cell(key).flatten().context("a key that is no hex")?;
+        let (ms, seq) = id.split_at_checked(16).context("an id that is too short")?;
+        let number = |digits| i64::from_str_radix(digits, 16).context("an id that is no hex");
+        insert.execute((key, number(ms)?, number(seq)?))?;
     }
     Ok(())
 }

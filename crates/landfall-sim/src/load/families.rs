@@ -1,8 +1,8 @@
 //! The families of steps: what a client may do next, by chance.
 //! A value, an event and a digit must never be used twice, or the checker could not name their origin.
 
-use super::Part;
 use super::step::{Reading, Step};
+use super::{Part, TRAIL};
 use crate::checker::Kind;
 
 /// Base-4 digits of one window counter; 4^30 and all smaller ones together stay below 2^63.
@@ -233,6 +233,7 @@ impl Planner {
         let client = self.part.client.to_string();
         let id = match self.repeat.pop() {
             Some(id) => id,
+            None if self.part.chance.percent(30) => return self.trail(),
             None if self.part.chance.percent(50) => {
                 let id = format!("r{}", self.fresh());
                 let kind = Kind::Append { set: "reading".into(), id: id.clone() };
@@ -247,6 +248,13 @@ impl Planner {
         let kind = Kind::Append { set: "click".into(), id: id.clone() };
         let words = ["XADD", "click", "*", "request_id", &id, "url", "/start", "client", &client];
         Step::one(&words, kind, Reading::Done)
+    }
+
+    /// An entry of a stream over a key. Nothing keeps an entry from being added twice, so a repetition shows.
+    fn trail(&mut self) -> Step {
+        let (name, id) = (format!("{TRAIL}{}", self.below(3)), format!("t{}", self.fresh()));
+        let kind = Kind::Append { set: name.clone(), id: id.clone() };
+        Step::one(&["XADD", &name, "*", "id", &id], kind, Reading::Done)
     }
 
     /// A parent, its child, and sometimes the end of both: in any other order the database refuses.

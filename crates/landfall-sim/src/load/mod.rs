@@ -45,6 +45,9 @@ pub const ROW_TABLES: &[(&str, &str)] =
 /// from being inserted twice, so that a repetition shows.
 pub const EVENT_TABLES: &[(&str, &str)] = &[("click", "request_id"), ("reading", "id")];
 
+/// Streams over keys whose entries are events, in place of a table: the beginning of their names.
+const TRAIL: &str = "trail:";
+
 /// Requests that read the state are sent so many at once.
 const READS_AT_ONCE: usize = 200;
 
@@ -139,7 +142,12 @@ pub fn names(first: &State, history: &[Operation]) -> State {
     let mut names = State {
         registers: first.registers.keys().map(|name| (name.clone(), None)).collect(),
         counters: first.counters.keys().map(|name| (name.clone(), 0)).collect(),
-        sets: BTreeMap::new(),
+        sets: first
+            .sets
+            .keys()
+            .filter(|name| is_trail(name))
+            .map(|name| (name.clone(), Vec::new()))
+            .collect(),
     };
     for operation in history {
         match &operation.kind {
@@ -149,15 +157,22 @@ pub fn names(first: &State, history: &[Operation]) -> State {
             Kind::Add { counter, .. } | Kind::ReadSum { counter } => {
                 names.counters.insert(counter.clone(), 0);
             }
+            Kind::Append { set, .. } if is_trail(set) => drop(names.sets.insert(set.clone(), Vec::new())),
             Kind::Append { .. } => {}
         }
     }
     names
 }
 
-/// The keys behind the names of registers and counters.
+/// Whether the events of a set are the entries of a stream, which the server can be asked for.
+fn is_trail(set: &str) -> bool {
+    set.starts_with(TRAIL)
+}
+
+/// The keys behind the names of registers, counters and streams.
 pub fn keys(state: &State) -> Vec<String> {
-    let names = state.registers.keys().chain(state.counters.keys());
+    let trails = state.sets.keys().filter(|name| is_trail(name));
+    let names = state.registers.keys().chain(state.counters.keys()).chain(trails);
     let mut keys: Vec<String> =
         names.map(|name| name.split(' ').next().unwrap_or_default().to_owned()).collect();
     keys.sort_unstable();
@@ -179,7 +194,34 @@ pub fn read_back(client: &mut Client, state: &mut State) -> Result<()> {
         let sum = value.as_deref().unwrap_or("0").parse();
         state.counters.insert(name.clone(), sum.with_context(|| format!("{name} is no number: {value:?}"))?);
     }
+    for (name, events) in state.sets.iter_mut().filter(|(name, _)| is_trail(name)) {
+        *events = read_trail(client, name)?;
+    }
     Ok(())
+}
+
+/// The events that are the entries of a stream.
+fn read_trail(client: &mut Client, name: &str) -> Result<Vec<String>> {
+    let deadline = Instant::now() + READ_WITHIN;
+    let request = request(&["XRANGE", name, "-", "+"]);
+    match answer_until(client, &request, Answer::None, deadline).value() {
+        Some(Value::Array(entries)) => {
+            entries.iter().map(|entry| event_of(entry).map(str::to_owned)).collect()
+        }
+        other => bail!("reading {name}: {other:?}"),
+    }
+}
+
+/// The event in an entry of a stream: `[id, [field, value, ..]]`.
+fn event_of(entry: &Value) -> Result<&str> {
+    let event = match entry {
+        Value::Array(parts) => match parts.get(1) {
+            Some(Value::Array(fields)) => fields.get(1).and_then(Value::as_str),
+            _ => None,
+        },
+        _ => None,
+    };
+    event.with_context(|| format!("an entry without an event: {entry:?}"))
 }
 
 fn read_names(client: &mut Client, names: &[String]) -> Result<Vec<Option<String>>> {
@@ -199,24 +241,31 @@ fn read_until(
     client: &mut Client,
     name: &str,
     request: &Request,
-    mut answer: Answer,
+    answer: Answer,
     deadline: Instant,
 ) -> Result<Option<String>> {
-    let asks_again = |answer: &Answer| {
-        let error = answer.value().and_then(Value::as_error);
-        error.is_some_and(|error| matches!(error.prefix, b"TRYAGAIN" | b"MASTERDOWN"))
-    };
-    wait_until(deadline, || {
-        if asks_again(&answer) {
-            answer = client.pipeline(std::slice::from_ref(request)).pop().unwrap_or(Answer::None);
-        }
-        !asks_again(&answer)
-    });
-    match answer.value() {
+    match answer_until(client, request, answer, deadline).value() {
         Some(Value::Null) => Ok(None),
         Some(value) if value.as_str().is_some() => Ok(value.as_str().map(str::to_owned)),
         other => bail!("reading {name}: {other:?}"),
     }
+}
+
+/// This answer, or a later one where there is none yet or the server asks to try again.
+fn answer_until(client: &mut Client, request: &Request, mut answer: Answer, deadline: Instant) -> Answer {
+    let asks_again = |answer: &Answer| {
+        let error = answer.value().and_then(Value::as_error);
+        error.is_some_and(|error| matches!(error.prefix, b"TRYAGAIN" | b"MASTERDOWN"))
+    };
+    let mut is_asked = answer.value().is_some();
+    wait_until(deadline, || {
+        if !is_asked || asks_again(&answer) {
+            is_asked = true;
+            answer = client.pipeline(std::slice::from_ref(request)).pop().unwrap_or(Answer::None);
+        }
+        !asks_again(&answer)
+    });
+    answer
 }
 
 /// The request that reads a register or a counter.
@@ -243,6 +292,8 @@ mod tests {
         state.registers.insert("item:7 title".into(), None);
         state.registers.insert("item:7 note".into(), None);
         state.counters.insert("count:1".into(), 0);
-        assert_eq!(keys(&state), ["count:1", "item:7"]);
+        state.sets.insert("click".into(), Vec::new());
+        state.sets.insert("trail:1".into(), Vec::new());
+        assert_eq!(keys(&state), ["count:1", "item:7", "trail:1"]);
     }
 }

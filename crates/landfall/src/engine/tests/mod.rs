@@ -24,6 +24,8 @@ mod buffer;
 mod bugs;
 #[cfg(feature = "sqlite")]
 mod changed_tables;
+#[cfg(feature = "interleavings")]
+mod clear_interleavings;
 mod clears;
 mod clock;
 #[cfg(feature = "sqlite")]

@@ -10,6 +10,7 @@ mod log;
 mod persons;
 mod spills;
 mod starts;
+mod streams;
 
 /// These are played with `everysec` too: what they do to the log, or to the order of log and database, is another thing
 /// when a write is acknowledged before it is synced.
@@ -43,12 +44,15 @@ const WITH_EVERYSEC: &[&str] = &[
     "park",
     "drop",
     "log-behind",
+    "stream-head",
+    "stream-head-and-start",
 ];
 
 /// Every scenario.
 pub fn all() -> Vec<Scenario> {
     let log = [log::all(), spills::all(), disk::all()].into_iter().flatten().collect();
-    let parts = [starts::all(), log, landing::all(), letters::all(), clears::all(), persons::all()];
+    let parts =
+        [starts::all(), log, landing::all(), letters::all(), clears::all(), streams::all(), persons::all()];
     let mut all: Vec<Scenario> = parts.into_iter().flatten().collect();
     let twins = all.iter().filter(|scenario| WITH_EVERYSEC.contains(&&*scenario.name));
     let twins: Vec<Scenario> = twins.map(Scenario::with_everysec).collect();
