@@ -187,11 +187,16 @@ impl Lander {
             self.log.landed(lane, position);
             return Ok(is_behind);
         }
-        match start_verdict(noted, head, found, anchor) {
+        match start_verdict(head, found, anchor) {
             StartVerdict::Diverged => return Err(OpenError::Diverged { lane, position }),
             // A meeting before this one may have told the log of more than the database has now.
             StartVerdict::Continue => match self.log.rewind(lane, position) {
-                Ok(()) | Err(LogError::Trimmed { .. }) => {}
+                Ok(()) => {}
+                // The note may be older than what had landed, and only what had landed is let go.
+                Err(LogError::Trimmed { .. }) => {
+                    let noted = noted.max(self.log.oldest(lane).position);
+                    return Err(OpenError::Regressed { lane, found: position, noted });
+                }
                 Err(error) => return Err(error.into()),
             },
             StartVerdict::Gap => {
@@ -201,13 +206,6 @@ impl Lander {
                     self.log.gap(&[(lane, Head { position, anchor: watermark.anchor })])?;
                 }
             }
-            StartVerdict::Replay => match self.log.rewind(lane, position) {
-                Ok(()) => {}
-                Err(LogError::Trimmed { .. }) => {
-                    return Err(OpenError::Regressed { lane, found: position, noted });
-                }
-                Err(error) => return Err(error.into()),
-            },
         }
         self.log.landed(lane, position);
         Ok(is_behind)

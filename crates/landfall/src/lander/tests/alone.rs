@@ -1,8 +1,11 @@
 //! A lander that is opened while the database is away: it takes no lane, lands nothing, and passes its gaps when it has met it.
 
-use crate::lander::fakes::{FIRM, KEYS, PAGE, World, open_alone, page, put_firm, set_key, view};
-use crate::lander::{LaneNote, Turn};
-use crate::model::Position;
+use crate::buffer::log::Log;
+use crate::lander::fakes::{
+    FIRM, Failover, KEYS, PAGE, World, env, log, open_alone, page, put_firm, set_key, tables, view,
+};
+use crate::lander::{LanderSettings, LaneNote, Phase, StopReason, Turn};
+use crate::model::{IncidentKind, Position};
 use crate::sink::memory::Failure;
 
 /// A world whose lander was opened again without the database, with these positions noted as landed.
@@ -22,7 +25,6 @@ fn come_back(world: &World) {
 }
 
 fn heads(world: &World) -> Vec<Position> {
-    use crate::buffer::log::Log;
     [KEYS[0], KEYS[1], FIRM, PAGE].map(|lane| world.log.head(lane).position).to_vec()
 }
 
@@ -115,4 +117,32 @@ fn what_a_database_loses_between_two_attempts_to_meet_it_lands_again() {
     world.database.fail_over();
     assert!(world.settle());
     assert_eq!(world.number(&page(1), "views"), Some(1));
+}
+
+/// The note of what has landed was old, as after a kill, so the database does not seem to have gone back.
+#[test]
+fn a_database_that_comes_back_from_further_than_the_log_reaches_stops_landing_with_an_incident() {
+    let (clock, env) = env(7);
+    let mut world =
+        World::of(clock, env.clone(), log(&env, 0), Failover::new(&tables()), LanderSettings::default());
+    world.database.set_lagging(true);
+    for _ in 0..3 {
+        world.write(&[view(1)]);
+    }
+    assert!(world.settle());
+    world.log.upkeep().expect("a log in memory");
+    world.database.each(|database| database.set_down(true));
+    world.lander =
+        open_alone(&world, &[KEYS[0], KEYS[1], FIRM, PAGE].map(|lane| LaneNote { lane, landed: 0 }));
+    world.write(&[view(1)]);
+    world.database.fail_over();
+    come_back(&world);
+    world.settle();
+    let stopped = |phase: &Phase| *phase == Phase::Stopped(StopReason::Diverged);
+    assert!(world.lander.progress().groups().iter().all(|group| stopped(&group.phase)));
+    let incident = world.lander.incidents().all().remove(0);
+    assert_eq!(incident.kind, IncidentKind::Diverged);
+    assert!(incident.what.contains("position 3 had landed"), "{}", incident.what);
+    assert!(incident.what.contains("landfall adopt"), "{}", incident.what);
+    assert_eq!((world.watermark(PAGE), world.number(&page(1), "views")), (0, None));
 }
