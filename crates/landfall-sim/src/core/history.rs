@@ -60,6 +60,8 @@ pub(super) struct History {
     base: (Rows, BTreeMap<LaneId, Position>),
     /// The log came back with an older end, and has to go on behind where the database is.
     pub(super) expects_gaps: bool,
+    /// Lanes that the database of the base has and the log has not: it begins there when it gets them, or before its gap.
+    foreign: BTreeSet<LaneId>,
     /// What rows became when the lander gave up a letter of theirs, by the record that asked for it.
     given_up: BTreeMap<usize, Became>,
     /// For each row the place in `order` behind the last record that touched it.
@@ -317,7 +319,8 @@ impl History {
             let last = self.order[..kept].iter().rev().find_map(|&number| {
                 self.records[number].lanes.iter().find(|(have, _)| have == lane).map(|found| found.1)
             });
-            let last = last.max(self.base.1.get(lane).copied()).unwrap_or(0);
+            let base = self.base.1.get(lane).filter(|_| !self.foreign.contains(lane)).copied();
+            let last = last.max(base).unwrap_or(0);
             let ended = self.before_gaps(*lane, (*position, *anchor));
             if !((ended..=*position).contains(&last) || self.expects_gaps && ended < last) {
                 return Err(format!("lane {lane} came back at {position}, and its last record is {last}"));

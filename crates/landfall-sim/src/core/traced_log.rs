@@ -154,8 +154,10 @@ impl Log for TracedLog {
             let positions = to.position.saturating_sub(before.position);
             let mut history = self.history.lock();
             if positions < JUMP {
-                match history.expects_gaps || self.may_be_behind {
-                    true => self.context.reached("a log went on behind a gap"),
+                let is_expected = history.expects_gaps || self.may_be_behind;
+                match is_expected || history.meets_foreign(lane, to.position) {
+                    true if is_expected => self.context.reached("a log went on behind a gap"),
+                    true => self.context.reached("a new lane went on behind that of a log that was given up"),
                     false => self.context.violation(format!(
                         "lane {lane}: the database is ahead of the log, {before:?} {to:?}"
                     )),

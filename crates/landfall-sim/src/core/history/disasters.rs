@@ -35,6 +35,19 @@ impl History {
         self.remembered = self.order[..acknowledged.min(self.order.len())].to_vec();
     }
 
+    /// The log that goes on has these lanes. The base may have more: of a log that had more and was given up.
+    pub(in crate::core) fn goes_on_with(&mut self, lanes: &BTreeSet<LaneId>) {
+        self.foreign = self.base.1.keys().filter(|lane| !lanes.contains(lane)).copied().collect();
+    }
+
+    /// Whether a gap that leads here only brings a lane to where the database had it already when the log had no such lane.
+    pub(in crate::core) fn meets_foreign(&self, lane: LaneId, to: Position) -> bool {
+        let has_lane = |number: &usize| self.records[*number].lanes.iter().any(|(of, _)| *of == lane);
+        self.foreign.contains(&lane)
+            && self.base.1.get(&lane) == Some(&to)
+            && !self.order.iter().any(has_lane)
+    }
+
     /// The lanes of acknowledged records that neither the log has nor the database, which is at `marks`.
     pub(in crate::core) fn lost_lanes(&self, marks: &BTreeMap<LaneId, Position>) -> BTreeSet<LaneId> {
         let kept: BTreeSet<usize> = self.order.iter().copied().collect();

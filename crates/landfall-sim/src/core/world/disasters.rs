@@ -252,7 +252,7 @@ impl World {
     }
 
     /// The process has started: with a disaster it had to be refused first, and what is gone has to be declared.
-    pub(super) fn disaster_is_over(&self, steps: &Stepwise) {
+    pub(super) fn disaster_is_over(&self, steps: &Stepwise, log: &TracedLog) {
         let Some(disaster) = self.disaster.take() else { return };
         self.database.set_waits_for_person(false);
         self.damaged.borrow_mut().take();
@@ -278,6 +278,7 @@ impl World {
             return;
         };
         *history = rebased;
+        history.goes_on_with(&log.lanes().into_iter().map(|(_, lane)| lane).collect());
         if disaster == Disaster::LostVolume {
             // Its positions are of a log that is gone.
             self.loose.borrow_mut().clear();

@@ -116,7 +116,7 @@ impl World {
                     }
                 }
                 self.watch_landed(steps.engine());
-                self.disaster_is_over(&steps);
+                self.disaster_is_over(&steps, &log);
                 let (owed, away) = (opened.owed_changes, opened.database_away);
                 self.context.tell(|| format!("started, {owed} changes owed, without the database: {away}"));
                 let outdated = self.outdated.clone();
