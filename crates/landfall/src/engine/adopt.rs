@@ -22,6 +22,8 @@ pub struct Survey {
     database: Arc<dyn Database>,
     context: LandingContext,
     lanes: Vec<Decision>,
+    /// The lanes that have a row in the database.
+    found: BTreeSet<LaneId>,
     /// Whether the log belongs to another database, by its note.
     other_database: bool,
 }
@@ -55,6 +57,7 @@ impl Survey {
         let rows = rows(&*log, &*database, &context)?;
         let landed: BTreeMap<LaneId, Position> =
             notes::read_landed(&*log)?.iter().map(|note| (note.lane, note.landed)).collect();
+        let found = rows.iter().filter(|(_, row)| row.is_some()).map(|(lane, _)| *lane).collect();
         let mut lanes = Vec::new();
         for (lane, found) in rows {
             let decided = decide(&*log, lane, found, landed.get(&lane).copied().unwrap_or(0), &owner)?;
@@ -64,7 +67,7 @@ impl Survey {
             }));
         }
         let other_database = notes::is_other_database(&*log, &*database)?;
-        Ok(Survey { env, log, database, context, lanes, other_database })
+        Ok(Survey { env, log, database, context, lanes, found, other_database })
     }
 
     /// What becomes of the lanes that do not agree; those that do are not in it.
@@ -102,10 +105,11 @@ impl Survey {
         let mut landed: BTreeMap<LaneId, Position> =
             notes::read_landed(&*self.log)?.iter().map(|note| (note.lane, note.landed)).collect();
         landed.extend(rows.iter().map(|row| (row.lane, row.becomes.watermark.position)));
-        // Lanes of the database that this log has not got yet are created by it, when it does.
-        let ours: BTreeSet<LaneId> = self.log.lanes().into_iter().map(|(_, lane)| lane).collect();
+        // Of lanes that this log has not got yet, those of this database: it goes on behind them when it gets them.
+        let mut known: BTreeSet<LaneId> = self.log.lanes().into_iter().map(|(_, lane)| lane).collect();
+        known.extend(&self.found);
         let landed: Vec<(LaneId, Position)> =
-            landed.into_iter().filter(|(lane, _)| ours.contains(lane)).collect();
+            landed.into_iter().filter(|(lane, _)| known.contains(lane)).collect();
         notes::write_landed(&*self.log, &landed)?;
         notes::write_database(&*self.log, &*self.database)?;
         Ok(())

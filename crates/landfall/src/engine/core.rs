@@ -15,7 +15,7 @@ use crate::buffer::log::{Address, Log, LogError, Safety};
 use crate::env::Env;
 use crate::env::failpoint::reach;
 use crate::env::planted::{Bug, planted};
-use crate::lander::notes::write_landed;
+use crate::lander::notes::keep_landed;
 use crate::lander::{Incidents, Progress};
 use crate::model::{Catalogue, LaneId, Position};
 use crate::settings::{Fsync, Settings};
@@ -95,7 +95,7 @@ impl Core {
     /// Keeps beside the log how far every lane has landed. Before the database was met, what is kept is all that is known,
     /// and a lane that it does not have yet must not seem to be there.
     pub(super) fn note_landed(&self) -> Result<(), LogError> {
-        if self.progress.is_joined() { write_landed(&*self.log, &self.landed()) } else { Ok(()) }
+        if self.progress.is_joined() { keep_landed(&*self.log, &self.landed()) } else { Ok(()) }
     }
 
     /// What makes less of a promise than it seems.

@@ -91,7 +91,7 @@ impl Lander {
             self.progress.publish_cut(*id, lane.cut);
         }
         let landed = self.landed();
-        notes::write_landed(&*self.log, &landed)?;
+        notes::keep_landed(&*self.log, &landed)?;
         // Now that it is known to be the database of this log, what a newer version needs may be added.
         self.database.set_up()?;
         notes::write_database(&*self.log, &*self.database)?;

@@ -1,6 +1,8 @@
 //! What a lander keeps beside the log: how far each lane has landed, which starts there were, and which database the log
 //! belongs to (docs/format.md, "META and notes"). A note only ever tells what was true; nothing is landed because of one.
 
+use std::collections::BTreeSet;
+
 use super::LaneNote;
 use crate::buffer::log::{Log, LogError, NOTE_BYTES_MAX};
 use crate::env::Env;
@@ -35,7 +37,19 @@ pub fn read_landed(log: &dyn Log) -> Result<Vec<LaneNote>, LogError> {
     Ok(notes.collect())
 }
 
-/// Keeps how far each lane has landed, so that a database that went back is recognised at the next start.
+/// Keeps how far each lane of the log has landed, so that a database that went back is recognised at the next start. What
+/// an adoption noted of lanes that the log has not got stays: it begins behind that when it gets them.
+///
+/// # Errors
+/// [`LogError`] when the note cannot be kept; the one before is still there.
+pub fn keep_landed(log: &dyn Log, landed: &[(LaneId, Position)]) -> Result<(), LogError> {
+    let ours: BTreeSet<LaneId> = log.lanes().into_iter().map(|(_, lane)| lane).collect();
+    let noted = read_landed(log)?.into_iter().filter(|note| !ours.contains(&note.lane));
+    let all: Vec<_> = landed.iter().copied().chain(noted.map(|note| (note.lane, note.landed))).collect();
+    write_landed(log, &all)
+}
+
+/// Notes how far these lanes have landed, and no others.
 ///
 /// # Errors
 /// [`LogError`] when the note cannot be kept; the one before is still there.

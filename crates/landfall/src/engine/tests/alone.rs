@@ -111,6 +111,47 @@ fn lanes_that_are_new_at_a_start_without_the_database_are_made_when_it_is_back()
     assert_eq!(world.engine().incidents(), []);
 }
 
+/// Lanes of that number have positions of the copy that was given up, and the log that goes on knows no such lanes.
+#[test]
+fn lanes_that_only_a_copy_had_that_was_given_up_use_no_position_twice() {
+    let keys = ["a", "b", "c", "d", "e"];
+    let (mut world, database) = World::on_disk(quick);
+    let lanes = world.settings.lanes;
+    add_view(&world);
+    world.land_all();
+    close(&mut world, 0);
+    let older = world.disk.as_ref().unwrap().fork();
+    world.settings.lanes = lanes + 3;
+    database.set_down(true);
+    world.open();
+    for _ in 0..3 {
+        keys.iter().for_each(|key| set(&world, key, "theirs"));
+    }
+    database.set_down(false);
+    world.land_all();
+    close(&mut world, 0);
+    world.disk.as_ref().unwrap().restore(&older);
+    world.settings.lanes = lanes;
+    super::adopt::adopt(&mut world);
+    close(&mut world, 0);
+    // A start in between forgets nothing.
+    world.open();
+    close(&mut world, 0);
+    world.settings.lanes = lanes + 3;
+    database.set_down(true);
+    world.open();
+    let heard = listen(&world);
+    keys.iter().for_each(|key| set(&world, key, "ours"));
+    database.set_down(false);
+    wait_until(|| heard.load(Ordering::SeqCst));
+    close(&mut world, keys.len() as u64);
+    world.open();
+    world.land_and_forget();
+    for key in keys {
+        assert_eq!(get(&world, key).unwrap().as_deref(), Some("ours"), "{key}");
+    }
+}
+
 /// Another start lands two things more, and then the end of the log is lost, but not the notes: a disk that lied.
 fn lose_the_end_of_the_log(world: &mut World) {
     close(world, 0);
