@@ -230,7 +230,11 @@ impl Command {
             Some(Value::Int(ms)) => *ms as u64 > now_ms,
             _ => true,
         };
-        let seen = rows.rows.get(&row).filter(expired).cloned();
+        // A time alone is no key: a disaster took what it was given to.
+        let has_value = |columns: &&Arc<Row>| {
+            !row.is_key_value() || columns.keys().any(|name| name.as_bytes() != Name::EXPIRES)
+        };
+        let seen = rows.rows.get(&row).filter(expired).filter(has_value).cloned();
         if let Command::Stream(_, command) = self {
             let (stream, answer) = command.expect(seen.as_deref().cloned(), now_ms);
             match stream {

@@ -152,3 +152,39 @@ fn trim(parts: &mut Row, most: u64) -> i64 {
 fn value(entry: &[u8]) -> String {
     fields(entry).nth(1).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use landfall::model::RowKey;
+
+    use super::super::commands::Command;
+    use super::super::history::Rows;
+    use super::*;
+
+    #[test]
+    fn a_time_whose_stream_is_lost_is_no_stream() {
+        let row = RowKey::of_key(b"t0");
+        let time = Row::from([(Name::from_bytes(Name::EXPIRES), Value::Int(9))]);
+        let lone = || Rows { rows: [(row.clone(), Arc::new(time.clone()))].into(), ..Rows::default() };
+        for (command, answer) in [
+            (StreamCommand::Entries, Answer::Row(BTreeMap::new())),
+            (StreamCommand::Strike(EntryId { ms: 1, seq: 1 }), Answer::Sum(0)),
+            (StreamCommand::Trim(0), Answer::Sum(0)),
+            (StreamCommand::Expire(5), Answer::Was(false)),
+            (StreamCommand::End, Answer::Was(false)),
+        ] {
+            let mut rows = lone();
+            assert_eq!(Command::Stream(0, command.clone()).expect(&mut rows, 3), answer, "{command:?}");
+            assert!(rows == lone(), "{command:?} writes nothing");
+        }
+        let mut rows = lone();
+        Command::Stream(0, StreamCommand::Enter("v".into(), None)).expect(&mut rows, 3);
+        let names: Vec<&Name> = rows.rows[&row].keys().collect();
+        assert!(
+            !names.contains(&&Name::from_bytes(Name::EXPIRES)) && names.len() == 2,
+            "a new one: {names:?}"
+        );
+    }
+}
