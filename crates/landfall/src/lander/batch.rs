@@ -242,7 +242,9 @@ impl Reading<'_> {
                 continue;
             }
             let ordered = self.ordered(lane);
-            self.planner.add(Origin { lane, position, number: at as u32 }, ordered, change);
+            // Where it has not landed its lane was just moved over it.
+            let anchor = self.marks.get(&lane).map_or(Anchor::START, |mark| mark.anchor);
+            self.planner.add(Origin { lane, position, anchor, number: at as u32 }, ordered, change);
             self.counts.changes += 1;
             *self.changes.entry(lane).or_default() += 1;
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::plan::{Plan, Source, Tried};
 use super::settings::LanderSettings;
 use crate::env::planted::{Bug, planted};
-use crate::model::{Change, LaneId, Letter, LetterKey, LoggedChange, Position, Reason, RowKey};
+use crate::model::{Anchor, Change, LaneId, Letter, LetterKey, LoggedChange, Position, Reason, RowKey};
 use crate::sink::{LandingOp, LetterStep, RefusedOp};
 
 /// The dead letters as the database has them. Bounded: at a count and a size nothing more is parked.
@@ -124,8 +124,11 @@ pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
                 }
             }
             (LandingOp::Append { table, columns }, Some(reason)) => {
-                let key =
-                    source.event.clone().unwrap_or_else(|| LetterKey::of_event(source.lane, source.first, 0));
+                // Whoever plans an event gives it a key.
+                let key = source
+                    .event
+                    .clone()
+                    .unwrap_or_else(|| LetterKey::of_event(source.lane, (source.first, Anchor::START), 0));
                 park(key, LoggedChange::Append { table, columns }, source, reason.clone());
             }
             // A refused clear is held and never parked.

@@ -47,7 +47,7 @@ use super::settings::LanderSettings;
 use crate::env::planted::{Bug, planted};
 use crate::model::row::RowName;
 use crate::model::{
-    Catalogue, Change, Intent, LaneId, Letter, LetterKey, LoggedChange, Name, Position, RowKey, Value,
+    Anchor, Catalogue, Change, Intent, LaneId, Letter, LetterKey, LoggedChange, Name, Position, RowKey, Value,
 };
 use crate::sink::LandingOp;
 
@@ -96,6 +96,8 @@ impl Rules {
 pub(super) struct Origin {
     pub(super) lane: LaneId,
     pub(super) position: Position,
+    /// The chained hash there.
+    pub(super) anchor: Anchor,
     /// Its number in the record.
     pub(super) number: u32,
 }
@@ -198,7 +200,7 @@ impl<'a> Planner<'a> {
         };
         match change {
             LoggedChange::Append { table, columns } => {
-                let key = LetterKey::of_event(origin.lane, origin.position, origin.number);
+                let key = LetterKey::of_event(origin.lane, (origin.position, origin.anchor), origin.number);
                 self.event(source(Some(key)), ordered, table, columns);
             }
             LoggedChange::Row { row, change } => {

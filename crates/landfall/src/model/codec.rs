@@ -354,6 +354,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Anchor;
 
     fn value() -> impl Strategy<Value = Value> {
         prop_oneof![
@@ -381,7 +382,7 @@ mod tests {
                 .prop_map(|columns| LoggedChange::Append { table: "click".into(), columns }),
             (any::<u64>(), prop::option::of(prop::collection::vec((name, value()), 0..4))).prop_map(
                 |(position, edit)| LoggedChange::Letter {
-                    key: LetterKey::of_event(crate::model::LaneId(7), position, 1),
+                    key: LetterKey::of_event(crate::model::LaneId(7), (position, Anchor::START), 1),
                     intent: edit.map_or(Intent::Drop, Intent::Edit),
                 }
             ),

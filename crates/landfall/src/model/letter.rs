@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::change::{Change, LoggedChange, Op};
 use super::codec::{BodyWriter, CodecError, decode_body};
-use super::lane::{LaneId, Position};
+use super::lane::{Anchor, LaneId, Position};
 use super::name::Name;
 use super::row::{RowKey, RowName};
 use super::types;
@@ -22,10 +22,10 @@ const DISPLAY_VALUE_BYTES_MAX: usize = 80;
 /// What a letter is found by: a row has one letter at most, an event one of its own.
 ///
 /// ```
-/// use landfall::model::{LaneId, RowKey, Value, letter::LetterKey};
+/// use landfall::model::{Anchor, LaneId, RowKey, Value, letter::LetterKey};
 /// let seat = RowKey::of_table("seat", &[Value::Int(12)]);
 /// assert_eq!(LetterKey::of_row(&seat).row(), Some(seat));
-/// assert_eq!(LetterKey::of_event(LaneId(3), 17, 0).row(), None);
+/// assert_eq!(LetterKey::of_event(LaneId(3), (17, Anchor::START), 0).row(), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LetterKey(Arc<[u8]>);
@@ -36,13 +36,17 @@ impl LetterKey {
         LetterKey(row.as_bytes().into())
     }
 
-    /// The key of an event's letter: its place in the log, and its number in the record there.
-    pub fn of_event(lane: LaneId, position: Position, number: u32) -> LetterKey {
-        let mut bytes = Vec::with_capacity(17);
+    /// The key of an event's letter: its place in the log with the anchor there, and its number in the record.
+    ///
+    /// The anchor is in it because a place alone is not unique: behind a log that was lost, or two copies of one, the
+    /// same position is used again for another event, whose letter must not take the place of this one.
+    pub fn of_event(lane: LaneId, (position, anchor): (Position, Anchor), number: u32) -> LetterKey {
+        let mut bytes = Vec::with_capacity(33);
         bytes.push(EVENT);
         bytes.extend_from_slice(&lane.0.to_be_bytes());
         bytes.extend_from_slice(&position.to_be_bytes());
         bytes.extend_from_slice(&number.to_be_bytes());
+        bytes.extend_from_slice(&anchor.0);
         LetterKey(bytes.into())
     }
 
@@ -300,7 +304,7 @@ mod tests {
 
     fn letter(change: LoggedChange) -> Letter {
         let reason = Reason { table: "seat".into(), class: "unique".into(), text: "taken".into() };
-        let key = LetterKey::of_event(LaneId(1), 2, 0);
+        let key = LetterKey::of_event(LaneId(1), (2, Anchor::START), 0);
         let (lane, first, last) = (LaneId(1), 2, 2);
         Letter { id: 0, key, lane, first, last, change, reason, attempts: 1, first_ms: 0, last_ms: 0 }
     }

@@ -6,7 +6,7 @@ use crate::engine::OpenError;
 use crate::engine::adopt::Survey;
 use crate::engine::ops::{fields, numbers};
 use crate::model::IncidentKind;
-use crate::sink::SinkError;
+use crate::sink::{LandingOp, SinkError};
 
 fn add_view(world: &World) {
     world.run(&["page:1"], |unit, t| numbers::add(unit, 0, &t[0], b"views", b"1")).unwrap();
@@ -70,6 +70,33 @@ fn a_database_whose_log_was_lost_goes_on_with_a_new_log() {
     add_view(&world);
     world.land_all();
     assert_eq!(database.row(&page(1)).unwrap()[&Name::column("views")], Value::Int(2));
+}
+
+/// The new log uses the positions of the old one again.
+#[test]
+fn an_event_that_is_parked_by_a_new_log_leaves_the_letters_of_the_lost_one() {
+    let (mut world, database) = World::on_disk(|settings| settings.refusals_max = 1);
+    database.set_poison(Some(Arc::new(|op| {
+        matches!(op, LandingOp::Append { .. }).then(|| "a trigger refuses it".into())
+    })));
+    let append = |world: &World, id: i64| {
+        let event = |unit: &mut Unit<'_>, _: &[Target]| {
+            let table = world.engine().catalogue().table("page").cloned().unwrap();
+            unit.append(&table, vec![(Name::column("id"), Value::Int(id))], 0);
+            Ok(())
+        };
+        world.run(&[], event).unwrap();
+        world.land_all();
+    };
+    append(&world, 1);
+    assert_eq!(database.letters().len(), 1);
+    close(&mut world);
+    world.disk.as_ref().unwrap().wipe();
+    adopt(&mut world);
+    append(&world, 2);
+    let letters = database.letters();
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    assert_eq!((letters[0].lane, letters[0].first), (letters[1].lane, letters[1].first));
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn plan(parked: &Parked, changes: &[LoggedChange]) -> Plan {
     let rules = Rules::new(&Catalogue::default());
     let mut planner = Planner::new(&rules, &LanderSettings::default(), parked, true);
     for (at, change) in changes.iter().enumerate() {
-        let origin = Origin { lane: LANE, position: at as u64 + 1, number: 0 };
+        let origin = Origin { lane: LANE, position: at as u64 + 1, anchor: Anchor::START, number: 0 };
         planner.add(origin, true, change.clone());
     }
     planner.finish()
@@ -99,7 +99,8 @@ fn each_event_has_a_letter_of_its_own() {
         |n| LoggedChange::Append { table: "click".into(), columns: vec![(Name::column("n"), Value::Int(n))] };
     let parted = part(plan(&Parked::default(), &[event(1), event(2), event(3)]), &refused(&[0, 2], "x"), 1);
     let keys: Vec<_> = letters(&parted).iter().map(|letter| letter.key.clone()).collect();
-    assert_eq!(keys, [LetterKey::of_event(LANE, 1, 0), LetterKey::of_event(LANE, 3, 0)]);
+    let key = |position| LetterKey::of_event(LANE, (position, Anchor::START), 0);
+    assert_eq!(keys, [key(1), key(3)]);
     assert_eq!(parted.ops.len(), 1);
 }
 

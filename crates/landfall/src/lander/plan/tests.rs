@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Column, ColumnType, Op, Reference, RowState, Table, Value};
 
-const AT: Origin = Origin { lane: LaneId(1), position: 1, number: 0 };
+const AT: Origin = Origin { lane: LaneId(1), position: 1, anchor: Anchor::START, number: 0 };
 
 fn table(name: &str, columns: &[&str], unique: &[usize], references: &[(usize, &str, bool)]) -> Table {
     Table {

@@ -149,7 +149,9 @@ fn an_event_is_corrected_by_an_edit() {
     [12, 13, 14].into_iter().for_each(|n| drop(world.write(&[event(n)])));
     assert!(world.settle());
     let letter = letters(&world).remove(0);
-    assert_eq!((letter.key.clone(), &*letter.reason.class), (LetterKey::of_event(PAGE, 2, 0), "trigger"));
+    let anchor = world.log.anchor_at(PAGE, 2).unwrap().unwrap();
+    let key = LetterKey::of_event(PAGE, (2, anchor), 0);
+    assert_eq!((letter.key.clone(), &*letter.reason.class), (key, "trigger"));
     ask(&world, PAGE, &letter.key, Intent::Edit(vec![(Name::column("views"), Value::Int(13))]));
     assert!(world.settle());
     assert_eq!(letters(&world)[0].attempts, 2);

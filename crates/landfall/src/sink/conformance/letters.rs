@@ -3,7 +3,7 @@
 use super::rows::{airline, booking, flight};
 use super::{LANE, Owner, add, bytes, context, event, op, put, row};
 use crate::model::{
-    Change, Letter, LetterKey, Lineage, LoggedChange, Name, Op, Position, Reason, RowKey, Value,
+    Anchor, Change, Letter, LetterKey, Lineage, LoggedChange, Name, Op, Position, Reason, RowKey, Value,
 };
 use crate::sink::{Database, Landing, LandingOp, LetterStep, RefusedOp, SinkError};
 
@@ -151,7 +151,7 @@ pub(crate) fn letters_take_what_no_table_takes(database: &dyn Database) {
         assert_eq!(format!("{:?}", found.change), format!("{same:?}"), "NaN is not equal to itself");
     }
     let event = LoggedChange::Append { table: "click".into(), columns: vec![] };
-    let key = LetterKey::of_event(LANE, 7, 0);
+    let key = LetterKey::of_event(LANE, (7, Anchor::START), 0);
     owner.park(Letter { key: key.clone(), change: event.clone(), ..letter(&rows[0], Change::Delete) });
     let found = owner.letters().pop().unwrap();
     assert_eq!((found.key, found.change), (key, event));
