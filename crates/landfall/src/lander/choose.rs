@@ -29,9 +29,7 @@ impl Lander {
     /// The next groups in turn that can land, or when some can.
     pub(super) fn choose(&mut self, now: Duration) -> Choice {
         let mut joint: Vec<BTreeSet<usize>> = self.groups.iter().map(|group| group.joint.clone()).collect();
-        let owes = |at: usize| self.groups[at].lanes.iter().any(|&lane| self.log.owed_by(lane).records > 0);
-        let retired = self.retired.filter(|_| awaits_lanes_that_were_left());
-        let retired = retired.filter(|&at| self.has_work(at) || owes(at));
+        let retired = self.retired_that_owe();
         if let Some(retired) = retired {
             let together: BTreeSet<usize> = self.relatives.iter().copied().chain([retired]).collect();
             together.iter().for_each(|&at| joint[at].extend(&together));
@@ -69,6 +67,13 @@ impl Lander {
             }
         }
         later.map_or(Choice::Nothing, Choice::Later)
+    }
+
+    /// The group of the lanes that were left, while it owes something: nothing lands without it.
+    pub(super) fn retired_that_owe(&self) -> Option<usize> {
+        let owes = |at: usize| self.groups[at].lanes.iter().any(|&lane| self.log.owed_by(lane).records > 0);
+        let retired = self.retired.filter(|_| awaits_lanes_that_were_left());
+        retired.filter(|&at| self.has_work(at) || owes(at))
     }
 
     pub(super) fn has_work(&self, group: usize) -> bool {

@@ -51,6 +51,11 @@ impl Lander {
         if set.iter().any(|&at| self.groups[at].stopped) {
             return Ok(());
         }
+        // A take-over may have found that lanes which were left have to land again: what is newer waits for them, and so the
+        // groups are chosen anew.
+        if self.retired_that_owe().is_some_and(|retired| !set.contains(&retired)) {
+            return Ok(());
+        }
         let no_room = self.cut(set)?;
         reach("landing.cut");
         let isolates = set.iter().any(|&at| self.groups[at].isolates);

@@ -194,6 +194,34 @@ fn a_failover_to_before_a_start_brings_back_no_old_row_of_a_lane_that_others_sti
     }
 }
 
+/// Whoever lands what is newer finds only then that the lanes which were left have to land again.
+#[test]
+fn what_lands_again_in_lanes_that_were_left_comes_before_what_is_newer() {
+    let double = super::doubles::Double::new(tables());
+    let mut world = World::with(Arc::new(double.clone()), Some(StrictDisk::default()), |settings| {
+        settings.lanes = 4;
+        settings.retention = Duration::from_secs(600);
+        settings.retention_bytes = 1 << 24;
+        // Whoever lands notices, and nobody else.
+        settings.database_check = Duration::ZERO;
+    });
+    let keys: Vec<String> = (0..20).map(|n| format!("key:{n}")).collect();
+    double.stop_replicating();
+    keys.iter().for_each(|key| set(&world, key, "old"));
+    world.land_all();
+    world.settings.lanes = 1;
+    world.reopen();
+    world.engine().pause(None).unwrap();
+    keys.iter().for_each(|key| set(&world, key, "new"));
+    double.fail_over();
+    world.engine().resume(None).unwrap();
+    world.land_all();
+    for key in &keys {
+        let columns = double.primary().row(&RowKey::of_key(key.as_bytes())).unwrap();
+        assert_eq!(columns[&Name::from_bytes(Name::STRING)], Value::bytes(b"new"), "{key}");
+    }
+}
+
 /// What lands again after a failover may be lost again, in a database that has the epoch of the start.
 #[test]
 fn a_second_failover_brings_back_no_old_row_that_had_landed_again() {
