@@ -202,7 +202,9 @@ fn expire(core: &Core, now_ms: u64) {
         let rows = core.cache.lock(shard).expired(now_ms, EXPIRED_AT_ONCE);
         for row in rows {
             let mut unit = Unit::new(core, &[(&row[1..], &Target::Key)], false);
-            let due = unit.entry(0).is_some_and(|entry| entry.expires_ms > 0 && entry.expires_ms <= now_ms);
+            let due = unit.entry(0).is_some_and(|entry| {
+                entry.expires_ms > 0 && entry.expires_ms <= now_ms && !entry.is_doubtful()
+            });
             if !due {
                 continue;
             }

@@ -96,6 +96,11 @@ impl Entry {
         self.dirty
     }
 
+    /// Whether what is known of it is to be let go once its last write has landed: the database may know better.
+    pub fn is_doubtful(&self) -> bool {
+        self.reload
+    }
+
     /// The last write, if it has not landed as far as the cache was told; else 0.
     pub fn position(&self) -> Position {
         let [high, low] = self.place;

@@ -235,13 +235,15 @@ impl Shard {
         left.saturating_sub(CLEANED_AT_ONCE)
     }
 
-    /// The key-value keys that expired at or before `now_ms`, at most `most`.
+    /// The key-value keys that expired at or before `now_ms`, at most `most`. Not those whose letter may be given up: what
+    /// they are without it nobody knows here, and it may have no such time.
     pub fn expired(&self, now_ms: u64, most: usize) -> Vec<RowBytes> {
         self.expiring
             .iter()
             .take_while(|(when, _)| *when <= now_ms)
+            .filter_map(|(_, at)| self.entry(*at).filter(|entry| !entry.is_doubtful()))
             .take(most)
-            .filter_map(|(_, at)| self.entry(*at).map(|entry| entry.row.clone()))
+            .map(|entry| entry.row.clone())
             .collect()
     }
 

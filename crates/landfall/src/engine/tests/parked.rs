@@ -146,6 +146,37 @@ fn a_dropped_letter_is_gone_from_the_view_as_soon_as_that_has_landed() {
     assert_eq!((get(&world, "page:1:views"), get(&world, "page:1:title").as_deref()), (None, Some("old")));
 }
 
+/// The letter has a time to live, and the key below it has none: what goes is the letter alone.
+#[test]
+fn a_key_whose_letter_is_being_dropped_does_not_expire_with_it() {
+    let (world, memory) = world();
+    set(&world, "bad", "kept");
+    world.land_all();
+    let until = |key: &str, value: &str| {
+        let how = strings::Expiry::At(world.env.clock.unix_ms() + 50);
+        let how = (strings::Condition::Always, how, false);
+        let set =
+            |unit: &mut Unit<'_>, t: &[Target]| strings::set(unit, 0, &t[0], value.as_bytes(), how, &[]);
+        world.run(&[key], set).unwrap();
+    };
+    until("bad", "no");
+    world.land_all();
+    assert_eq!(memory.letters().len(), 1);
+    world.engine().pause(None).unwrap();
+    world.engine().ask_of_letters(&letters(world.engine()), &Intent::Drop).unwrap();
+    world.engine().commit().unwrap();
+    // Once both of these are gone, one after the other, all keys were looked at in between.
+    for gone in 1..=2 {
+        until("brief", "v");
+        world.advance(60);
+        wait_until(|| world.engine().status().counts.expired >= gone);
+    }
+    assert_eq!(get(&world, "bad"), None, "its time is over for who reads it now");
+    world.engine().resume(None).unwrap();
+    world.land_all();
+    assert_eq!((memory.letters(), get(&world, "bad").as_deref()), (vec![], Some("kept")));
+}
+
 #[test]
 fn a_retried_letter_lands_once_its_reason_is_gone() {
     let (world, memory) = world();
