@@ -149,12 +149,15 @@ impl Sink for Connection {
             let before = state.now.positions();
             state.now.lanes.adopt(lanes)?;
             state.now.declare(incidents)?;
-            let is_ahead = |lane: &Adopted| {
+            let is_elsewhere = |lane: &Adopted| {
                 let found =
                     lane.found.filter(|found| found.watermark.lineage == lane.becomes.watermark.lineage);
-                found.is_some_and(|found| found.watermark.position < lane.becomes.watermark.position)
+                let place = |row: LaneRow| (row.watermark.position, row.watermark.anchor);
+                // Ahead: rows between are missing. Behind, or elsewhere: what a log holds lands on top of what another copy
+                // of it has landed, and was valid where that had never been.
+                found.is_some_and(|found| place(found) != place(lane.becomes))
             };
-            state.lacks_rows |= lanes.iter().any(is_ahead);
+            state.lacks_rows |= lanes.iter().any(is_elsewhere);
             state.adopted.get_or_insert(before);
             // What was before belongs to another story.
             state.past.clear();

@@ -152,6 +152,10 @@ impl World {
         let asked = self.with(|process| process.steps.engine().ask_of_letters(&letters, &Intent::Retry));
         self.in_unit.store(false, Ordering::Relaxed);
         self.stay_loose(&letters);
+        self.context.tell(|| {
+            let keys: Vec<_> = letters.iter().map(|letter| &letter.key).collect();
+            format!("letters are asked for, {keys:?}: {asked:?}")
+        });
         if let Some(Err(refusal)) = asked
             && !self.explains(&refusal)
         {
@@ -187,6 +191,7 @@ impl World {
             process.steps.engine().ask_of_letters(std::slice::from_ref(&letter), &Intent::Drop)
         });
         self.in_unit.store(false, Ordering::Relaxed);
+        self.context.tell(|| format!("a letter is given up, {:?}: {asked:?}", letter.key));
         match asked {
             Some(Ok(written)) => {
                 self.context.reached("a letter was given up");
