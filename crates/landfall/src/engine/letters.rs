@@ -25,17 +25,34 @@ const INTENTS_AT_ONCE: usize = 1000;
 
 impl Core {
     /// Lets what is known of a row go once the record at `position` has landed: its letter may not be there any more.
-    pub(super) fn let_go_when_landed(&self, row: &[u8], lane: LaneId, position: Position) {
+    pub(super) fn let_go_when_landed(
+        &self,
+        row: &[u8],
+        (lane, position): (LaneId, Position),
+        intent: &Intent,
+    ) {
         let hash = self.cache.hash(row);
         let mut shard = self.cache.lock(self.cache.shard_of(hash));
-        self.mark_stale(&mut shard, row, lane, position);
+        self.mark_stale(&mut shard, row, (lane, position), intent);
     }
 
-    fn mark_stale(&self, shard: &mut Shard, row: &[u8], lane: LaneId, position: Position) {
+    fn mark_stale(
+        &self,
+        shard: &mut Shard,
+        row: &[u8],
+        (lane, position): (LaneId, Position),
+        intent: &Intent,
+    ) {
         // Until then the row is read from the database, if it is not known.
         let identity = (self.cache.hash(row), row, lane);
         if !planted(Bug::DroppedRowStays) {
-            shard.write(&self.cache, identity, (position, position), None, After::Stale);
+            shard.write(
+                &self.cache,
+                identity,
+                (position, position),
+                None,
+                After::Stale { given_up: *intent == Intent::Drop },
+            );
         }
         shard.relieve(&self.cache);
     }
@@ -284,24 +301,48 @@ impl Core {
     ) -> Result<(), Refusal> {
         // What is asked of letters has no share: it may be what lets their group land.
         self.admit(&[])?;
-        let mut body = Vec::new();
-        let mut writer = BodyWriter::new(&mut body, keys.len());
-        keys.iter().for_each(|key| writer.letter(0, key, intent));
-        let rows: Vec<RowKey> = keys.iter().filter_map(|key| key.row()).collect();
         let shard_of = |row: &RowKey| self.cache.shard_of(self.cache.hash(row.as_bytes()));
         // Whoever writes one of the rows meanwhile must get a later position, here and in the log.
-        let shards: BTreeSet<usize> = rows.iter().map(shard_of).collect();
+        let shards: BTreeSet<usize> =
+            keys.iter().filter_map(|key| key.row()).map(|row| shard_of(&row)).collect();
         let mut guards: BTreeMap<usize, _> =
             shards.into_iter().map(|shard| (shard, self.cache.lock(shard))).collect();
+        // A letter that is given up already is gone when its turn comes. Asked for again, what is known of its row would
+        // outlive it until that has landed too.
+        let given_up = |row: &RowKey| {
+            let shard = guards.get(&shard_of(row))?;
+            let entry = shard.entry(shard.find(self.cache.hash(row.as_bytes()), row.as_bytes())?)?;
+            entry.given_up_at().map(|position| (entry.lane, position))
+        };
+        let mut wanted = Vec::with_capacity(keys.len());
+        for key in keys {
+            match key.row().and_then(|row| given_up(&row)) {
+                Some((lane, position)) => {
+                    written.end = written.end.max(self.log.accepted());
+                    match written.places.iter_mut().find(|(of, _)| *of == lane) {
+                        Some((_, last)) => *last = position.max(*last),
+                        None => written.places.push((lane, position)),
+                    }
+                }
+                None => wanted.push(*key),
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut body = Vec::new();
+        let mut writer = BodyWriter::new(&mut body, wanted.len());
+        wanted.iter().for_each(|key| writer.letter(0, key, intent));
+        let rows: Vec<RowKey> = wanted.iter().filter_map(|key| key.row()).collect();
         let appended = self.log.append(&[lane], &body)?;
-        self.accepted(lane, keys.len());
+        self.accepted(lane, wanted.len());
         written.end = appended.end;
         for place in &appended.places {
             written.places.retain(|(have, _)| *have != place.lane);
             written.places.push((place.lane, place.position));
             for row in &rows {
                 if let Some(shard) = guards.get_mut(&shard_of(row)) {
-                    self.mark_stale(shard, row.as_bytes(), lane, place.position);
+                    self.mark_stale(shard, row.as_bytes(), (lane, place.position), intent);
                 }
             }
         }

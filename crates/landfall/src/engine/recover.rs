@@ -118,10 +118,10 @@ impl<'c> Replay<'c> {
                 self.apply();
                 core.recover_clear(lane, position);
             }
-            LoggedChange::Letter { key, .. } if !landed => {
+            LoggedChange::Letter { key, intent } if !landed => {
                 self.apply();
                 if let Some(row) = key.row() {
-                    core.let_go_when_landed(row.as_bytes(), lane, position);
+                    core.let_go_when_landed(row.as_bytes(), (lane, position), &intent);
                 }
             }
             LoggedChange::Clear | LoggedChange::Letter { .. } => {}

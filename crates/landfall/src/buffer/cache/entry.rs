@@ -29,8 +29,19 @@ pub struct Entry {
     read: u8,
     /// Of a row of a table: a client has said until when it stays, so neither loads nor writes change `expires_ms`.
     pub(super) kept: bool,
-    pub(super) reload: bool,
+    pub(super) reload: Reload,
     dirty: bool,
+}
+
+/// Whether what is known of a row is let go once its last write has landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reload {
+    /// It stays.
+    No,
+    /// It is loaded again: the database knows better.
+    Yes,
+    /// The same, and the last write was none: its dead letter is given up there.
+    GivenUp,
 }
 
 /// It was not read since the hand of the eviction list passed it.
@@ -66,7 +77,7 @@ impl Entry {
             place: [NONE; 2],
             read: UNREAD,
             kept: false,
-            reload: false,
+            reload: Reload::No,
             dirty: false,
         }
     }
@@ -98,7 +109,19 @@ impl Entry {
 
     /// Whether what is known of it is to be let go once its last write has landed: the database may know better.
     pub fn is_doubtful(&self) -> bool {
-        self.reload
+        self.reload != Reload::No
+    }
+
+    /// What is known of it is to be let go once its last write has landed.
+    pub(super) fn doubt(&mut self) {
+        if self.reload == Reload::No {
+            self.reload = Reload::Yes;
+        }
+    }
+
+    /// Where its dead letter is given up, if nothing was written since and it is not known to have landed.
+    pub fn given_up_at(&self) -> Option<Position> {
+        (self.dirty && self.reload == Reload::GivenUp).then(|| self.position())
     }
 
     /// The last write, if it has not landed as far as the cache was told; else 0.
@@ -162,11 +185,14 @@ impl Entry {
 
     /// Takes a write that the log has at `position`.
     pub(super) fn take(&mut self, position: Position, cut: Position, after: After) {
+        if self.reload == Reload::GivenUp {
+            self.reload = Reload::Yes;
+        }
         match after {
             After::Known(view, expires_ms) => {
                 self.view.become_this(view);
                 self.expires_ms = expires_ms;
-                (self.kept, self.reload) = (false, false);
+                (self.kept, self.reload) = (false, Reload::No);
             }
             After::Fields(fields, replace) => {
                 if replace {
@@ -188,7 +214,9 @@ impl Entry {
                     view => view.edit_stream(&edits),
                 }
             }
-            After::Stale => self.reload = true,
+            After::Stale { given_up } => {
+                self.reload = if given_up { Reload::GivenUp } else { Reload::Yes };
+            }
             After::Expires(expires_ms) => self.expires_ms = expires_ms,
             After::Changed { change, until, reload } => {
                 // A row that is written again and again is still loaded now and then: others change it too.
@@ -196,7 +224,9 @@ impl Entry {
                 if !is_held && (self.view.is_unknown() || self.expires_ms == 0) {
                     self.expires_ms = until;
                 }
-                self.reload |= reload;
+                if reload {
+                    self.doubt();
+                }
                 if let View::Unknown(owed) = &mut self.view {
                     owed.get_or_insert_default().push(position, cut, change);
                 } else if self.is_key_value() {

@@ -56,7 +56,10 @@ pub enum After {
     /// The key-value key expires then (0: never).
     Expires(u64),
     /// What is known of it is let go as soon as this write has landed: its dead letter was dropped or tried again.
-    Stale,
+    Stale {
+        /// It was dropped.
+        given_up: bool,
+    },
     /// A row of a table changed; it is known again, or it is owed this change on top.
     Changed {
         /// What happened to it.
@@ -213,7 +216,7 @@ impl Shard {
             self.dirty.resize(lane, bytes, 0);
             // Nothing is owed any more. What was never read, or what the database has completed, is loaded
             // again by the next read.
-            let let_go = entry.view.is_unknown() || entry.reload;
+            let let_go = entry.view.is_unknown() || entry.is_doubtful();
             cache.bytes.dirty.fetch_sub(bytes, Ordering::Relaxed);
             cache.bytes.dirty_rows.fetch_sub(1, Ordering::Relaxed);
             if let_go {

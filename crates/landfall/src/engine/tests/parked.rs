@@ -177,6 +177,33 @@ fn a_key_whose_letter_is_being_dropped_does_not_expire_with_it() {
     assert_eq!((memory.letters(), get(&world, "bad").as_deref()), (vec![], Some("kept")));
 }
 
+/// Else the row would be what it was with its letter until that is done too.
+#[test]
+fn nothing_more_is_asked_of_a_letter_that_is_being_given_up() {
+    let (mut world, memory) = world();
+    set(&world, "bad", "no");
+    world.land_all();
+    let all = letters(world.engine());
+    world.engine().pause(None).unwrap();
+    let dropped = world.engine().ask_of_letters(&all, &Intent::Drop).unwrap();
+    for _ in 0..2 {
+        for intent in [Intent::Retry, Intent::Drop] {
+            let asked = world.engine().ask_of_letters(&all, &intent).unwrap();
+            assert_eq!(asked.places, dropped.places, "{intent:?}");
+        }
+        world.engine().commit().unwrap();
+        world.settings.paused = world.engine().paused();
+        world.reopen();
+    }
+    // A write has its place behind it, and what is asked then is of the letter that it may have.
+    set(&world, "bad", "no");
+    let asked = world.engine().ask_of_letters(&all, &Intent::Retry).unwrap();
+    assert_eq!(asked.places[0].1, dropped.places[0].1 + 2);
+    world.engine().resume(None).unwrap();
+    world.land_all();
+    assert_eq!((memory.letters().len(), get(&world, "bad").as_deref()), (1, Some("no")));
+}
+
 #[test]
 fn a_retried_letter_lands_once_its_reason_is_gone() {
     let (world, memory) = world();

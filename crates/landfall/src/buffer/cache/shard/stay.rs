@@ -2,6 +2,7 @@
 //! It is about the cache alone: it must never be logged, never change a row, and never let a dirty row go.
 
 use super::Shard;
+use crate::buffer::cache::entry::Reload;
 use crate::buffer::cache::{Cache, View};
 
 /// How many rows one call lets go; the next goes on.
@@ -52,7 +53,10 @@ impl Shard {
 
     fn dismiss(&mut self, cache: &Cache, hash: u64, at: u32) {
         if !self.remove_clean(cache, hash, at) {
-            self.update(cache, at, |entry, _| (entry.kept, entry.reload) = (false, true));
+            self.update(cache, at, |entry, _| {
+                entry.kept = false;
+                entry.doubt();
+            });
         }
     }
 
@@ -60,7 +64,7 @@ impl Shard {
     /// of its time outlives that.
     pub(super) fn keep_place(&mut self, cache: &Cache, at: u32) {
         self.update(cache, at, |entry, _| {
-            (entry.view, entry.reload) = (View::default(), false);
+            (entry.view, entry.reload) = (View::default(), Reload::No);
         });
         self.sieve.insert(&mut self.entries, at);
     }

@@ -14,7 +14,7 @@ impl Shard {
             if !concerns(&entry.row) {
                 continue;
             }
-            entry.reload = true;
+            entry.doubt();
             let hash = cache.hash(&entry.row);
             cache.watches().changed(hash);
             self.remove_clean(cache, hash, at);
