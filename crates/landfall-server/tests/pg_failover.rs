@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use landfall_resp::Value;
 use landfall_sim::chance::Chance;
 use landfall_sim::load::Scene;
 use landfall_sim::proxy::Proxy;
@@ -159,4 +160,97 @@ fn what_a_promoted_replica_lacks_lands_again_once_and_in_order() {
         }
     }
     println!("{}", count.line());
+}
+
+/// A round of one test, over a pair of its own.
+fn with_a_pair(test: &str, work: impl FnOnce(&mut Pair, &mut Round, &Scene) -> Result<()>) {
+    // Part of the test run only: the proof is that of failovers.
+    if proof_time().unwrap().is_some() {
+        return;
+    }
+    if Postgres::find().is_none() {
+        return skipped(test, "this machine has no postgres");
+    }
+    let seed = Chance::fresh_seed().unwrap();
+    let mut tally = Tally::default();
+    let mut pair = Pair::start().unwrap();
+    told(test, seed, begin(&pair, Chance::from_seed(seed)), |round| {
+        let history = round.under_load(|round, scene| {
+            work(&mut pair, round, scene)?;
+            tally.acknowledged += scene.acknowledged();
+            Ok(())
+        })?;
+        round.reckon(&history, &mut tally)
+    });
+    println!("{}", tally.line(test));
+}
+
+/// Leads new connections there, ends those that there are, and waits until something lands.
+fn lead_to(pair: &Pair, postgres: &Postgres, round: &mut Round, scene: &Scene) -> Result<()> {
+    let name = round.server.postgres().context("a PostgreSQL")?.1.to_owned();
+    let before = landed(postgres, &name)?;
+    pair.front.set_target(postgres.address());
+    pair.front.cut_all();
+    round.progress(scene, 100)?;
+    let lands = || landed(postgres, &name).is_ok_and(|now| now > before);
+    ensure!(wait_until(Instant::now() + WITHIN, lands), round.server.said("nothing lands"));
+    Ok(())
+}
+
+#[test]
+fn two_primaries_behind_one_address_in_turns_each_get_all_that_was_acknowledged() {
+    let test = "two_primaries_behind_one_address_in_turns_each_get_all_that_was_acknowledged";
+    with_a_pair(test, |pair, round, scene| {
+        pair.replicate()?;
+        let replica = pair.replica.take().context("just made")?;
+        round.progress(scene, 100)?;
+        pair.link.darken();
+        round.progress(scene, 100)?;
+        // The old primary lives, and takes writes like the new one.
+        replica.promote()?;
+        let old = Arc::clone(&pair.primary);
+        for _ in 0..3 {
+            lead_to(pair, &replica, round, scene)?;
+            lead_to(pair, &old, round, scene)?;
+        }
+        lead_to(pair, &replica, round, scene)?;
+        round.server.set_postgres(Arc::clone(&replica));
+        pair.primary = replica;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_replica_is_told_as_read_only_and_gets_all_once_it_is_promoted() {
+    let test = "a_replica_is_told_as_read_only_and_gets_all_once_it_is_promoted";
+    with_a_pair(test, |pair, round, scene| {
+        pair.replicate()?;
+        let replica = pair.replica.take().context("just made")?;
+        round.progress(scene, 100)?;
+        pair.front.set_target(replica.address());
+        pair.front.cut_all();
+        let told = || {
+            let status = round.server.connect().and_then(|mut client| client.call(&["LANDFALL.STATUS"]));
+            status.is_ok_and(|status| String::from_utf8_lossy(&text_of(&status)).contains("read-only"))
+        };
+        ensure!(wait_until(Instant::now() + WITHIN, told), round.server.said("nobody tells of it"));
+        round.progress(scene, 100)?;
+        replica.promote()?;
+        lead_to(pair, &replica, round, scene)?;
+        round.server.set_postgres(Arc::clone(&replica));
+        pair.primary = replica;
+        Ok(())
+    });
+}
+
+/// All texts of a reply.
+fn text_of(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Bulk(text) | Value::Simple(text) => text.clone(),
+        Value::Array(items) => items.iter().flat_map(text_of).collect(),
+        Value::Map(pairs) => {
+            pairs.iter().flat_map(|(key, value)| [text_of(key), text_of(value)].concat()).collect()
+        }
+        _ => Vec::new(),
+    }
 }

@@ -42,7 +42,8 @@ fn meaning(table: &str, refusal: &Refusal, of_index: impl FnOnce(&str) -> Option
         "40001" | "40P01" | "55P03" | "57014" | "55006" => SinkError::Busy(format!(
             "another session of PostgreSQL is in the way, or a statement took too long ({code})"
         )),
-        "25006" => SinkError::Unavailable(format!(
+        // A replica refuses to begin a transaction that writes as a feature that it lacks.
+        "25006" | "0A000" if code == "25006" || is_ours => SinkError::Unavailable(format!(
             "PostgreSQL is read-only ({code}); is this a replica? Land in the primary"
         )),
         "23505" => {
@@ -150,6 +151,7 @@ mod tests {
             assert_eq!(of(&plain("t", failure(code, false))), expected, "{code}");
         }
         assert_eq!(of(&plain("landfall_lane", failure("42P01", false))), Unusable);
+        assert_eq!(of(&plain("landfall_lane", failure("0A000", false))), Unavailable);
     }
 
     #[test]
