@@ -5,11 +5,13 @@
 //! thread that outlives the work.
 
 mod landfall;
+mod pgbouncer;
 mod postgres;
 mod process;
 mod redis;
 
 pub use landfall::{Landfall, LandfallOptions};
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use process::tail_of;
 pub use redis::{Appendfsync, Redis};

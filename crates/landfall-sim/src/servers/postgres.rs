@@ -231,6 +231,16 @@ impl Postgres {
         format!("postgres://{USER}:{PASSWORD}@{address}/{database}")
     }
 
+    /// What another program of PostgreSQL connects with.
+    pub(super) fn conninfo(&self) -> String {
+        format!("host=127.0.0.1 port={} user={USER} password={PASSWORD}", self.port)
+    }
+
+    /// The user that the server runs as, where it is not the one of this process.
+    pub(super) fn runs_as(&self) -> Result<Option<String>> {
+        Ok(Owner::of_this_process()?.0.map(|owner| owner.name))
+    }
+
     /// Where it listens over TCP.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
@@ -306,7 +316,13 @@ fn folder() -> Result<TempDir> {
 }
 
 /// Who the server runs as: PostgreSQL refuses root.
-struct Owner(Option<(u32, u32)>);
+struct Owner(Option<User>);
+
+struct User {
+    name: String,
+    user: u32,
+    group: u32,
+}
 
 impl Owner {
     fn of_this_process() -> Result<Owner> {
@@ -317,20 +333,20 @@ impl Owner {
         let ids = |name: &str| {
             let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
             let mut parts = line.split(':').skip(2).map_while(|id| id.parse().ok());
-            Some((parts.next()?, parts.next()?))
+            Some(User { name: name.to_owned(), user: parts.next()?, group: parts.next()? })
         };
         let found = ids("postgres").or_else(|| ids("nobody"));
         Ok(Owner(Some(found.context("PostgreSQL refuses root, and there is no user postgres or nobody")?)))
     }
 
     fn give(&self, paths: &[&Path]) -> Result<()> {
-        let Some((user, group)) = self.0 else { return Ok(()) };
-        paths.iter().try_for_each(|path| Ok(chown(path, Some(user), Some(group))?))
+        let Some(User { user, group, .. }) = &self.0 else { return Ok(()) };
+        paths.iter().try_for_each(|path| Ok(chown(path, Some(*user), Some(*group))?))
     }
 
     fn command(&self, program: &str) -> Result<Command> {
         let program = find_program(program).with_context(|| format!("this machine lacks {program}"))?;
-        let Some((user, group)) = self.0 else { return Ok(tools::dying_with_parent(program)) };
+        let Some(User { user, group, .. }) = &self.0 else { return Ok(tools::dying_with_parent(program)) };
         let mut command = tools::command("setpriv")?;
         command.args(["--reuid", &user.to_string(), "--regid", &group.to_string(), "--clear-groups"]);
         // Behind the change of the user, which would take the signal away.
