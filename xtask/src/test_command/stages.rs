@@ -69,6 +69,7 @@ const END_TO_END: &[EndToEnd] = &[
     EndToEnd { target: "full_disk", package: "landfall-server", tools: &["unshare", "mount"] },
     EndToEnd { target: "pg_kills", package: "landfall-server", tools: POSTGRES },
     EndToEnd { target: "pg_failover", package: "landfall-server", tools: POSTGRES },
+    EndToEnd { target: "pg_failures", package: "landfall-server", tools: POSTGRES },
 ];
 
 /// The programs of PostgreSQL that its private servers need.
