@@ -14,6 +14,7 @@ use landfall::error::{LogError, SinkError};
 use landfall::lander::Phase;
 use landfall::lander::notes::{has_database, missing_database};
 use landfall::settings::Settings;
+use signal_hook::consts;
 
 use crate::admin_token;
 use crate::config::{DatabaseUrl, ServerAddress};
@@ -192,7 +193,9 @@ fn open(options: &ServeOptions, env: &Env, shared: &Arc<Shared>) -> Result<(Engi
         // A thread that is gone would let rows wait for ever unseen: better end and recover.
         stop.post(Post::Failed(format!("the thread {thread} panicked; the next start recovers")));
     });
-    Ok(Engine::open(env.clone(), settings.clone(), log, database, on_failure)?)
+    // The front opens the engine anew when it says so.
+    let settings = Settings { compares_tables: true, ..settings.clone() };
+    Ok(Engine::open(env.clone(), settings, log, database, on_failure)?)
 }
 
 /// How long what is pending may land before the tables are read again: nobody is served meanwhile. A held group lands
@@ -241,17 +244,22 @@ fn end_with_parent() -> Result<(), ServeError> {
     })
 }
 
-/// SIGTERM and SIGINT end the server in order; a second one ends it at once, which is as safe as a crash.
+/// SIGTERM and SIGINT end the server in order; a second one ends it at once, which is as safe as a crash. SIGHUP has the
+/// tables read again.
 fn stop_on_signals(shared: &Arc<Shared>) -> Result<(), ServeError> {
     let failed =
         |error: std::io::Error| ServeError { code: 1, sentence: format!("cannot handle signals: {error}") };
-    let mut signals =
-        signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
-            .map_err(failed)?;
+    let mut signals = signal_hook::iterator::Signals::new([consts::SIGTERM, consts::SIGINT, consts::SIGHUP])
+        .map_err(failed)?;
     let shared = shared.clone();
     let work = move || {
-        for (count, _) in signals.forever().enumerate() {
-            if count > 0 {
+        let mut ending = false;
+        for signal in signals.forever() {
+            if signal == consts::SIGHUP {
+                shared.post(Post::Reload);
+                continue;
+            }
+            if std::mem::replace(&mut ending, true) {
                 eprintln!("landfall: ending at once; what has not landed stays in the log");
                 std::process::exit(1);
             }

@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::Place;
 #[cfg(feature = "postgres")]
-use common::{connect, text, texts};
+use common::texts;
+use common::{Place, connect, text};
 #[cfg(feature = "postgres")]
 use landfall_resp::Value;
+use landfall_sim::client::Client;
 #[cfg(feature = "postgres")]
 use landfall_sim::client::{Answer, request};
 #[cfg(feature = "postgres")]
@@ -327,4 +328,79 @@ fn what_a_table_cannot_take_is_refused_before_the_acknowledgement() {
         assert_eq!(texts(&found), expected);
         client.call(&["LANDFALL.EVICT"]).unwrap();
     }
+}
+
+/// Waits until the server knows a table; while it reads the tables again it answers LOADING.
+fn wait_for_table(client: &mut Client, table: &str) {
+    let known = format!("\"{table}\"");
+    common::wait_until("the server knows the table", || {
+        client.call(&["LANDFALL.STATUS"]).is_ok_and(|status| text(&status).contains(&known))
+    });
+}
+
+#[test]
+fn a_new_table_is_noticed_at_the_next_look_without_anybody_telling() {
+    let place = Place::new();
+    let file = Connection::open(place.path().join("app.db")).unwrap();
+    let server = place.serve_with(&["--database", "sqlite:app.db"], &[("LANDFALL_DATABASE_CHECK", "50ms")]);
+    let mut client = connect(&server);
+    client.call(&["SET", "kept", "1"]).unwrap();
+    file.execute_batch("CREATE TABLE page (id INTEGER PRIMARY KEY, n INTEGER)").unwrap();
+    wait_for_table(&mut client, "page");
+    client.call(&["HSET", "page:1", "n", "7"]).unwrap();
+    client.call(&["LANDFALL.FLUSH"]).unwrap();
+    assert_eq!(file.query_row("SELECT n FROM page", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+    assert_eq!(text(&client.call(&["GET", "kept"]).unwrap()), "1");
+}
+
+#[test]
+fn sighup_has_the_tables_read_again() {
+    let place = Place::new();
+    let file = Connection::open(place.path().join("app.db")).unwrap();
+    let server = place.serve_with(&["--database", "sqlite:app.db"], &[("LANDFALL_DATABASE_CHECK", "1h")]);
+    let mut client = connect(&server);
+    file.execute_batch("CREATE TABLE page (id INTEGER PRIMARY KEY, n INTEGER)").unwrap();
+    common::signal(server.pid(), rustix::process::Signal::HUP);
+    wait_for_table(&mut client, "page");
+}
+
+/// The tables change under pending writes: landing reads them again by itself and goes on; what no table takes any more is
+/// parked, and nothing else.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_landing_that_meets_changed_tables_reads_them_again_and_goes_on() {
+    let test = "a_landing_that_meets_changed_tables_reads_them_again_and_goes_on";
+    let Some(postgres) = Postgres::shared_or_skip(test) else { return };
+    let name = postgres.new_database().unwrap();
+    let schema = "CREATE TYPE mood AS ENUM ('good');
+        CREATE TABLE public.page (id int PRIMARY KEY, n int, gone text, mood mood); CREATE TABLE public.old (id int PRIMARY KEY)";
+    postgres.psql(&name, schema).unwrap();
+    let place = Place::new();
+    // No look comes in time: what lands has to notice it.
+    let server =
+        place.serve_with(&["--database", &postgres.url(&name)], &[("LANDFALL_DATABASE_CHECK", "1h")]);
+    let mut client = connect(&server);
+    client.call(&["LANDFALL.PAUSE"]).unwrap();
+    for (key, column, value) in [("page:1", "n", "1"), ("page:2", "gone", "x"), ("page:3", "n", "3")] {
+        client.call(&["HSET", key, column, value]).unwrap();
+    }
+    postgres
+        .psql(
+            &name,
+            "ALTER TABLE public.page DROP COLUMN gone, ADD COLUMN extra int; ALTER TYPE mood ADD VALUE 'fine'; \
+             CREATE TABLE public.new (id int PRIMARY KEY, n int); DROP TABLE public.old",
+        )
+        .unwrap();
+    assert!(client.call(&["HSET", "page:1", "mood", "fine"]).is_err());
+    client.call(&["LANDFALL.RESUME"]).unwrap();
+    wait_for_table(&mut client, "new");
+    client.call(&["HSET", "page:1", "mood", "fine", "extra", "5"]).unwrap();
+    client.call(&["HSET", "new:1", "n", "2"]).unwrap();
+    common::wait_until("all that a table takes has landed, and the rest is parked", || {
+        let landed = "SELECT string_agg(id || coalesce(mood::text, '') || coalesce(extra::text, ''), ',' ORDER BY id) \
+            || (SELECT n FROM public.new) FROM public.page WHERE n IS NOT NULL";
+        let letters = "SELECT string_agg(class, ',') FROM landfall.landfall_dead_letter";
+        postgres.psql(&name, landed).unwrap() == "1fine5,32"
+            && postgres.psql(&name, letters).unwrap() == "schema"
+    });
 }

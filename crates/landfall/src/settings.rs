@@ -66,6 +66,9 @@ pub struct Settings {
     pub retained_bytes_max: u64,
     /// How often the database is looked at while nothing lands. 5 s: a failover is noticed before people ask.
     pub database_check: Duration,
+    /// Whether changed tables are noticed at each look at the database, and when a landing meets them. A server then opens
+    /// the engine anew ([`Engine::on_outdated`](crate::engine::Engine::on_outdated)); false where nobody does.
+    pub compares_tables: bool,
     /// So often is a landing refused before its rows are looked at one by one and the guilty ones are parked as dead
     /// letters. 5: a second or so, in which another program may bring what is missing.
     pub refusals_max: u32,
@@ -131,6 +134,7 @@ impl Settings {
             retention_bytes: 256 << 20,
             retained_bytes_max: 4 << 30,
             database_check: Duration::from_secs(5),
+            compares_tables: false,
             memory_bytes_max: 1 << 30,
             lanes: 4,
             ttl: Duration::from_secs(3600),

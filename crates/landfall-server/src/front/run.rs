@@ -155,7 +155,8 @@ impl Front {
                 }
                 Post::Landed => {}
                 Post::Secured(stream, peer) => self.welcome_secured(stream, peer),
-                Post::Outdated => self.open_anew(),
+                Post::Outdated => self.open_anew(false),
+                Post::Reload => self.open_anew(true),
                 Post::Loaded(who, outcome) => self.loaded(who, outcome),
                 Post::Reply(who, reply) => {
                     if let Some(connection) = self.parked(who) {

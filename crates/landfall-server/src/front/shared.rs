@@ -28,8 +28,10 @@ pub enum Post {
     Reloaded(Arc<Engine>),
     /// A client has made its TLS handshake.
     Secured(Box<TlsStream>, Peer),
-    /// An engine that was opened without the database does not fit what was found there.
+    /// The tables are not those of the engine any more.
     Outdated,
+    /// Somebody wants the tables read again.
+    Reload,
     /// The server should end.
     Stop,
     /// The server has to end, and not as if it had been asked to.

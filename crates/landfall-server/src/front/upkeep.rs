@@ -45,8 +45,8 @@ impl Upkeep {
 
 impl Front {
     /// Has the engine opened anew, unless it was already: an older one may have asked for it again and again.
-    pub(super) fn open_anew(&mut self) {
-        let Some(engine) = self.engine.take_if(|engine| engine.is_outdated()) else { return };
+    pub(super) fn open_anew(&mut self, asked: bool) {
+        let Some(engine) = self.engine.take_if(|engine| asked || engine.is_outdated()) else { return };
         // What this turn has written is answered at its end, when this engine is no longer here. If that cannot be
         // promised, the lander asks again, or the end of the turn ends the server.
         match engine.commit() {

@@ -107,7 +107,7 @@ impl Core {
             )
         });
         let outdated = self.progress.is_outdated().then(|| {
-            "the database was away at the start, and its tables have changed since they were last seen; close and open again to use them as they are now".to_owned()
+            "the tables of the database have changed since they were last seen; close and open again to use them as they are now".to_owned()
         });
         doubtful.into_iter().chain(outdated).chain(self.share_warning()).collect()
     }

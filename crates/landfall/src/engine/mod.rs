@@ -163,13 +163,14 @@ impl Engine {
         self.core.progress.subscribe(wake);
     }
 
-    /// Has `reopen` called when this engine, which was opened without the database, turns out to be outdated: the tables
-    /// changed, or the database is ahead of the log. Nothing lands before it is closed and opened anew.
+    /// Has `reopen` called when this engine turns out to be outdated: it was opened without the database, whose tables changed
+    /// or which is ahead of the log; then nothing lands before it is closed and opened anew. Or the tables changed under it
+    /// ([`Settings::compares_tables`](crate::Settings)).
     pub fn on_outdated(&self, reopen: Arc<dyn Fn() + Send + Sync>) {
         self.core.progress.on_outdated(reopen);
     }
 
-    /// Whether the database was found to be other than this engine, which was opened without it, knew it.
+    /// Whether the database was found to be other than this engine knew it.
     pub fn is_outdated(&self) -> bool {
         self.core.progress.is_outdated()
     }

@@ -309,6 +309,7 @@ fn lander_settings(settings: &Settings) -> LanderSettings {
         flush_count_changes: settings.flush_count,
         throttle_at_changes: settings.throttle_at,
         check_ms: settings.database_check.as_millis() as u64,
+        compares_tables: settings.compares_tables,
         refusals_max: settings.refusals_max,
         hold_share_percent: settings.hold_share_percent,
         hold_rows_min: settings.hold_rows_min,

@@ -262,7 +262,10 @@ impl Lander {
             }
             Failure::Landing { error, groups, records, isolated } => {
                 self.progress.counters.failure(&error);
-                self.mend(&error, &groups, records, isolated);
+                match self.met_changed_tables(&error) {
+                    Err(Failure::Connection(newer)) => self.reconnect(&newer, &groups),
+                    _ => self.mend(&error, &groups, records, isolated),
+                }
             }
             Failure::Hold { groups, what } => {
                 self.attempt = None;

@@ -29,6 +29,9 @@ pub struct LanderSettings {
     pub backoff_ms_max: u64,
     /// How often the database is looked at while nothing lands. 0: never.
     pub check_ms: u64,
+    /// Whether the tables are compared at each look, and when a landing meets a table or a column that is not there any more.
+    /// Only where somebody opens the engine anew then.
+    pub compares_tables: bool,
     /// How often a landing is refused before its rows are looked at one by one. 5: about a second and a half of
     /// waits, in which another program may bring what is missing.
     pub refusals_max: u32,
@@ -57,6 +60,7 @@ impl Default for LanderSettings {
             backoff_ms_min: 100,
             backoff_ms_max: 30_000,
             check_ms: 0,
+            compares_tables: false,
             refusals_max: 5,
             hold_share_percent: 50,
             hold_rows_min: 100,

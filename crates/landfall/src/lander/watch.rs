@@ -7,7 +7,9 @@ use super::Lander;
 use super::pass::Failure;
 use super::retry::Mark;
 use crate::env::planted::{Bug, planted};
-use crate::model::LaneId;
+use crate::error::SinkError;
+use crate::model::{LaneId, catalogue_note};
+use crate::sink::is_of_schema;
 
 impl Lander {
     /// When the next look is due; never, when they are switched off.
@@ -53,7 +55,32 @@ impl Lander {
             }
         }
         self.send_incidents();
-        Ok(())
+        self.compare_tables()
+    }
+
+    /// Asks whether the tables are still those that changes were checked against. If they are not, the engine is opened anew
+    /// and this one need not land any more.
+    fn compare_tables(&self) -> Result<(), Failure> {
+        if !self.settings.compares_tables {
+            return Ok(());
+        }
+        let found = self.database.catalogue().map_err(Failure::Connection)?;
+        let is_same = catalogue_note::written(&found) == catalogue_note::written(&self.context.catalogue);
+        if is_same || !self.progress.set_outdated() {
+            return Ok(());
+        }
+        Err(Failure::Connection(SinkError::Unavailable(
+            "the tables have changed and are read again before anything more lands".into(),
+        )))
+    }
+
+    /// After a landing was refused for want of a table or a column: whether the tables have changed. If they have not, the
+    /// refusal stands, and nobody reads them again and again.
+    pub(super) fn met_changed_tables(&self, error: &SinkError) -> Result<(), Failure> {
+        match error {
+            SinkError::Refused { reason, .. } if is_of_schema(reason) => self.compare_tables(),
+            _ => Ok(()),
+        }
     }
 
     /// Tells the database of incidents that it does not have yet. They are kept beside the log until it took them.

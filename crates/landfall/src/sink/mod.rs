@@ -62,6 +62,8 @@ pub mod protocol;
 pub mod sqlite;
 mod stored;
 
+pub(crate) use parts::is_of_schema;
+
 #[cfg(test)]
 mod conformance;
 

@@ -153,6 +153,11 @@ pub(crate) fn class_of(words: &str) -> &'static str {
     known.map_or("value", |(_, class)| class)
 }
 
+/// Whether a refusal is for want of a table or a column.
+pub(crate) fn is_of_schema(words: &str) -> bool {
+    matches!(class_of(words), "schema" | Reason::NO_TABLE)
+}
+
 /// The column that a change names.
 pub(crate) fn column<'t>(table: &'t Table, name: &Name) -> Result<(usize, &'t Column), SinkError> {
     let found = std::str::from_utf8(name.as_bytes()).ok().and_then(|name| table.column_index(name));

@@ -27,8 +27,8 @@ impl Progress {
         self.meeting.joined.store(true, Ordering::Release);
     }
 
-    /// Whether the engine was opened without the database, which was then found to be other than it was known: its tables
-    /// changed, or it is ahead of the log.
+    /// Whether the database was found to be other than the engine knew it: its tables changed, or it is ahead of a log that was
+    /// opened without it.
     pub fn is_outdated(&self) -> bool {
         self.meeting.outdated.load(Ordering::Acquire)
     }
