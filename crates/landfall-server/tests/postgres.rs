@@ -253,3 +253,63 @@ fn what_cannot_be_had_is_said_before_anything_is_made() {
         assert!(!ended.err.contains("secret") && !ended.out.contains("secret"), "{ended:?}");
     }
 }
+
+/// Seats of flights, of which one is taken.
+const SEATS: &str = "CREATE TABLE flight (id int PRIMARY KEY, no text);
+    CREATE TABLE seat (id int PRIMARY KEY, flight int NOT NULL REFERENCES flight, place text,
+      paid numeric(6,2) CHECK (paid < 1000), UNIQUE (flight, place));";
+
+// shows: S5
+#[test]
+fn a_person_reads_edits_retries_and_drops_what_postgresql_refused() {
+    let test = "a_person_reads_edits_retries_and_drops_what_postgresql_refused";
+    let Some(postgres) = Postgres::shared_or_skip(test) else { return };
+    let name = postgres.new_database().unwrap();
+    postgres.psql(&name, SEATS).unwrap();
+    let place = Place::new();
+    place.write("landfall.toml", "refusals-max = 2\n");
+    let server = place.serve(&["--database", &postgres.url(&name)]);
+    let list = || {
+        let ended = server.run(&["dead-letters", "list", "--json"]);
+        let listed: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        listed["letters"].as_array().unwrap().clone()
+    };
+    server.cli(&["HSET", "flight:1", "no", "AM1"]);
+    for (seat, at, paid) in [("seat:1", "1A", "10"), ("seat:2", "1A", "20.50"), ("seat:3", "1B", "30")] {
+        server.cli(&["HSET", seat, "flight", "1", "place", at, "paid", paid]);
+    }
+    server.cli(&["HSET", "seat:4", "flight", "9", "place", "1C", "paid", "1"]);
+    server.cli(&["HSET", "seat:5", "flight", "1", "place", "1D", "paid", "2000"]);
+    server.cli(&["LANDFALL.FLUSH"]);
+    let seats = || postgres.psql(&name, "SELECT string_agg(id || place, ' ' ORDER BY id) FROM seat").unwrap();
+    assert_eq!(seats(), "11A 31B");
+    // What kind, SQLSTATE and constraint.
+    let letters = list();
+    let reasons: Vec<_> = letters.iter().map(|letter| (&letter["key"], &letter["reason"])).collect();
+    for (key, reason) in [
+        ("seat:2", "UNIQUE constraint failed: seat.flight, seat.place (23505, seat_flight_place_key)"),
+        ("seat:4", "FOREIGN KEY constraint failed (23503, seat_flight_fkey)"),
+        ("seat:5", "CHECK constraint failed: seat_paid_check (23514)"),
+    ] {
+        assert!(reasons.contains(&(&key.into(), &reason.into())), "{key}: {reasons:?}");
+    }
+    assert_eq!(letters.len(), 3);
+    let id = |key: &str| {
+        list().iter().find(|letter| letter["key"] == key).map(|letter| letter["id"].to_string()).unwrap()
+    };
+    // The whole row.
+    let shown = server.run(&["dead-letters", "show", &id("seat:2")]).out;
+    for part in ["seat:2", "flight = 1", "place = 1A", "paid = 20.5"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(server.run(&["dead-letters", "edit", &id("seat:2"), "place", "7F"]).code, Some(0));
+    postgres.psql(&name, "INSERT INTO flight VALUES (9, 'AM9')").unwrap();
+    assert_eq!(server.run(&["dead-letters", "retry", &id("seat:4")]).code, Some(0));
+    assert_eq!(seats(), "11A 27F 31B 41C");
+    let last = id("seat:5");
+    assert_eq!(server.run(&["dead-letters", "drop", &last, "--confirm"]).code, Some(0));
+    assert_eq!(list().len(), 0);
+    assert_eq!(postgres.psql(&name, "SELECT count(*) FROM landfall.landfall_dead_letter").unwrap(), "0");
+    common::wait_until("the row is the database's", || server.cli(&["EXISTS", "seat:5"]) == "0");
+    assert!(!server.said().contains("1A") && !server.said().contains("2000"), "{}", server.said());
+}

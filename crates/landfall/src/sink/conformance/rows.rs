@@ -33,7 +33,7 @@ pub(crate) fn a_refused_row_leaves_rows_and_watermark_as_they_were(database: &dy
         booking(2, "12A"),
     ]));
     assert_eq!(table, "booking");
-    assert_eq!(reason, "UNIQUE constraint failed: booking.flight_id, booking.seat");
+    assert!(reason.starts_with("UNIQUE constraint failed: booking.flight_id, booking.seat"), "{reason}");
     assert_eq!(owner.cell(&row("booking", 1), "price"), "99.50");
     assert_eq!(owner.load(&RowKey::of_key(b"k")), None);
     owner.land(vec![booking(2, "12B")]).unwrap();
@@ -44,12 +44,13 @@ pub(crate) fn constraints_refuse_with_the_table(database: &dyn Database) {
     let mut owner = Owner::new(database);
     owner.land(vec![airline(3, "AM"), flight(115)]).unwrap();
     let orphan = op(&row("booking", 1), put(&[("flight_id", Value::Int(9)), ("price", decimal("1.00"))]));
-    assert_eq!(refusal(owner.land(vec![orphan])), ("booking".into(), "FOREIGN KEY constraint failed".into()));
+    let (table, reason) = refusal(owner.land(vec![orphan]));
+    assert!(table == "booking" && reason.starts_with("FOREIGN KEY constraint failed"), "{table}: {reason}");
     let bare = op(&row("flight", 7), put(&[("airline_id", Value::Int(3)), ("flightno", "AM1".into())]));
     let reason = refusal(owner.land(vec![bare])).1;
-    assert_eq!(reason, "NOT NULL constraint failed: flight.departure");
+    assert!(reason.starts_with("NOT NULL constraint failed: flight.departure"), "{reason}");
     let parent = op(&row("airline", 3), Change::Delete);
-    assert_eq!(refusal(owner.land(vec![parent])).1, "FOREIGN KEY constraint failed");
+    assert!(refusal(owner.land(vec![parent])).1.starts_with("FOREIGN KEY constraint failed"));
     for (change, part) in [
         (put(&[("views", Value::from("x"))]), "views"),
         (put(&[("title", Value::from("x".repeat(51).as_str()))]), "title"),
@@ -124,10 +125,8 @@ pub(crate) fn a_replace_forgets_the_other_columns_and_never_cascades(database: &
     assert_eq!(owner.cell(&row("meal", 115), "dish"), "soup");
     owner.change(&row("flight", 116), replace(&whole)).unwrap();
     assert_eq!(owner.cell(&row("flight", 116), "flightno"), "AM1");
-    assert_eq!(
-        refusal(owner.change(&row("flight", 115), replace(&whole[..1]))).1,
-        "NOT NULL constraint failed: flight.departure"
-    );
+    let reason = refusal(owner.change(&row("flight", 115), replace(&whole[..1]))).1;
+    assert!(reason.starts_with("NOT NULL constraint failed: flight.departure"), "{reason}");
     owner.change(&row("flight", 115), Change::Delete).unwrap();
     assert_eq!(owner.cell(&row("meal", 115), "dish"), "absent");
 }

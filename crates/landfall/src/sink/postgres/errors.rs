@@ -48,12 +48,12 @@ fn meaning(table: &str, refusal: &Refusal, of_index: impl FnOnce(&str) -> Option
         )),
         "23505" => {
             let columns = of_index(constraint).unwrap_or_else(|| format!("index {constraint}"));
-            refused(table, format!("UNIQUE constraint failed: {columns}"))
+            refused(table, format!("UNIQUE constraint failed: {columns} ({code}, {constraint})"))
         }
-        "23503" => refused(table, "FOREIGN KEY constraint failed"),
-        "23502" => refused(table, format!("NOT NULL constraint failed: {table}.{}", refusal.column)),
-        "23514" => refused(table, format!("CHECK constraint failed: {constraint}")),
-        "23P01" => refused(table, format!("UNIQUE constraint failed: the exclusion {constraint}")),
+        "23503" => refused(table, format!("FOREIGN KEY constraint failed ({code}, {constraint})")),
+        "23502" => refused(table, format!("NOT NULL constraint failed: {table}.{} ({code})", refusal.column)),
+        "23514" => refused(table, format!("CHECK constraint failed: {constraint} ({code})")),
+        "23P01" => refused(table, format!("UNIQUE constraint failed: the exclusion {constraint} ({code})")),
         "42P01" | "42703" | "3F000" | "42883" if is_ours => SinkError::Unusable(format!(
             "Landfall's own tables are missing or changed ({code}); run `landfall setup` for this database"
         )),

@@ -127,7 +127,10 @@ fn a_deferred_constraint_is_told_by_its_row_and_not_by_the_commit() {
     };
     let mut owner = Owner::new(&fixture);
     let (table, reason) = refusal(owner.land(vec![op(&row("down", 1), put(&[("up", Value::Int(9))]))]));
-    assert_eq!((table.as_str(), reason.as_str()), ("down", "FOREIGN KEY constraint failed"));
+    assert_eq!(
+        (table.as_str(), reason.as_str()),
+        ("down", "FOREIGN KEY constraint failed (23503, down_up_fkey)")
+    );
     owner
         .land(vec![op(&row("up", 9), put(&[])), op(&row("down", 1), put(&[("up", Value::Int(9))]))])
         .unwrap();
@@ -145,7 +148,10 @@ fn a_freed_value_is_taken_in_the_same_batch() {
     let moved: Vec<LandingOp> = (0..20).rev().map(|id| sit(id, &format!("{}", id + 1))).collect();
     owner.land(moved).unwrap();
     assert_eq!(fixture.psql("SELECT string_agg(place, ',' ORDER BY id) FROM seat WHERE id < 3"), "1,2,3");
-    assert_eq!(refusal(owner.land(vec![sit(0, "2")])).1, "UNIQUE constraint failed: seat.place");
+    assert_eq!(
+        refusal(owner.land(vec![sit(0, "2")])).1,
+        "UNIQUE constraint failed: seat.place (23505, seat_place_key)"
+    );
 }
 
 #[test]
