@@ -209,7 +209,10 @@ mod tests {
             ("postgres://me:secret@%2Frun%2Fpg", "postgres://me@/me?host=/run/pg&port=5432"),
             ("postgres://me@db.example:6/app?sslmode=disable", "postgres://me@db.example:6/app"),
             ("postgres://me@a:6,[::2],c/app?sslmode=disable", "postgres://me@a:6,[::2]:5432,c:5432/app"),
-            ("postgres:///?user=me&password=secret&host=a,b&port=7", "postgres://me@a:7,b:7/me"),
+            (
+                "postgres:///?user=me&password=secret&host=a,b&port=7&sslmode=disable",
+                "postgres://me@a:7,b:7/me",
+            ),
         ] {
             let settings = PostgresSettings::parse(url).unwrap();
             assert_eq!(settings.to_string(), shown, "{url}");
@@ -248,7 +251,7 @@ mod tests {
 
     #[test]
     fn each_of_several_servers_has_its_own_password() {
-        let mut settings = PostgresSettings::parse("postgres://me@a,b:6/app").unwrap();
+        let mut settings = PostgresSettings::parse("postgres://me@a,b:6/app?sslmode=disable").unwrap();
         settings.take_passwords("b:6:*:*:second\na:*:*:*:first");
         assert_eq!((settings.password_at(0), settings.password_at(1)), (Some("first"), Some("second")));
     }
