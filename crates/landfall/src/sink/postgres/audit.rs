@@ -39,7 +39,7 @@ impl Audit {
         wire: &mut Wire,
         mapped: &Mapped,
         keys: &[&[Value]],
-        (changes, columns): (&[Step], &[&str]),
+        (changes, columns): (&[Step], &[usize]),
         time_ms: u64,
     ) -> Result<(), SinkError> {
         let keys = keys.iter().map(|key| mapped.key_cells(key)).collect::<Result<Vec<_>, _>>()?;
@@ -70,10 +70,9 @@ impl Audit {
         }
         let columns: Vec<_> = self.cells.iter().map(|(at, _)| *at).collect();
         let given: Vec<_> = columns.iter().map(|&at| (at, false)).collect();
-        let sql = format!("{} ORDER BY i.n", self.log.insert(&columns, &given));
-        let names: Vec<_> = columns.iter().map(|&at| &*self.log.table.columns[at].name).collect();
+        let sql = format!("{} ORDER BY i.n", self.log.insert(&columns, &self.log.input(&given)));
         let inserted = wire.run(&[Step::new(sql, arrays(records))]);
-        inserted.map(|_| ()).map_err(|failure| self.log.failed(failure, &names))
+        inserted.map(|_| ()).map_err(|failure| self.log.failed(failure, &columns))
     }
 }
 

@@ -4,26 +4,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::errors::plain;
 use super::text::{self, array, hex, number};
-use super::wire::{Answer, Cell, Step, Wire};
+use super::wire::{Answer, Cell, Step};
 use crate::error::SinkError;
 use crate::model::{Change, EntryId, LaneId, Name, Op, Upsert, Value};
 use crate::sink::parts::{self, Part};
 use crate::sink::{KeyKind, StoredKey};
 
-const TABLE: &str = "landfall_key";
+pub(super) const TABLE: &str = "landfall_key";
 
 /// A change of a key.
 pub(super) type KeyOp<'l> = (LaneId, &'l [u8], &'l Change);
 
-fn run(wire: &mut Wire, steps: &[Step]) -> Result<Vec<Answer>, SinkError> {
-    wire.run(steps).map_err(|failure| plain(TABLE, failure))
-}
-
 /// What is stored now, of the keys that are added to.
 #[derive(Default)]
-struct Stored {
+pub(super) struct Stored {
     strings: HashMap<Vec<u8>, Vec<u8>>,
     fields: HashMap<(Vec<u8>, Vec<u8>), Vec<u8>>,
 }
@@ -47,9 +42,8 @@ struct Batch {
     trimmed: [Vec<Cell>; 2],
 }
 
-/// Lands changes of keys, each of another key.
-pub(super) fn change(wire: &mut Wire, ops: &[KeyOp<'_>]) -> Result<(), SinkError> {
-    let stored = stored(wire, ops)?;
+/// What lands changes of keys, each of another key; `stored` is what [`added`] asks for.
+pub(super) fn change(ops: &[KeyOp<'_>], stored: &Stored) -> Result<Vec<Step>, SinkError> {
     let mut batch = Batch::default();
     for (lane, key, change) in ops {
         match change {
@@ -57,26 +51,21 @@ pub(super) fn change(wire: &mut Wire, ops: &[KeyOp<'_>]) -> Result<(), SinkError
                 batch.emptied.push(Some(hex(key)));
                 batch.deleted.push(Some(hex(key)));
             }
-            Change::Upsert(upsert) => batch.upsert(*lane, key, upsert, &stored)?,
+            Change::Upsert(upsert) => batch.upsert(*lane, key, upsert, stored)?,
         }
     }
-    let steps = batch.steps();
-    if steps.is_empty() { Ok(()) } else { run(wire, &steps).map(|_| ()) }
+    Ok(batch.steps())
 }
 
-/// Lands a clear.
-pub(super) fn clear(wire: &mut Wire) -> Result<(), SinkError> {
-    let steps = [
-        "DELETE FROM landfall.landfall_hash_field",
-        "DELETE FROM landfall.landfall_stream_entry",
-        "DELETE FROM landfall.landfall_key",
-    ]
-    .map(Step::bare);
-    run(wire, &steps).map(|_| ())
+/// What lands a clear.
+pub(super) fn clear() -> Vec<Step> {
+    let tables = ["landfall_hash_field", "landfall_stream_entry", "landfall_key"];
+    tables.map(|table| Step::bare(format!("DELETE FROM landfall.{table}"))).into()
 }
 
-/// Reads what is added to. Nobody else writes these keys: the lane's row is ours until the transaction ends.
-fn stored(wire: &mut Wire, ops: &[KeyOp<'_>]) -> Result<Stored, SinkError> {
+/// What asks for the keys that are added to, if there are any. Nobody else writes these keys: the lane's row is ours until
+/// the transaction ends.
+pub(super) fn added(ops: &[KeyOp<'_>]) -> Option<[Step; 2]> {
     let is_added = |change: &Change| match change {
         Change::Upsert(upsert) => {
             !upsert.replace && upsert.columns.iter().any(|(_, op)| matches!(op, Op::Add(_)))
@@ -85,33 +74,36 @@ fn stored(wire: &mut Wire, ops: &[KeyOp<'_>]) -> Result<Stored, SinkError> {
     };
     let keys: Vec<Cell> =
         ops.iter().filter(|(_, _, change)| is_added(change)).map(|(_, key, _)| Some(hex(key))).collect();
-    let mut stored = Stored::default();
     if keys.is_empty() {
-        return Ok(stored);
+        return None;
     }
     let keys = array(&keys);
-    let of = |sql: &'static str| Step::new(sql, vec![keys.clone()]);
-    let answers = run(
-        wire,
-        &[
-            of(
-                "SELECT key, value FROM landfall.landfall_key WHERE value IS NOT NULL AND landfall.indexed(key) \
-                IN (SELECT landfall.indexed(k) FROM unnest($1::bytea[]) AS k)",
-            ),
-            of("SELECT key, field, value FROM landfall.landfall_hash_field WHERE landfall.indexed(key) \
-                IN (SELECT landfall.indexed(k) FROM unnest($1::bytea[]) AS k)"),
-        ],
-    )?;
-    let cell = |row: &[Cell], at: usize| text::bytes(row.get(at)).unwrap_or_default();
-    for (is_string, answer) in [true, false].into_iter().zip(&answers) {
-        for row in &answer.rows {
-            match is_string {
-                true => stored.strings.insert(cell(row, 0), cell(row, 1)),
-                false => stored.fields.insert((cell(row, 0), cell(row, 1)), cell(row, 2)),
-            };
+    Some(
+        [
+            "SELECT key, value FROM landfall.landfall_key WHERE value IS NOT NULL AND landfall.indexed(key) \
+             IN (SELECT landfall.indexed(k) FROM unnest($1::bytea[]) AS k)",
+            "SELECT key, field, value FROM landfall.landfall_hash_field WHERE landfall.indexed(key) \
+             IN (SELECT landfall.indexed(k) FROM unnest($1::bytea[]) AS k)",
+        ]
+        .map(|sql| Step::new(sql, vec![keys.clone()])),
+    )
+}
+
+impl Stored {
+    /// From the answers to [`added`].
+    pub(super) fn read(answers: &[Answer]) -> Stored {
+        let mut stored = Stored::default();
+        let cell = |row: &[Cell], at: usize| text::bytes(row.get(at)).unwrap_or_default();
+        for (is_string, answer) in [true, false].into_iter().zip(answers) {
+            for row in &answer.rows {
+                match is_string {
+                    true => stored.strings.insert(cell(row, 0), cell(row, 1)),
+                    false => stored.fields.insert((cell(row, 0), cell(row, 1)), cell(row, 2)),
+                };
+            }
         }
+        stored
     }
-    Ok(stored)
 }
 
 impl Batch {

@@ -1,18 +1,23 @@
 //! Lands a batch in one transaction: the lanes' compare-and-set first, then the rows, then COMMIT.
 //! After any error nothing more runs in the transaction: it is rolled back before the error is returned.
+//!
+//! A landing is three flights: BEGIN, whose answer tells which transaction it is; all that it writes, which goes out without
+//! waiting, and of which the server stops by itself at the first statement that fails, the compare-and-set included; and
+//! COMMIT, which goes out only when every answer has come and every lane's row was changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::audit::Audit;
 use super::frame::{self, Purpose};
+use super::key_value::Stored;
 use super::mapped::Mapped;
 use super::plan::{self, Work};
-use super::wire::{Step, Wire};
+use super::wire::{Failure, Step, Wire};
 use super::{PostgresDatabase, errors, incidents, key_value, lanes, letters};
 use crate::env::failpoint::reach;
 use crate::error::SinkError;
-use crate::model::{Incident, LaneId, LaneRow, Letter, Owner, Value, Watermark};
+use crate::model::{Incident, LaneId, LaneRow, Letter, Name, Owner, Value, Watermark};
 use crate::sink::isolate::isolate;
 use crate::sink::parts::{class_of, no_such_table};
 use crate::sink::{
@@ -58,7 +63,10 @@ impl PostgresSink {
             None => Writer::new(self.database.connect_again(self.identity)?),
         };
         let session = frame::open(&mut writer.wire, purpose, &self.database.settings)?;
-        let worked = work(&mut writer, &self.context);
+        let worked = work(&mut writer, &self.context).and_then(|done| {
+            writer.settle()?;
+            Ok(done)
+        });
         match worked {
             Ok(done) if end == End::Commit => {
                 // Whatever COMMIT answers, the connection is used again only if it answered well.
@@ -81,6 +89,7 @@ impl PostgresSink {
                         )
                     }
                 };
+                writer.abandon();
                 // A dropped connection rolls back as well; but who answers has let go of its locks for sure.
                 match frame::roll_back(&mut writer.wire) {
                     true if is_sound => self.writer = Some(writer),
@@ -156,8 +165,9 @@ impl Sink for PostgresSink {
     fn isolate(&mut self, landing: &Landing) -> Result<Vec<RefusedOp>, SinkError> {
         self.within((Purpose::Landing, End::Rollback), lane_table, |writer, context| {
             for step in &landing.lanes {
-                lanes::advance(&mut writer.wire, landing, step)?;
+                writer.queue(&Asked::Lane(step.lane), &[lanes::advance(landing, step)])?;
             }
+            writer.settle()?;
             let attempt = |_, op: &LandingOp| writer.attempt(context, landing, op);
             isolate(&landing.ops, attempt, class_of)
         })
@@ -177,7 +187,7 @@ struct Statements<'s> {
 
 impl protocol::Statements<&Work<'_>> for Statements<'_> {
     fn advance(&mut self, step: &LaneStep) -> Result<(), SinkError> {
-        lanes::advance(&mut self.writer.wire, self.landing, step)
+        self.writer.queue(&Asked::Lane(step.lane), &[lanes::advance(self.landing, step)])
     }
 
     fn write(&mut self, work: &Work<'_>) -> Result<(), SinkError> {
@@ -185,7 +195,7 @@ impl protocol::Statements<&Work<'_>> for Statements<'_> {
     }
 
     fn letter(&mut self, step: &LetterStep) -> Result<(), SinkError> {
-        letters::write(&mut self.writer.wire, step)
+        self.writer.queue(&Asked::Own(letters::TABLE), &letters::written(step))
     }
 }
 
@@ -193,11 +203,35 @@ struct Writer {
     wire: Wire,
     tables: HashMap<String, Arc<Mapped>>,
     audits: HashMap<String, Arc<Audit>>,
+    /// What the queued statements are for, one by one.
+    asked: Vec<Asked>,
+}
+
+/// What a statement is for: how its answer is understood, and what its failure means.
+#[derive(Clone)]
+enum Asked {
+    Frame,
+    Lane(LaneId),
+    /// One of Landfall's own tables.
+    Own(&'static str),
+    /// A user's table, and the columns that are set.
+    Rows(Arc<Mapped>, Arc<[usize]>),
+}
+
+impl Asked {
+    fn failed(&self, failure: Failure) -> SinkError {
+        match self {
+            Asked::Frame => errors::plain("landfall_lane", failure),
+            Asked::Lane(lane) => lanes::not_moved(*lane, failure),
+            Asked::Own(table) => errors::plain(table, failure),
+            Asked::Rows(mapped, columns) => mapped.failed(failure, columns),
+        }
+    }
 }
 
 impl Writer {
     fn new(wire: Wire) -> Writer {
-        Writer { wire, tables: HashMap::new(), audits: HashMap::new() }
+        Writer { wire, tables: HashMap::new(), audits: HashMap::new(), asked: Vec::new() }
     }
 
     fn forget_tables(&mut self) {
@@ -205,9 +239,45 @@ impl Writer {
         self.audits.clear();
     }
 
+    /// Queues statements; [`settle`](Writer::settle) tells what became of them.
+    fn queue(&mut self, asked: &Asked, steps: &[Step]) -> Result<(), SinkError> {
+        self.asked.extend(steps.iter().map(|_| asked.clone()));
+        self.wire.queue(steps).map_err(|failure| asked.failed(failure))
+    }
+
+    /// Waits for all that is queued. The first failure counts; before it every lane must have moved.
+    fn settle(&mut self) -> Result<(), SinkError> {
+        if self.asked.is_empty() {
+            return Ok(());
+        }
+        let asked = std::mem::take(&mut self.asked);
+        let (answers, failure) = self.wire.exchange();
+        for (asked, answer) in asked.iter().zip(&answers) {
+            if let Asked::Lane(lane) = asked {
+                lanes::has_moved(*lane, answer)?;
+            }
+        }
+        match failure {
+            Some(failure) => Err(asked.get(answers.len()).unwrap_or(&Asked::Frame).failed(failure)),
+            None => Ok(()),
+        }
+    }
+
+    /// The connection, with nothing queued.
+    fn settled(&mut self) -> Result<&mut Wire, SinkError> {
+        self.settle()?;
+        Ok(&mut self.wire)
+    }
+
+    /// Lets go of what is queued.
+    fn abandon(&mut self) {
+        self.asked.clear();
+        self.wire.abandon();
+    }
+
     fn run(&mut self, sql: &'static str) -> Result<(), SinkError> {
-        let answers = self.wire.run(&[Step::bare(sql)]);
-        answers.map(|_| ()).map_err(|failure| errors::plain("landfall_lane", failure))
+        self.queue(&Asked::Frame, &[Step::bare(sql)])?;
+        self.settle()
     }
 
     /// Writes one operation, or nothing of it when it is refused.
@@ -219,9 +289,10 @@ impl Writer {
     ) -> Result<(), SinkError> {
         self.run("SAVEPOINT landfall_op")?;
         let written = plan::alone(op).and_then(|work| self.write(context, &work, true, landing.time_ms));
-        match written {
+        match written.and_then(|()| self.settle()) {
             Ok(()) => self.run("RELEASE landfall_op"),
             Err(refusal @ SinkError::Refused { .. }) => {
+                self.abandon();
                 self.run("ROLLBACK TO landfall_op")?;
                 self.run("RELEASE landfall_op")?;
                 Err(refusal)
@@ -238,8 +309,8 @@ impl Writer {
         time_ms: u64,
     ) -> Result<(), SinkError> {
         match work {
-            Work::Clear => key_value::clear(&mut self.wire),
-            Work::Keys(ops) => key_value::change(&mut self.wire, ops),
+            Work::Clear => self.queue(&Asked::Own(key_value::TABLE), &key_value::clear()),
+            Work::Keys(ops) => self.keys(ops),
             Work::Delete { table, keys } => {
                 let mapped = self.mapped(context, table)?;
                 let keyed: Vec<&[Value]> = keys.iter().map(Vec::as_slice).collect();
@@ -252,27 +323,56 @@ impl Writer {
                 let keyed: Vec<&[Value]> = rows.iter().map(|(key, _)| key.as_slice()).collect();
                 self.rows(context, &mapped, &keyed, (&steps, &columns), time_ms)
             }
-            Work::Append { table, rows } => {
-                let mapped = self.mapped(context, table)?;
-                let (step, columns) = mapped.append(rows)?;
-                let appended = self.wire.run(&[step]);
-                appended.map(|_| ()).map_err(|failure| mapped.failed(failure, &columns))
+            Work::Append { table, rows } => self.append(context, table, rows),
+        }
+    }
+
+    fn keys(&mut self, ops: &[key_value::KeyOp<'_>]) -> Result<(), SinkError> {
+        let stored = match key_value::added(ops) {
+            Some(steps) => {
+                let answers = self.settled()?.run(&steps);
+                Stored::read(&answers.map_err(|failure| errors::plain(key_value::TABLE, failure))?)
+            }
+            None => Stored::default(),
+        };
+        self.queue(&Asked::Own(key_value::TABLE), &key_value::change(ops, &stored)?)
+    }
+
+    /// Many events go by COPY, which stops at one that is there already: then, and that is seldom, they go again by a
+    /// statement that leaves it out.
+    fn append(
+        &mut self,
+        context: &LandingContext,
+        table: &str,
+        rows: &[&[(Name, Value)]],
+    ) -> Result<(), SinkError> {
+        let mapped = self.mapped(context, table)?;
+        let (columns, copy) = mapped.copy(rows)?;
+        let asked = Asked::Rows(Arc::clone(&mapped), columns.clone().into());
+        if let Some(copy) = copy {
+            self.queue(&Asked::Frame, &[Step::bare("SAVEPOINT landfall_copy")])?;
+            self.queue(&asked, &[copy])?;
+            match self.settle() {
+                Ok(()) => return Ok(()),
+                Err(SinkError::Refused { .. }) => self.run("ROLLBACK TO landfall_copy")?,
+                Err(error) => return Err(error),
             }
         }
+        self.queue(&asked, &[mapped.append(&columns, rows)?])
     }
 
     /// Runs statements that change these rows, and records what became of them where the table has a change log.
     fn rows(
         &mut self,
         context: &LandingContext,
-        mapped: &Mapped,
+        mapped: &Arc<Mapped>,
         keys: &[&[Value]],
-        (steps, columns): (&[Step], &[&str]),
+        (steps, columns): (&[Step], &[usize]),
         time_ms: u64,
     ) -> Result<(), SinkError> {
         match self.audit(context, mapped)? {
-            Some(audit) => audit.record(&mut self.wire, mapped, keys, (steps, columns), time_ms),
-            None => self.wire.run(steps).map(|_| ()).map_err(|failure| mapped.failed(failure, columns)),
+            Some(audit) => audit.record(self.settled()?, mapped, keys, (steps, columns), time_ms),
+            None => self.queue(&Asked::Rows(Arc::clone(mapped), columns.into()), steps),
         }
     }
 
@@ -284,7 +384,7 @@ impl Writer {
         if let Some(known) = self.audits.get(&*table.name) {
             return Ok(Some(Arc::clone(known)));
         }
-        let planned = Arc::new(Audit::plan(&mut self.wire, &context.catalogue, table, log)?);
+        let planned = Arc::new(Audit::plan(self.settled()?, &context.catalogue, table, log)?);
         self.audits.insert(table.name.to_string(), Arc::clone(&planned));
         Ok(Some(planned))
     }
@@ -294,7 +394,7 @@ impl Writer {
             return Ok(Arc::clone(known));
         }
         let table = context.catalogue.table(name).ok_or_else(|| no_such_table(name))?;
-        let mapped = Arc::new(Mapped::new(&mut self.wire, table)?);
+        let mapped = Arc::new(Mapped::new(self.settled()?, table)?);
         self.tables.insert(name.to_owned(), Arc::clone(&mapped));
         Ok(mapped)
     }

@@ -3,7 +3,7 @@
 
 use super::errors::plain;
 use super::text;
-use super::wire::{Answer, Cell, Step, Wire};
+use super::wire::{Answer, Cell, Failure, Step, Wire};
 use crate::error::SinkError;
 use crate::model::lane::hex;
 use crate::model::{Anchor, LaneId, LaneRow, Lineage, Owner, Position, Start, Watermark};
@@ -11,6 +11,8 @@ use crate::sink::parts::{check_lineage, taken_over};
 use crate::sink::{Adopted, Landing, LaneStep};
 
 const TABLE: &str = "landfall_lane";
+/// What the server says of the share of nothing.
+const DIVIDED_BY_ZERO: &str = "22012";
 const ROW: &str = "SELECT lineage, epoch, position, anchor, boot, owner FROM landfall.landfall_lane WHERE lane = $1::bigint";
 
 fn run(wire: &mut Wire, step: Step) -> Result<Answer, SinkError> {
@@ -91,10 +93,12 @@ fn put(wire: &mut Wire, lane: LaneId, row: &LaneRow) -> Result<(), SinkError> {
     run(wire, Step::new(sql, bound)).map(|_| ())
 }
 
-/// Moves a lane, if it is exactly where the landing left it.
-pub(super) fn advance(wire: &mut Wire, landing: &Landing, step: &LaneStep) -> Result<(), SinkError> {
-    let sql = "UPDATE landfall.landfall_lane SET position = $1::bigint, anchor = $2::bytea, batch = $3::bytea \
-         WHERE lane = $4::bigint AND lineage = $5::bytea AND epoch = $6::bigint AND position = $7::bigint AND anchor = $8::bytea";
+/// What moves a lane, if it is exactly where the landing left it; [`has_moved`] understands the answer. The count of the
+/// UPDATE decides, and one of none is an error for the server too: nothing that is sent behind it runs.
+pub(super) fn advance(landing: &Landing, step: &LaneStep) -> Step {
+    let sql = "WITH moved AS (UPDATE landfall.landfall_lane SET position = $1::bigint, anchor = $2::bytea, batch = $3::bytea \
+         WHERE lane = $4::bigint AND lineage = $5::bytea AND epoch = $6::bigint AND position = $7::bigint AND anchor = $8::bytea \
+         RETURNING lane) SELECT 1 / count(*) FROM moved";
     let bound = vec![
         text::number(number(step.to.0)),
         Some(text::hex(&step.to.1.0)),
@@ -105,9 +109,22 @@ pub(super) fn advance(wire: &mut Wire, landing: &Landing, step: &LaneStep) -> Re
         text::number(number(step.from.0)),
         Some(text::hex(&step.from.1.0)),
     ];
-    match run(wire, Step::new(sql, bound))?.touched() {
-        1 => Ok(()),
-        _ => Err(SinkError::Fenced { lane: step.lane }),
+    Step::new(sql, bound)
+}
+
+/// Whether the lane has moved.
+pub(super) fn has_moved(lane: LaneId, answer: &Answer) -> Result<(), SinkError> {
+    match answer.rows.first().and_then(|row| text::whole(row.first())) {
+        Some(1) => Ok(()),
+        _ => Err(SinkError::Fenced { lane }),
+    }
+}
+
+/// The meaning of a failure of [`advance`].
+pub(super) fn not_moved(lane: LaneId, failure: Failure) -> SinkError {
+    match failure {
+        Failure::Refused(refusal) if refusal.code == DIVIDED_BY_ZERO => SinkError::Fenced { lane },
+        other => plain(TABLE, other),
     }
 }
 

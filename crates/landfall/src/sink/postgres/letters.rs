@@ -8,20 +8,20 @@ use crate::error::SinkError;
 use crate::model::{Change, LaneId, Letter, LetterKey, LoggedChange, Reason, RowKey};
 use crate::sink::LetterStep;
 
-const TABLE: &str = "landfall_dead_letter";
+pub(super) const TABLE: &str = "landfall_dead_letter";
 
 fn run(wire: &mut Wire, steps: &[Step]) -> Result<Answer, SinkError> {
     let answers = wire.run(steps).map_err(|failure| plain(TABLE, failure))?;
     Ok(answers.into_iter().last().unwrap_or_default())
 }
 
-/// Does what a landing does to one letter. A letter keeps its number as long as it is there; a number is used once.
-pub(super) fn write(wire: &mut Wire, step: &LetterStep) -> Result<(), SinkError> {
+/// What a landing does to one letter. A letter keeps its number as long as it is there; a number is used once.
+pub(super) fn written(step: &LetterStep) -> Vec<Step> {
     let letter = match step {
         LetterStep::Park(letter) => letter,
         LetterStep::Remove(key) => {
             let sql = "DELETE FROM landfall.landfall_dead_letter WHERE landfall.indexed(key) = landfall.indexed($1::bytea)";
-            return run(wire, &[Step::new(sql, vec![Some(text::hex(key.as_bytes()))])]).map(|_| ());
+            return vec![Step::new(sql, vec![Some(text::hex(key.as_bytes()))])];
         }
     };
     let count = "UPDATE landfall.landfall_letter_number \
@@ -48,7 +48,7 @@ pub(super) fn write(wire: &mut Wire, step: &LetterStep) -> Result<(), SinkError>
         text::number(signed(letter.first_ms)),
         text::number(signed(letter.last_ms)),
     ];
-    run(wire, &[Step::bare(count), Step::new(sql, bound)]).map(|_| ())
+    vec![Step::bare(count), Step::new(sql, bound)]
 }
 
 /// A text for people; PostgreSQL has none with a zero byte.

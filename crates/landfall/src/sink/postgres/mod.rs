@@ -20,6 +20,7 @@ use crate::model::{Catalogue, LaneId, Watermark};
 
 mod address;
 mod audit;
+mod bulk;
 mod catalogue;
 mod connect;
 mod errors;

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::bulk::Arrays;
 use super::errors::classify;
 use super::mapped::{Mapped, Physical};
 use super::text;
@@ -14,29 +15,30 @@ use crate::sink::parts::{self, no_such_table, refused};
 
 impl Mapped {
     /// The meaning of a failure of a statement that set these columns.
-    pub(super) fn failed(&self, failure: Failure, columns: &[&str]) -> SinkError {
+    pub(super) fn failed(&self, failure: Failure, columns: &[usize]) -> SinkError {
         let index =
             |name: &str| self.indexes.iter().find(|(known, _)| known == name).map(|(_, of)| of.clone());
         let is_value = matches!(&failure, Failure::Refused(refusal) if refusal.code.starts_with("22"));
         match classify(&self.table.name, failure, index) {
-            SinkError::Refused { table, reason } if is_value && !columns.is_empty() => SinkError::Refused {
-                table,
-                reason: format!("{reason}; the columns are {}", columns.join(", ")),
-            },
+            SinkError::Refused { table, reason } if is_value && !columns.is_empty() => {
+                let names: Vec<_> = columns.iter().map(|&at| &*self.table.columns[at].name).collect();
+                SinkError::Refused {
+                    table,
+                    reason: format!("{reason}; the columns are {}", names.join(", ")),
+                }
+            }
             other => other,
         }
     }
 
     /// The texts of a key, if there can be such a row.
     pub(super) fn key_cells(&self, key: &[Value]) -> Result<Vec<Cell>, SinkError> {
-        if key.is_empty() || key.len() != self.table.primary_key.len() {
-            return Err(no_such_table(&self.table.name));
-        }
-        self.table.primary_key.iter().zip(key).map(|(&column, value)| self.cell(column, value)).collect()
+        let cells = self.key(key)?.map(|(at, value)| self.keeps(at, value).map(|()| text::of(value)));
+        cells.collect()
     }
 
-    /// The text of a value, if PostgreSQL keeps it as it is.
-    fn cell(&self, at: usize, value: &Value) -> Result<Cell, SinkError> {
+    /// Asks whether PostgreSQL keeps a value as it is.
+    pub(super) fn keeps(&self, at: usize, value: &Value) -> Result<(), SinkError> {
         let (column, physical) = (&self.table.columns[at], &self.columns[at]);
         let reason = match value {
             Value::Text(text) if text.contains('\0') => "text cannot hold a NUL byte",
@@ -49,7 +51,7 @@ impl Mapped {
             Value::Float(n) if physical.base == "real" && !is_exact_in_32_bits(*n) => {
                 "a float of 32 bits would change this number"
             }
-            _ => return Ok(text::of(value)),
+            _ => return Ok(()),
         };
         Err(refused(&self.table.name, format!("column {}: {reason}", column.name)))
     }
@@ -68,12 +70,29 @@ impl Mapped {
         Ok(Step::new(sql, bound))
     }
 
+    /// The columns of a key with its values, if there can be such a row.
+    pub(super) fn key<'v>(
+        &self,
+        key: &'v [Value],
+    ) -> Result<impl Iterator<Item = (usize, &'v Value)>, SinkError> {
+        if key.is_empty() || key.len() != self.table.primary_key.len() {
+            return Err(no_such_table(&self.table.name));
+        }
+        Ok(self.table.primary_key.iter().copied().zip(key))
+    }
+
     /// Deletes the rows with these keys.
     pub(super) fn delete(&self, keys: &[Vec<Value>]) -> Result<Step, SinkError> {
-        let cells = keys.iter().map(|key| self.key_cells(key)).collect::<Result<Vec<_>, _>>()?;
+        let mut arrays = Arrays::new(self.table.primary_key.len());
+        for key in keys {
+            for (place, (at, value)) in self.key(key)?.enumerate() {
+                self.keeps(at, value)?;
+                arrays.push(place, value);
+            }
+        }
         let input = self.input(&self.table.primary_key.iter().map(|&at| (at, false)).collect::<Vec<_>>());
         let sql = format!("DELETE FROM {} AS t USING {input} WHERE {}", self.qualified, self.is_same("t"));
-        Ok(Step::new(sql, arrays(&cells)))
+        Ok(Step::new(sql, arrays.bound()))
     }
 
     /// Upserts of one shape, each of another row, and the columns that they set.
@@ -81,55 +100,43 @@ impl Mapped {
         &self,
         rows: &[(Vec<Value>, &Upsert)],
         ordered: bool,
-    ) -> Result<(Vec<Step>, Vec<&str>), SinkError> {
+    ) -> Result<(Vec<Step>, Vec<usize>), SinkError> {
         let Some((_, first)) = rows.first() else { return Ok(Default::default()) };
         let set = self.set_of(first)?;
-        let cells =
-            rows.iter().map(|(key, upsert)| self.row_cells(key, upsert)).collect::<Result<Vec<_>, _>>()?;
-        let names = set.iter().map(|(at, _)| &*self.table.columns[*at].name).collect();
-        let is_constrained = set.iter().any(|(at, _)| self.table.is_constrained_column(*at));
+        let columns: Vec<usize> = set.iter().map(|(at, _)| *at).collect();
+        let is_constrained = columns.iter().any(|&at| self.table.is_constrained_column(at));
         if self.is_direct(&set) {
-            return Ok((vec![Step::new(self.direct(first.replace, &set), arrays(&cells))], names));
+            return Ok((self.direct_steps(first, &set, rows)?, columns));
         }
         let update = self.update(first.replace, &set);
         let insert = self.insert_missing(&set);
         // An update of many rows goes in an order of its own, which a constraint may see.
         let one_by_one = ordered && (is_constrained || first.replace);
-        let chunks = if one_by_one { cells.chunks(1) } else { cells.chunks(cells.len()) };
         let mut steps = Vec::new();
-        for chunk in chunks {
-            let bound = arrays(chunk);
+        for chunk in rows.chunks(if one_by_one { 1 } else { rows.len() }) {
+            let bound = self.arrays(&set, first, chunk)?;
             steps.extend(update.clone().map(|sql| Step::new(sql, bound.clone())));
             steps.push(Step::new(insert.clone(), bound));
         }
-        Ok((steps, names))
+        Ok((steps, columns))
     }
 
-    /// Events with the same columns, and these columns.
-    pub(super) fn append(&self, rows: &[&[(Name, Value)]]) -> Result<(Step, Vec<&str>), SinkError> {
+    /// Events with these columns, by a statement that leaves out those that are there.
+    pub(super) fn append(&self, columns: &[usize], rows: &[&[(Name, Value)]]) -> Result<Step, SinkError> {
         let table = &*self.table;
-        let Some(first) = rows.first() else { return Err(no_such_table(&table.name)) };
-        let columns = first.iter().map(|(name, _)| parts::column(table, name).map(|(at, _)| at));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let mut cells = Vec::with_capacity(rows.len());
-        for row in rows {
-            let cell = |(&at, (_, value)): (&usize, &(Name, Value))| {
-                parts::check(table, &table.columns[at], value)?;
-                self.cell(at, value)
-            };
-            cells.push(columns.iter().zip(row.iter()).map(cell).collect::<Result<Vec<_>, _>>()?);
-        }
-        let names: Vec<&str> = columns.iter().map(|&at| &*table.columns[at].name).collect();
         if columns.is_empty() {
             // Nothing to make an array of; and nobody sends many of these.
             let values = "(DEFAULT)";
             let Some(any) = self.columns.first() else { return Err(no_such_table(&table.name)) };
             let all = vec![values; rows.len()].join(", ");
-            let sql = format!("INSERT INTO {} ({}) VALUES {all}", self.qualified, any.quoted);
-            return Ok((Step::bare(sql), names));
+            return Ok(Step::bare(format!("INSERT INTO {} ({}) VALUES {all}", self.qualified, any.quoted)));
+        }
+        let mut arrays = Arrays::new(columns.len());
+        for row in rows {
+            row.iter().enumerate().for_each(|(place, (_, value))| arrays.push(place, value));
         }
         let given: Vec<_> = columns.iter().map(|&at| (at, false)).collect();
-        let mut sql = self.insert(&columns, &given);
+        let mut sql = self.insert(columns, &self.input(&given));
         let unless = table.column_index(parts::REQUEST_ID).filter(|_| parts::has_request_id(table));
         let unless = unless.and_then(|at| Some((at, columns.iter().position(|&column| column == at)? + 1)));
         match unless {
@@ -149,7 +156,7 @@ impl Mapped {
             }
             None => sql.push_str(" ORDER BY i.n"),
         }
-        Ok((Step::new(sql, arrays(&cells)), names))
+        Ok(Step::new(sql, arrays.bound()))
     }
 
     /// The columns that an upsert sets, without the key, and which of them it adds to.
@@ -164,32 +171,6 @@ impl Mapped {
         Ok(set)
     }
 
-    /// The key and the values of one row, in the order of the statement's arrays.
-    fn row_cells(&self, key: &[Value], upsert: &Upsert) -> Result<Vec<Cell>, SinkError> {
-        let table = &*self.table;
-        let mut cells = self.key_cells(key)?;
-        for (name, op) in &upsert.columns {
-            let (at, column) = parts::column(table, name)?;
-            if let Some(part) = table.primary_key.iter().position(|&key_column| key_column == at) {
-                if matches!(op, Op::Assign(value) if *value == key[part]) {
-                    continue;
-                }
-                return Err(refused(&table.name, format!("a change cannot move key column {}", column.name)));
-            }
-            match op {
-                Op::Assign(value) => {
-                    parts::check(table, column, value)?;
-                    cells.push(self.cell(at, value)?);
-                }
-                Op::Add(delta) => {
-                    check_delta(table, column, delta)?;
-                    cells.push(text::of(delta));
-                }
-            }
-        }
-        Ok(cells)
-    }
-
     /// Whether one statement can insert what is not there and update what is.
     fn is_direct(&self, set: &[(usize, bool)]) -> bool {
         let is_set = |at: usize| self.table.is_key_column(at) || set.iter().any(|(named, _)| *named == at);
@@ -199,10 +180,12 @@ impl Mapped {
             && self.table.columns.iter().enumerate().all(|(at, column)| !is_required(column) || is_set(at))
     }
 
-    fn direct(&self, replace: bool, set: &[(usize, bool)]) -> String {
-        let mut sql = self.insert_of(set);
+    /// Inserts what is not there and updates what is; the rows come from `input`.
+    pub(super) fn direct(&self, replace: bool, set: &[(usize, bool)], input: &str) -> String {
+        let given: Vec<_> = self.given(set).iter().map(|(at, _)| *at).collect();
+        let mut sql = self.insert(&given, input);
         let key: Vec<_> = self.table.primary_key.iter().map(|&at| &*self.columns[at].quoted).collect();
-        let _ = write!(sql, " ORDER BY i.n ON CONFLICT ({}) DO ", key.join(", "));
+        let _ = write!(sql, " ON CONFLICT ({}) DO ", key.join(", "));
         let named = set.iter().map(|(at, _)| {
             let name = &self.columns[*at].quoted;
             format!("{name} = excluded.{name}")
@@ -238,25 +221,20 @@ impl Mapped {
 
     fn insert_missing(&self, set: &[(usize, bool)]) -> String {
         let (table, is_same) = (&self.qualified, self.is_same("o"));
-        format!(
-            "{} WHERE NOT EXISTS (SELECT FROM {table} AS o WHERE {is_same}) ORDER BY i.n",
-            self.insert_of(set)
-        )
-    }
-
-    fn insert_of(&self, set: &[(usize, bool)]) -> String {
         let given = self.given(set);
-        self.insert(&given.iter().map(|(at, _)| *at).collect::<Vec<_>>(), &given)
+        let columns: Vec<_> = given.iter().map(|(at, _)| *at).collect();
+        let insert = self.insert(&columns, &self.input(&given));
+        format!("{insert} WHERE NOT EXISTS (SELECT FROM {table} AS o WHERE {is_same}) ORDER BY i.n")
     }
 
-    /// An insert of these columns from arrays.
-    pub(super) fn insert(&self, columns: &[usize], given: &[(usize, bool)]) -> String {
+    /// An insert of these columns from the columns of `input`, `i.a1` and so on.
+    pub(super) fn insert(&self, columns: &[usize], input: &str) -> String {
         let names: Vec<_> = columns.iter().map(|&at| &*self.columns[at].quoted).collect();
         let values: Vec<_> =
             columns.iter().enumerate().map(|(number, at)| self.arrived(*at, number + 1)).collect();
         let is_always = columns.iter().any(|&at| self.columns[at].is_always);
         let overriding = if is_always { " OVERRIDING SYSTEM VALUE" } else { "" };
-        let (names, values, input) = (names.join(", "), values.join(", "), self.input(given));
+        let (names, values) = (names.join(", "), values.join(", "));
         format!("INSERT INTO {} AS t ({names}){overriding} SELECT {values} FROM {input}", self.qualified)
     }
 
@@ -271,7 +249,7 @@ impl Mapped {
         (0..self.columns.len()).filter(is_unnamed).map(|at| format!("{} = DEFAULT", self.columns[at].quoted))
     }
 
-    fn given(&self, set: &[(usize, bool)]) -> Vec<(usize, bool)> {
+    pub(super) fn given(&self, set: &[(usize, bool)]) -> Vec<(usize, bool)> {
         self.table.primary_key.iter().map(|&at| (at, false)).chain(set.iter().copied()).collect()
     }
 
@@ -314,7 +292,7 @@ pub(super) fn arrays(rows: &[Vec<Cell>]) -> Vec<Cell> {
 }
 
 /// PostgreSQL would round what is finer than the column; the size of the sum it refuses by itself.
-fn check_delta(table: &Table, column: &Column, delta: &Value) -> Result<(), SinkError> {
+pub(super) fn check_delta(table: &Table, column: &Column, delta: &Value) -> Result<(), SinkError> {
     let refuse = |reason: &str| Err(refused(&table.name, format!("column {}: {reason}", column.name)));
     let scale = match &column.kind {
         ColumnType::Int { .. } => 0,

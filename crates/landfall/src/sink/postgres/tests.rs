@@ -300,3 +300,81 @@ fn another_database_in_the_same_place_gets_nothing() {
     assert!(outcomes.all(|outcome| matches!(outcome, Err(SinkError::Unavailable(_)))));
     assert_eq!(fixture.psql("SELECT count(*) FROM t"), "1");
 }
+
+/// A table with every kind of text that a line of COPY or an array could stumble over.
+const LARGE: &str = "CREATE TABLE t (id bigint PRIMARY KEY, name text, data bytea, flag boolean, at timestamp, n numeric(10, 2)); \
+     CREATE TABLE log (request_id uuid UNIQUE, word text)";
+
+// shows: D37
+#[test]
+fn a_large_batch_goes_by_copy_and_reads_back_as_it_was() {
+    let Some(fixture) = with("a_large_batch_goes_by_copy_and_reads_back_as_it_was", LARGE) else { return };
+    let mut owner = Owner::new(&fixture);
+    owner.ordered = false;
+    let name = |n: i64| match n % 5 {
+        0 => "a\\.\nb\tc\rd".to_owned(),
+        1 => "\\N".to_owned(),
+        2 => String::new(),
+        3 => "{\"x\",NULL}".to_owned(),
+        _ => format!("plain {n}"),
+    };
+    let change = |n: i64, flag: bool| {
+        put(&[
+            ("name", Value::from(name(n).as_str())),
+            ("data", if n % 7 == 0 { Value::Null } else { Value::bytes(&n.to_be_bytes()) }),
+            ("flag", Value::Bool(flag)),
+            ("at", Value::from("2025-10-01 13:19:00")),
+            ("n", Value::decimal("12.50".parse().unwrap())),
+        ])
+    };
+    let ops = |flag| (0..6_000).rev().map(|n| op(&row("t", n), change(n, flag))).collect();
+    owner.land(ops(false)).unwrap();
+    // Once more over what is there.
+    owner.land(ops(true)).unwrap();
+    assert_eq!(fixture.psql("SELECT count(*), bool_and(flag), max(n) FROM t"), "6000|t|12.50");
+    for n in [0, 1, 2, 3, 4, 7, 5_999] {
+        assert_eq!(owner.cell(&row("t", n), "name"), name(n), "{n}");
+        let data = if n % 7 == 0 { String::new() } else { format!("{n:016x}") };
+        assert_eq!(fixture.psql(&format!("SELECT encode(data, 'hex') FROM t WHERE id = {n}")), data);
+    }
+    assert_eq!(fixture.psql("SELECT count(*) FROM pg_class WHERE relname = 'landfall_rows'"), "0");
+}
+
+#[test]
+fn an_event_that_comes_twice_in_large_batches_lands_once_with_its_neighbours() {
+    let test = "an_event_that_comes_twice_in_large_batches_lands_once_with_its_neighbours";
+    let Some(fixture) = with(test, LARGE) else { return };
+    let mut owner = Owner::new(&fixture);
+    owner.ordered = false;
+    let id = |n: u32| format!("00000000-0000-0000-0000-{n:012x}");
+    let log =
+        |n: u32| event("log", &[("request_id", Value::from(id(n).as_str())), ("word", Value::from("w"))]);
+    owner.land((0..500).map(log).collect()).unwrap();
+    // Half of them are there, and one comes twice in the batch itself.
+    owner.land((250..750).chain([749]).map(log).collect()).unwrap();
+    assert_eq!(fixture.psql("SELECT count(*), count(DISTINCT request_id) FROM log"), "750|750");
+    // The watermark moved with each of them.
+    assert_eq!(fixture.database.watermark(conformance::LANE).unwrap().unwrap().position, owner.at.0);
+}
+
+#[test]
+fn behind_a_fence_that_fails_no_statement_runs() {
+    let schema = "CREATE SEQUENCE ran; CREATE TABLE t (id bigint PRIMARY KEY, n bigint); \
+         CREATE FUNCTION count_it() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM nextval(''ran''); RETURN new; END'; \
+         CREATE TRIGGER seen BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION count_it()";
+    let Some(fixture) = with("behind_a_fence_that_fails_no_statement_runs", schema) else { return };
+    let mut owner = Owner::new(&fixture);
+    owner.change(&row("t", 1), put(&[("n", Value::Int(1))])).unwrap();
+    // What a sequence gives is not given back by a rollback: it tells of each insert that was tried.
+    let ran = || fixture.psql("SELECT last_value FROM ran");
+    assert_eq!(ran(), "1");
+    owner.epoch += 1;
+    let fenced = owner.land(vec![op(&row("t", 2), put(&[("n", Value::Int(2))]))]);
+    assert!(matches!(fenced, Err(SinkError::Fenced { .. })), "{fenced:?}");
+    assert_eq!(ran(), "1");
+    // The connection is as good as before.
+    owner.epoch -= 1;
+    owner.change(&row("t", 2), put(&[("n", Value::Int(2))])).unwrap();
+    assert_eq!(fixture.psql("SELECT count(*) FROM t"), "2");
+}

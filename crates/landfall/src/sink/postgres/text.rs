@@ -20,14 +20,18 @@ pub(super) fn of(value: &Value) -> Cell {
 
 /// Bytes as PostgreSQL reads them.
 pub(super) fn hex(bytes: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = Vec::with_capacity(2 + 2 * bytes.len());
+    push_hex(&mut text, bytes);
+    text
+}
+
+/// Appends bytes as PostgreSQL reads them.
+fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     text.extend_from_slice(b"\\x");
     for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)]);
-        text.push(DIGITS[usize::from(byte & 15)]);
+        text.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-    text
 }
 
 /// The bytes of a `bytea` as PostgreSQL writes it; none when it is written in another way.
@@ -60,6 +64,62 @@ pub(super) fn array<'c>(cells: impl IntoIterator<Item = &'c Cell>) -> Cell {
     }
     out.push(b'}');
     Some(out)
+}
+
+/// Appends a value to an array of texts, behind the brace or the value before it.
+pub(super) fn push_element(out: &mut Vec<u8>, value: &Value) {
+    if out.len() > 1 {
+        out.push(b',');
+    }
+    match value {
+        Value::Null => out.extend_from_slice(b"NULL"),
+        Value::Bool(b) => out.push(if *b { b't' } else { b'f' }),
+        Value::Bytes(bytes) => {
+            out.extend_from_slice(b"\"\\");
+            push_hex(out, bytes);
+            out.push(b'"');
+        }
+        Value::Text(text) => {
+            out.push(b'"');
+            push_escaped(out, text.as_bytes(), |byte| matches!(byte, b'"' | b'\\').then_some(byte));
+            out.push(b'"');
+        }
+        // A number is no NULL, and holds nothing that an array would take for its own.
+        Value::Int(_) | Value::Float(_) | Value::Decimal(_) => types::render(value, out),
+    }
+}
+
+/// Appends a value as COPY reads it in its text format.
+pub(super) fn push_copied(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Null => out.extend_from_slice(b"\\N"),
+        Value::Bool(b) => out.push(if *b { b't' } else { b'f' }),
+        Value::Bytes(bytes) => {
+            out.push(b'\\');
+            push_hex(out, bytes);
+        }
+        Value::Text(text) => push_escaped(out, text.as_bytes(), |byte| match byte {
+            b'\\' => Some(b'\\'),
+            b'\n' => Some(b'n'),
+            b'\r' => Some(b'r'),
+            b'\t' => Some(b't'),
+            _ => None,
+        }),
+        Value::Int(_) | Value::Float(_) | Value::Decimal(_) => types::render(value, out),
+    }
+}
+
+/// Appends bytes; of those that `escaped` has a letter for, a backslash and the letter.
+fn push_escaped(out: &mut Vec<u8>, bytes: &[u8], escaped: impl Fn(u8) -> Option<u8>) {
+    let mut from = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if let Some(letter) = escaped(byte) {
+            out.extend_from_slice(&bytes[from..at]);
+            out.extend_from_slice(&[b'\\', letter]);
+            from = at + 1;
+        }
+    }
+    out.extend_from_slice(&bytes[from..]);
 }
 
 /// A number as a cell.
@@ -111,6 +171,30 @@ mod tests {
     fn no_text_breaks_out_of_an_array() {
         let cells = [None, Some(b"NULL".to_vec()), Some(br#"a"b\c,{}"#.to_vec()), Some(Vec::new())];
         assert_eq!(array(&cells).unwrap(), br#"{NULL,"NULL","a\"b\\c,{}",""}"#);
+    }
+
+    #[test]
+    fn no_value_breaks_out_of_an_array_or_of_a_line_of_copy() {
+        let values = [
+            Value::Null,
+            Value::from("NULL"),
+            Value::from("a\"b\\c,{}\n\r\t\\."),
+            Value::from(""),
+            Value::bytes(b"\x00\xff"),
+            Value::Int(-7),
+            Value::Bool(true),
+        ];
+        let mut array = vec![b'{'];
+        values.iter().for_each(|value| push_element(&mut array, value));
+        let expected = "{NULL,\"NULL\",\"a\\\"b\\\\c,{}\n\r\t\\\\.\",\"\",\"\\\\x00ff\",-7,t";
+        assert_eq!(String::from_utf8(array).unwrap(), expected);
+        let copied = |value: &Value| {
+            let mut out = Vec::new();
+            push_copied(&mut out, value);
+            String::from_utf8(out).unwrap()
+        };
+        let expected = ["\\N", "NULL", "a\"b\\\\c,{}\\n\\r\\t\\\\.", "", "\\\\x00ff", "-7", "t"];
+        assert_eq!(values.iter().map(copied).collect::<Vec<_>>(), expected);
     }
 
     #[test]

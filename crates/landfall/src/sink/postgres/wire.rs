@@ -19,6 +19,8 @@ use crate::env::Clock;
 
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
+/// So much is collected before it is sent: while the server works on it, the next is made.
+const SEND_BYTES: usize = 256 * 1024;
 /// The largest answer: a row of the largest field that PostgreSQL has, and some.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 
@@ -30,11 +32,18 @@ pub(super) type Cell = Option<Vec<u8>>;
 pub(super) struct Step {
     pub(super) sql: Cow<'static, str>,
     pub(super) bound: Vec<Cell>,
+    /// What a `COPY .. FROM STDIN` reads.
+    pub(super) copied: Option<Vec<u8>>,
 }
 
 impl Step {
     pub(super) fn new(sql: impl Into<Cow<'static, str>>, bound: Vec<Cell>) -> Step {
-        Step { sql: sql.into(), bound }
+        Step { sql: sql.into(), bound, copied: None }
+    }
+
+    /// A `COPY .. FROM STDIN` of this text.
+    pub(super) fn copy(sql: impl Into<Cow<'static, str>>, text: Vec<u8>) -> Step {
+        Step { copied: Some(text), ..Step::bare(sql) }
     }
 
     pub(super) fn bare(sql: impl Into<Cow<'static, str>>) -> Step {
@@ -43,7 +52,8 @@ impl Step {
 
     /// About how much it is on the wire.
     pub(super) fn bytes(&self) -> usize {
-        self.sql.len() + self.bound.iter().flatten().map(Vec::len).sum::<usize>()
+        let bound: usize = self.bound.iter().flatten().map(Vec::len).sum();
+        self.sql.len() + bound + self.copied.as_ref().map_or(0, Vec::len)
     }
 }
 
@@ -55,13 +65,6 @@ pub(super) struct Answer {
     pub(super) tag: String,
     /// The server said a warning with it.
     pub(super) is_warned: bool,
-}
-
-impl Answer {
-    /// How many rows a statement touched.
-    pub(super) fn touched(&self) -> u64 {
-        self.tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
-    }
 }
 
 /// An error that the server reports.
@@ -155,13 +158,26 @@ pub(super) struct Wire {
     tls: Option<Box<tls::Session>>,
     input: BytesMut,
     buffer: Vec<u8>,
+    /// What is queued and not sent yet.
+    output: BytesMut,
+    /// How many statements are queued or sent whose answers were not asked for.
+    queued: usize,
     clock: Arc<dyn Clock>,
     answer_timeout: Duration,
 }
 
 impl Wire {
     pub(super) fn new(raw: Raw, clock: Arc<dyn Clock>, answer_timeout: Duration) -> Wire {
-        Wire { raw, tls: None, input: BytesMut::new(), buffer: vec![0; READ_BYTES], clock, answer_timeout }
+        Wire {
+            raw,
+            tls: None,
+            input: BytesMut::new(),
+            buffer: vec![0; READ_BYTES],
+            output: BytesMut::new(),
+            queued: 0,
+            clock,
+            answer_timeout,
+        }
     }
 
     /// Puts TLS around what follows. What came before in plain text is no part of it.
@@ -223,23 +239,66 @@ impl Wire {
         }
     }
 
-    /// Runs statements one after the other; behind the first refused one none runs.
-    pub(super) fn run(&mut self, steps: &[Step]) -> Result<Vec<Answer>, Failure> {
-        let mut out =
-            BytesMut::with_capacity(steps.iter().map(Step::bytes).sum::<usize>() + 64 * steps.len());
+    /// Queues statements without waiting for answers; what has collected is sent. Behind the first refused one none runs,
+    /// up to the [`exchange`](Wire::exchange) that tells.
+    pub(super) fn queue(&mut self, steps: &[Step]) -> Result<(), Failure> {
         for step in steps {
-            frontend::parse("", &step.sql, [], &mut out)?;
-            frontend::bind("", "", [], &step.bound, write_cell, [0i16], &mut out)
+            let out = &mut self.output;
+            out.reserve(step.bytes() + 64);
+            frontend::parse("", &step.sql, [], out)?;
+            frontend::bind("", "", [], &step.bound, write_cell, [0i16], out)
                 .map_err(|_| Failure::Lost("a value larger than a message can hold".into()))?;
-            frontend::execute("", 0, &mut out)?;
+            frontend::execute("", 0, out)?;
+            if let Some(text) = &step.copied {
+                frontend::CopyData::new(&text[..])?.write(out);
+                frontend::copy_done(out);
+            }
+            self.queued += 1;
+            if self.output.len() >= SEND_BYTES {
+                self.send_queued()?;
+            }
         }
-        frontend::sync(&mut out);
+        Ok(())
+    }
+
+    /// Asks for the answers to all that is queued: those up to the first failure, and that.
+    pub(super) fn exchange(&mut self) -> (Vec<Answer>, Option<Failure>) {
+        let asked = std::mem::take(&mut self.queued);
+        frontend::sync(&mut self.output);
         let deadline = self.deadline();
-        self.send(&out, deadline)?;
-        let answers = self.collect(deadline)?;
-        match answers.len() == steps.len() {
-            true => Ok(answers),
-            false => Err(Failure::Lost("an answer is missing".into())),
+        if let Err(error) = self.send_queued() {
+            return (Vec::new(), Some(error.into()));
+        }
+        match self.collected(deadline) {
+            (answers, None) if answers.len() != asked => {
+                (answers, Some(Failure::Lost("an answer is missing".into())))
+            }
+            collected => collected,
+        }
+    }
+
+    /// Lets go of what is queued and of the answers to what was sent of it.
+    pub(super) fn abandon(&mut self) {
+        if self.queued > 0 {
+            self.exchange();
+        }
+    }
+
+    fn send_queued(&mut self) -> io::Result<()> {
+        let mut out = std::mem::take(&mut self.output);
+        let sent = self.send(&out, self.deadline());
+        out.clear();
+        self.output = out;
+        sent
+    }
+
+    /// Runs statements one after the other; behind the first refused one none runs. What is queued goes before them.
+    pub(super) fn run(&mut self, steps: &[Step]) -> Result<Vec<Answer>, Failure> {
+        let before = self.queued;
+        self.queue(steps)?;
+        match self.exchange() {
+            (mut answers, None) => Ok(answers.split_off(before.min(answers.len()))),
+            (_, Some(failure)) => Err(failure),
         }
     }
 
@@ -253,7 +312,20 @@ impl Wire {
     }
 
     pub(super) fn collect(&mut self, deadline: Duration) -> Result<Vec<Answer>, Failure> {
+        match self.collected(deadline) {
+            (answers, None) => Ok(answers),
+            (_, Some(failure)) => Err(failure),
+        }
+    }
+
+    /// The answers up to the first failure, and that.
+    fn collected(&mut self, deadline: Duration) -> (Vec<Answer>, Option<Failure>) {
         let mut answers = Vec::new();
+        let failure = self.collect_into(&mut answers, deadline).err();
+        (answers, failure)
+    }
+
+    fn collect_into(&mut self, answers: &mut Vec<Answer>, deadline: Duration) -> Result<(), Failure> {
         let mut current = Answer::default();
         let mut refused: Option<Box<Refusal>> = None;
         loop {
@@ -277,6 +349,7 @@ impl Wire {
                 Message::ParseComplete
                 | Message::BindComplete
                 | Message::NoData
+                | Message::CopyInResponse(_)
                 | Message::RowDescription(_)
                 | Message::ParameterStatus(_)
                 | Message::NotificationResponse(_) => {}
@@ -285,7 +358,7 @@ impl Wire {
         }
         match refused {
             Some(refusal) => Err(Failure::Refused(refusal)),
-            None => Ok(answers),
+            None => Ok(()),
         }
     }
 }
