@@ -226,15 +226,7 @@ impl Command {
     pub(super) fn expect(&self, rows: &mut Rows, now_ms: u64) -> Answer {
         let Some(row) = self.row() else { return self.count_event(rows) };
         let part = Name::from_bytes;
-        let expired = |columns: &&Arc<Row>| match columns.get(&part(Name::EXPIRES)) {
-            Some(Value::Int(ms)) => *ms as u64 > now_ms,
-            _ => true,
-        };
-        // A time alone is no key: a disaster took what it was given to.
-        let has_value = |columns: &&Arc<Row>| {
-            !row.is_key_value() || columns.keys().any(|name| name.as_bytes() != Name::EXPIRES)
-        };
-        let seen = rows.rows.get(&row).filter(expired).filter(has_value).cloned();
+        let seen = rows.rows.get(&row).filter(|columns| is_seen(&row, columns, now_ms)).cloned();
         if let Command::Stream(_, command) = self {
             let (stream, answer) = command.expect(seen.as_deref().cloned(), now_ms);
             match stream {
@@ -324,6 +316,17 @@ impl Command {
         }
         row
     }
+}
+
+/// Whether a reader sees a row: one whose time is not over, and that is more than a time.
+fn is_seen(row: &RowKey, columns: &Row, now_ms: u64) -> bool {
+    let is_over = match columns.get(&Name::from_bytes(Name::EXPIRES)) {
+        Some(Value::Int(ms)) => *ms as u64 <= now_ms,
+        _ => false,
+    };
+    // A time alone is no key: a disaster took what it was given to.
+    let has_value = || columns.keys().any(|name| name.as_bytes() != Name::EXPIRES);
+    !is_over && (!row.is_key_value() || has_value())
 }
 
 fn increment(columns: &mut Row) -> Answer {

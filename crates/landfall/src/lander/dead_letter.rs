@@ -86,24 +86,8 @@ pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
     let mut carried: HashMap<RowKey, (Change, Source, Reason)> = HashMap::new();
     let mut parked: BTreeMap<LetterKey, Letter> = BTreeMap::new();
     let mut park = |key: LetterKey, change: LoggedChange, source: Source, reason: Reason| {
-        let (attempts, first_ms) = match tried.get(&key) {
-            Some(Tried::Again { attempts, first_ms }) => (*attempts, *first_ms),
-            _ => (0, now_ms),
-        };
-        let Source { lane, first, last, positions, .. } = source;
-        parted.places.extend(positions.into_iter().map(|position| (lane, position)));
-        let letter = Letter {
-            id: 0,
-            key: key.clone(),
-            lane,
-            first,
-            last,
-            change,
-            reason,
-            attempts: attempts.saturating_add(1),
-            first_ms,
-            last_ms: now_ms,
-        };
+        let letter = letter_of(&key, tried.get(&key), change, &source, reason, now_ms);
+        parted.places.extend(source.positions.into_iter().map(|position| (source.lane, position)));
         parked.insert(key, letter);
     };
     for (number, (op, mut source)) in ops.into_iter().zip(sources).enumerate() {
@@ -146,6 +130,33 @@ pub(super) fn part(plan: Plan, refused: &[RefusedOp], now_ms: u64) -> Parted {
         .chain(parked.values().filter(|_| !planted(Bug::LetterForgotten)).cloned().map(LetterStep::Park))
         .collect();
     parted
+}
+
+/// The letter of a change that is refused, which may have been one before.
+fn letter_of(
+    key: &LetterKey,
+    tried: Option<&Tried>,
+    change: LoggedChange,
+    source: &Source,
+    reason: Reason,
+    now_ms: u64,
+) -> Letter {
+    let (attempts, first_ms) = match tried {
+        Some(Tried::Again { attempts, first_ms }) => (*attempts, *first_ms),
+        _ => (0, now_ms),
+    };
+    Letter {
+        id: 0,
+        key: key.clone(),
+        lane: source.lane,
+        first: source.first,
+        last: source.last,
+        change,
+        reason,
+        attempts: attempts.saturating_add(1),
+        first_ms,
+        last_ms: now_ms,
+    }
 }
 
 /// All operations of a plan, refused for one reason: nothing tells which of them is guilty.

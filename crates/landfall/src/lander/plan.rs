@@ -394,10 +394,7 @@ fn columns(change: &Change) -> usize {
 }
 
 fn may_delete(change: &Change) -> bool {
-    match change {
-        Change::Delete => true,
-        Change::Upsert(upsert) => upsert.replace,
-    }
+    !matches!(change, Change::Upsert(upsert) if !upsert.replace)
 }
 
 #[cfg(test)]

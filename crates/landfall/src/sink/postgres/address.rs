@@ -8,8 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::raw::Raw;
 use super::settings::PostgresPlace;
-use super::wire::Raw;
 use crate::env::Clock;
 use crate::tasks::Tasks;
 

@@ -37,6 +37,7 @@ mod loader;
 mod mapped;
 mod pages;
 mod plan;
+mod raw;
 mod rows;
 mod schema;
 mod settings;
@@ -47,6 +48,7 @@ mod tls;
 #[path = "tls_absent.rs"]
 mod tls;
 mod wire;
+mod writer;
 
 pub use loader::{PostgresCopy, PostgresLoader};
 pub use schema::{SCHEMA, set_up_script};

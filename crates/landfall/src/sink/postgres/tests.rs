@@ -305,7 +305,7 @@ fn another_database_in_the_same_place_gets_nothing() {
 const LARGE: &str = "CREATE TABLE t (id bigint PRIMARY KEY, name text, data bytea, flag boolean, at timestamp, n numeric(10, 2)); \
      CREATE TABLE log (request_id uuid UNIQUE, word text)";
 
-// shows: D37
+/// Hazard D37.
 #[test]
 fn a_large_batch_goes_by_copy_and_reads_back_as_it_was() {
     let Some(fixture) = with("a_large_batch_goes_by_copy_and_reads_back_as_it_was", LARGE) else { return };

@@ -3,8 +3,6 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::{DataRowBody, ErrorFields, Message};
 use postgres_protocol::message::frontend;
 
+use super::raw::{Raw, Timed};
 use super::tls;
 use crate::env::Clock;
 
@@ -96,59 +95,6 @@ impl From<io::Error> for Failure {
             io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
             kind => kind.to_string(),
         })
-    }
-}
-
-/// The stream below.
-#[derive(Debug)]
-pub(super) enum Raw {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// The stream below, of which each call ends at the deadline.
-struct Timed<'w> {
-    raw: &'w mut Raw,
-    clock: &'w dyn Clock,
-    deadline: Duration,
-}
-
-impl Timed<'_> {
-    /// Lets the next call wait as long as there is time left.
-    fn limit(&self) -> io::Result<()> {
-        let left = self.deadline.saturating_sub(self.clock.monotonic());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let left = Some(left.max(Duration::from_millis(1)));
-        match &*self.raw {
-            Raw::Tcp(stream) => stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left)),
-            Raw::Unix(stream) => stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left)),
-        }
-    }
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.limit()?;
-        match self.raw {
-            Raw::Tcp(stream) => stream.read(bytes),
-            Raw::Unix(stream) => stream.read(bytes),
-        }
-    }
-}
-
-impl Write for Timed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.limit()?;
-        match self.raw {
-            Raw::Tcp(stream) => stream.write(bytes),
-            Raw::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
