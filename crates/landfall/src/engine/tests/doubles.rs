@@ -119,6 +119,11 @@ impl Double {
     /// The replica takes over; it is busy for some landings after whoever lands has noticed.
     pub(super) fn fail_over(&self) {
         self.0.failed_over.store(true, Ordering::SeqCst);
+        self.fail_over_and_land_at_once();
+    }
+
+    /// The same, and the first landings behind the take-over are not held up.
+    pub(super) fn fail_over_and_land_at_once(&self) {
         let next = self.0.fail_overs.fetch_add(1, Ordering::SeqCst);
         *self.0.primary.lock() = self.0.replicas[next].clone();
     }

@@ -213,7 +213,7 @@ fn what_lands_again_in_lanes_that_were_left_comes_before_what_is_newer() {
     world.reopen();
     world.engine().pause(None).unwrap();
     keys.iter().for_each(|key| set(&world, key, "new"));
-    double.fail_over();
+    double.fail_over_and_land_at_once();
     world.engine().resume(None).unwrap();
     world.land_all();
     for key in &keys {
