@@ -92,7 +92,8 @@ fn an_event_that_is_parked_by_a_new_log_leaves_the_letters_of_the_lost_one() {
     assert_eq!(database.letters().len(), 1);
     close(&mut world);
     world.disk.as_ref().unwrap().wipe();
-    adopt(&mut world);
+    survey(&world).carry_out().unwrap();
+    world.open();
     append(&world, 2);
     let letters = database.letters();
     assert_eq!(letters.len(), 2, "{letters:?}");
