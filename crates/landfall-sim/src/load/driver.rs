@@ -10,11 +10,13 @@ use super::families::Planner;
 use super::step::Step;
 use super::{Part, Record, Scene};
 use crate::checker::{Kind, Operation, Outcome};
-use crate::client::{Answer, Connect, Connection, Request};
+use crate::client::{Answer, Connect, Connection, Effect, Request};
 use crate::waiting::wait_until;
 
 /// A reply that takes longer is given up, and its outcome is unknown.
 const REPLY_WITHIN: Duration = Duration::from_secs(20);
+/// A client that was refused waits for so long.
+const REFUSED_WAITS: Duration = Duration::from_millis(20);
 /// A server that is gone for longer is not coming back.
 const BACK_WITHIN: Duration = Duration::from_secs(120);
 
@@ -69,11 +71,17 @@ impl Driver<'_> {
         connected
     }
 
+    /// Sends what comes next. A client that is asked to try again later does not do so at once: else an outage of the
+    /// database would fill the history with refusals, and each names rows that the reckoning has to read.
     fn pipeline(&mut self, connection: &mut dyn Connection) {
         let steps = self.planner.pipeline();
         let requests: Vec<Request> = steps.iter().flat_map(|step| step.requests.iter().cloned()).collect();
         let invoked_ns = self.scene.ns(Instant::now());
         let answers = connection.pipeline(&requests);
+        let is_refused = |answer: &Answer| answer.effect() == Effect::Refused;
+        if answers.iter().any(is_refused) {
+            wait_until(Instant::now() + REFUSED_WAITS, || self.scene.is_stopped());
+        }
         let mut answers = answers.as_slice();
         for step in steps {
             let (own, rest) = answers.split_at(step.requests.len());
