@@ -20,6 +20,9 @@ use crate::env::Clock;
 const READ_BYTES: usize = 64 * 1024;
 /// So much is collected before it is sent: while the server works on it, the next is made.
 const SEND_BYTES: usize = 256 * 1024;
+/// So many statements go out before their answers are read. Who only sends, to a server whose answers nobody takes, waits for
+/// ever once the sockets are full: they hold the answers of some thousands.
+const UNANSWERED_MAX: usize = 1_000;
 /// The largest answer: a row of the largest field that PostgreSQL has, and some.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 
@@ -66,6 +69,31 @@ pub(super) struct Answer {
     pub(super) is_warned: bool,
 }
 
+impl Answer {
+    /// Takes a message of the answer in; with its last one it goes to the others.
+    fn take_in(&mut self, message: Message, answers: &mut Vec<Answer>) -> Result<(), Failure> {
+        match message {
+            Message::DataRow(row) => self.rows.push(cells(&row)?),
+            Message::CommandComplete(body) => {
+                self.tag = body.tag()?.to_owned();
+                answers.push(std::mem::take(self));
+            }
+            Message::EmptyQueryResponse => answers.push(std::mem::take(self)),
+            Message::ErrorResponse(body) => return Err(Failure::Refused(refusal(body.fields())?)),
+            Message::NoticeResponse(body) => self.is_warned |= is_warning(body.fields())?,
+            Message::ParseComplete
+            | Message::BindComplete
+            | Message::NoData
+            | Message::CopyInResponse(_)
+            | Message::RowDescription(_)
+            | Message::ParameterStatus(_)
+            | Message::NotificationResponse(_) => {}
+            _ => return Err(Failure::Lost("an answer of a kind that was not asked for".into())),
+        }
+        Ok(())
+    }
+}
+
 /// An error that the server reports.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Refusal {
@@ -108,6 +136,8 @@ pub(super) struct Wire {
     output: BytesMut,
     /// How many statements are queued or sent whose answers were not asked for.
     queued: usize,
+    /// Of the statements that are queued, the answers that were read already, up to the first failure; and that.
+    early: (Vec<Answer>, Option<Failure>),
     clock: Arc<dyn Clock>,
     answer_timeout: Duration,
 }
@@ -121,6 +151,7 @@ impl Wire {
             buffer: vec![0; READ_BYTES],
             output: BytesMut::new(),
             queued: 0,
+            early: (Vec::new(), None),
             clock,
             answer_timeout,
         }
@@ -203,19 +234,39 @@ impl Wire {
             if self.output.len() >= SEND_BYTES {
                 self.send_queued()?;
             }
+            if self.queued - self.early.0.len() >= UNANSWERED_MAX && self.early.1.is_none() {
+                self.read_early()?;
+            }
         }
+        Ok(())
+    }
+
+    /// Reads the answers to all that is queued up to here. Behind a failure the server passes over the rest by itself.
+    fn read_early(&mut self) -> io::Result<()> {
+        frontend::flush(&mut self.output);
+        self.send_queued()?;
+        let (mut answers, mut failure) = std::mem::take(&mut self.early);
+        let mut current = Answer::default();
+        let deadline = self.deadline();
+        while answers.len() < self.queued && failure.is_none() {
+            let message = self.receive(deadline);
+            failure = message.and_then(|message| current.take_in(message, &mut answers)).err();
+        }
+        self.early = (answers, failure);
         Ok(())
     }
 
     /// Asks for the answers to all that is queued: those up to the first failure, and that.
     pub(super) fn exchange(&mut self) -> (Vec<Answer>, Option<Failure>) {
         let asked = std::mem::take(&mut self.queued);
+        let (mut answers, failed) = std::mem::take(&mut self.early);
         frontend::sync(&mut self.output);
         let deadline = self.deadline();
         if let Err(error) = self.send_queued() {
-            return (Vec::new(), Some(error.into()));
+            return (answers, Some(failed.unwrap_or(error.into())));
         }
-        match self.collected(deadline) {
+        let failure = self.collect_into(&mut answers, deadline).err();
+        match (answers, failed.or(failure)) {
             (answers, None) if answers.len() != asked => {
                 (answers, Some(Failure::Lost("an answer is missing".into())))
             }
@@ -273,33 +324,20 @@ impl Wire {
 
     fn collect_into(&mut self, answers: &mut Vec<Answer>, deadline: Duration) -> Result<(), Failure> {
         let mut current = Answer::default();
-        let mut refused: Option<Box<Refusal>> = None;
+        let mut refused = None;
         loop {
             match self.receive(deadline)? {
-                Message::DataRow(row) => current.rows.push(cells(&row)?),
-                Message::CommandComplete(body) => {
-                    current.tag = body.tag()?.to_owned();
-                    answers.push(std::mem::take(&mut current));
-                }
-                Message::EmptyQueryResponse => answers.push(std::mem::take(&mut current)),
-                Message::ErrorResponse(body) => {
-                    let refusal = refusal(body.fields())?;
-                    let is_fatal = refusal.is_fatal;
-                    refused.get_or_insert(refusal);
-                    if is_fatal {
-                        break;
-                    }
-                }
-                Message::NoticeResponse(body) => current.is_warned |= is_warning(body.fields())?,
                 Message::ReadyForQuery(_) => break,
-                Message::ParseComplete
-                | Message::BindComplete
-                | Message::NoData
-                | Message::CopyInResponse(_)
-                | Message::RowDescription(_)
-                | Message::ParameterStatus(_)
-                | Message::NotificationResponse(_) => {}
-                _ => return Err(Failure::Lost("an answer of a kind that was not asked for".into())),
+                message => match current.take_in(message, answers) {
+                    Err(Failure::Refused(refusal)) => {
+                        let is_fatal = refusal.is_fatal;
+                        refused.get_or_insert(refusal);
+                        if is_fatal {
+                            break;
+                        }
+                    }
+                    taken => taken?,
+                },
             }
         }
         match refused {

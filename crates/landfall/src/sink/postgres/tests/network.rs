@@ -8,6 +8,8 @@ use landfall_sim::waiting::wait_until;
 
 use super::*;
 use crate::sink::conformance::{LANE, us};
+use crate::sink::postgres::connect;
+use crate::sink::postgres::wire::{Failure, Step};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SCHEMA: &str = "CREATE TABLE page (id int PRIMARY KEY, views bigint NOT NULL DEFAULT 0)";
@@ -92,4 +94,30 @@ fn a_commit_that_breaks_at_any_byte_is_neither_lost_nor_twice() {
         }
     }
     println!("{} breaks of a COMMIT: nothing lost, nothing twice", landings - 1);
+}
+
+/// The answers to many statements fill what the sockets hold. Who only sends meanwhile and a server that only answers would
+/// wait for each other.
+#[test]
+fn more_statements_than_the_sockets_hold_answers_of_are_all_answered() {
+    let test = "more_statements_than_the_sockets_hold_answers_of_are_all_answered";
+    let Some(fixture) = with(test, SCHEMA) else { return };
+    for url in [fixture.server.socket_url(&fixture.name), fixture.server.url(&fixture.name)] {
+        let mut settings = PostgresSettings::parse(&url).unwrap();
+        settings.answer_timeout_ms = 60_000;
+        let clock = crate::env::real().clock;
+        let mut wire = connect::connect(&settings, &clock).unwrap();
+        let many = vec![Step::bare("SELECT repeat('x', 20)"); 60_000];
+        wire.queue(&many).unwrap();
+        let (answers, failure) = wire.exchange();
+        assert!(failure.is_none(), "{failure:?}");
+        assert_eq!(answers.len(), many.len());
+        let mut refused = many;
+        refused[5_000] = Step::bare("SELECT 1 / 0");
+        wire.queue(&refused).unwrap();
+        let (answers, failure) = wire.exchange();
+        assert!(matches!(failure, Some(Failure::Refused(_))), "{failure:?}");
+        assert_eq!(answers.len(), 5_000);
+        assert_eq!(wire.run(&[Step::bare("SELECT 1")]).unwrap().len(), 1, "the connection is whole");
+    }
 }
