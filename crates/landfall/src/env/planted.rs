@@ -78,7 +78,7 @@ bugs! {
     /// A note gets its name before its content is durable.
     NoteWithoutSync = "note-without-sync" in "buffer/log/local/small_file.rs",
     /// Records that are no longer kept are passed over without a word.
-    NoContiguity = "no-contiguity-check" in "buffer/log/local/read.rs",
+    NoContiguity = "no-contiguity-check" in "buffer/log/local/index.rs",
     /// What is written and not synced may land.
     LandsUnsynced = "lands-unsynced" in "buffer/log/mod.rs",
     /// Lanes that no table uses any more land when they land, and not before the others.

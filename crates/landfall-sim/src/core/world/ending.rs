@@ -4,10 +4,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use landfall::buffer::log::Log;
 use landfall::lander::{Phase, Turn};
 use landfall::model::letter::Intent;
-use landfall::model::{LaneId, Letter, Position, RowKey};
+use landfall::model::{LaneId, Position, RowKey};
 
 use super::World;
 use crate::core::commands::{Command, STREAMS};
@@ -151,7 +150,6 @@ impl World {
         self.in_unit.store(true, Ordering::Relaxed);
         let asked = self.with(|process| process.steps.engine().ask_of_letters(&letters, &Intent::Retry));
         self.in_unit.store(false, Ordering::Relaxed);
-        self.stay_loose(&letters);
         self.context.tell(|| {
             let keys: Vec<_> = letters.iter().map(|letter| &letter.key).collect();
             format!("letters are asked for, {keys:?}: {asked:?}")
@@ -162,20 +160,6 @@ impl World {
             self.context.violation(format!("letters cannot be tried again: {refusal}"));
         }
         true
-    }
-
-    /// Of letters that were given up and are asked for once more: what is known of a row is let go behind its last record,
-    /// so the one that was just appended puts that off.
-    fn stay_loose(&self, letters: &[Letter]) {
-        let asked: Vec<RowKey> = letters.iter().filter_map(|letter| letter.key.row()).collect();
-        let (mut loose, mut ever) = (self.loose.borrow_mut(), self.ever_loose.borrow_mut());
-        for one in loose.iter_mut().filter(|(row, _)| asked.contains(row)) {
-            let before = one.clone();
-            let lane = before.1.0;
-            let Some(end) = self.with(|process| process.log.head(lane).position) else { return };
-            one.1 = (lane, end);
-            ever.iter_mut().filter(|other| **other == before).for_each(|other| other.1 = one.1);
-        }
     }
 
     /// A person gives up a dead letter of a row.

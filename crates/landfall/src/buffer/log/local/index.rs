@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::super::{Address, Gap, Head};
+use crate::env::planted::{Bug, planted};
 use crate::model::Position;
 use crate::model::codec::put_varint;
 
@@ -137,9 +138,14 @@ impl LaneIndex {
         self.chunks.iter().map(|chunk| u64::from(chunk.count)).sum()
     }
 
+    /// Whether every record behind a position is still kept.
+    pub(super) fn keeps_behind(&self, position: Position) -> bool {
+        position >= self.oldest.position || planted(Bug::NoContiguity)
+    }
+
     /// The place behind `position` and before the next record, and how many records it passed since the oldest.
     pub(super) fn seek(&self, position: Position) -> Result<(Cursor, u64), Gone> {
-        if position < self.oldest.position {
+        if !self.keeps_behind(position) {
             return Err(Gone);
         }
         let mut cursor = self.begin(self.dropped, self.oldest.position);

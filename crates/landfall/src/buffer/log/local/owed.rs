@@ -42,7 +42,7 @@ impl Tail {
     /// Takes a lane's landed position back.
     pub(super) fn rewind(&mut self, id: LaneId, position: Position) -> Result<(), LogError> {
         let lane = self.lane(id);
-        if position < lane.index.oldest().position {
+        if !lane.index.keeps_behind(position) {
             return Err(LogError::Trimmed { lane: id, position: position + 1 });
         }
         if position < lane.landed_to {

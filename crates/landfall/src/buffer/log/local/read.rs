@@ -13,7 +13,6 @@ use super::record::{self, HEAD_BYTES, Kind, NoRecord, View};
 use super::segment::Segment;
 use super::spill::look_up::Place;
 use super::{LocalLog, damaged, failed};
-use crate::env::planted::{Bug, planted};
 use crate::model::{Anchor, LaneId, Position};
 use crate::sync::Mutex;
 
@@ -177,8 +176,8 @@ impl<'a> LocalRecords<'a> {
         let tail = log.tail.lock();
         let feed = |&(lane, at): &(LaneId, Position)| {
             let index = &tail.lane(lane).index;
-            let at = if planted(Bug::NoContiguity) { at.max(index.oldest().position) } else { at };
             let (cursor, _) = index.seek(at).map_err(|Gone| LogError::Trimmed { lane, position: at + 1 })?;
+            let at = at.max(index.oldest().position);
             Ok(Feed { lane, cursor, ready: VecDeque::new(), at, ended: false })
         };
         let feeds = after.iter().map(feed).collect::<Result<_, LogError>>()?;
