@@ -244,8 +244,9 @@ fn a_row_that_postgresql_refuses_becomes_a_dead_letter_and_its_neighbours_land()
 fn what_cannot_be_had_is_said_before_anything_is_made() {
     let place = Place::new();
     for (url, part) in [
-        ("postgres://me:secret@127.0.0.1:1/app?sslmode=require", "TLS"),
-        ("postgres://me:secret@db.example/app", "another machine"),
+        ("postgres://me:secret@127.0.0.1:1/app?sslmode=prefer", "plain text"),
+        ("postgres://me:secret@127.0.0.1:1/app?sslmode=sure", "not known"),
+        ("postgres://me:secret@127.0.0.1:1/app?sslmode=require", "not available"),
         ("postgres://me:secret@127.0.0.1:1/app", "not available"),
     ] {
         let ended = place.run(&["serve", "--listen", "127.0.0.1:0", "--database", url]);

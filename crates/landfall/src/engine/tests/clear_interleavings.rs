@@ -73,9 +73,9 @@ impl Scene {
     }
 
     fn write(&self) {
-        for step in 1..HISTORY.len() {
+        for (step, (_, value)) in HISTORY.iter().enumerate().skip(1) {
             self.begun.store(step, Ordering::SeqCst);
-            match HISTORY[step].1 {
+            match *value {
                 Some(value) => self.set(NEW, value),
                 None => {
                     self.engine().clear().unwrap();
