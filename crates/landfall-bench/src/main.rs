@@ -1,6 +1,7 @@
 //! Comparisons of Landfall with other systems, side by side on one machine.
 //! It must never print a figure without the machine and the command, and never leave out a row that Landfall loses.
 
+mod figures;
 mod library;
 mod machine;
 mod memory;

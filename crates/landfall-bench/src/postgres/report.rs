@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::cell::Rows;
 use super::{Figures, Run};
+use crate::figures::{grouped, median, spread};
 use crate::machine::Machine;
 
 pub(super) const END_TO_END: &str = "End to end: acknowledged and landed";
@@ -293,31 +294,6 @@ pub(super) fn write(
 
 fn values(kind: &[&Run], of: impl Fn(&Figures) -> Option<f64>) -> Vec<f64> {
     kind.iter().filter_map(|run| run.figures.as_ref().and_then(&of)).collect()
-}
-
-/// The middle one, or the mean of the two in the middle; of nothing it is not a number.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        length if length % 2 == 1 => sorted[length / 2],
-        length => f64::midpoint(sorted[length / 2 - 1], sorted[length / 2]),
-    }
-}
-
-fn spread(values: &[f64]) -> f64 {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (most - least) / median(values)
-}
-
-/// `1,234,567`
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::contestant::{Kind, Landed};
 use super::options::{Length, Plan};
 use super::{Figures, Outcome, Run};
+use crate::figures::{grouped, median, spread};
 use crate::machine::Machine;
 
 /// One run, for those who watch.
@@ -20,7 +21,7 @@ pub(super) fn line(run: &Run) -> String {
         Outcome::Failed(reason) => format!("{cell}: failed: {reason}"),
         Outcome::Figures(figures) => format!(
             "{cell}: {}/s, p50 {:.3} ms, p99 {:.3} ms, server {:.2} us/request",
-            rate(figures.measured.requests_per_second),
+            grouped(figures.measured.requests_per_second),
             figures.measured.p50_ms,
             figures.measured.p99_ms,
             figures.server_us_per_request
@@ -132,7 +133,7 @@ fn row(kind: Kind, of_cell: &[&Run]) -> String {
     };
     format!(
         "{start} {} | {:.0} % | {ratio} | {:.3} | {:.3} | {:.3} | {:.2} | {} |\n",
-        rate(median(&rates)),
+        grouped(median(&rates)),
         spread(&rates) * 100.0,
         middle(|figures| figures.measured.p50_ms),
         middle(|figures| figures.measured.p99_ms),
@@ -169,35 +170,10 @@ fn landing<'a>(runs: impl Iterator<Item = &'a &'a Run>) -> String {
     let left = if seen.iter().any(|(landed, _)| landed.unfinished) { " (not all)" } else { "" };
     format!(
         "{}{left} | {}/s | {:.2}",
-        rate(middle(|(landed, _)| landed.rows as f64)),
-        rate(middle(|(landed, seconds)| landed.rows_under_load as f64 / seconds)),
+        grouped(middle(|(landed, _)| landed.rows as f64)),
+        grouped(middle(|(landed, seconds)| landed.rows_under_load as f64 / seconds)),
         middle(|(landed, _)| landed.changes as f64 / landed.rows.max(1) as f64)
     )
-}
-
-/// The middle one, or the mean of the two in the middle; of nothing it is not a number.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        length if length % 2 == 1 => sorted[length / 2],
-        length => f64::midpoint(sorted[length / 2 - 1], sorted[length / 2]),
-    }
-}
-
-fn spread(values: &[f64]) -> f64 {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (most - least) / median(values)
-}
-
-/// `1,234,567`
-fn rate(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
 }
 
 #[cfg(test)]
@@ -248,8 +224,8 @@ mod tests {
 
     #[test]
     fn rates_have_groups_of_three_digits() {
-        assert_eq!(rate(1_234_567.4), "1,234,567");
-        assert_eq!(rate(123.0), "123");
-        assert_eq!(rate(0.0), "0");
+        assert_eq!(grouped(1_234_567.4), "1,234,567");
+        assert_eq!(grouped(123.0), "123");
+        assert_eq!(grouped(0.0), "0");
     }
 }
